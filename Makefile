@@ -1,0 +1,68 @@
+# Two commands are enough: `make run` does the main job on examples/, `make test` passes the tests.
+# Everything is installed into .venv in this checkout, from pins with hashes.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := core api operator jobrunner cli
+UV := $(BIN)/uv
+INSTALLED := $(VENV)/.installed
+export UV_PYTHON_DOWNLOADS = never
+export PYTHONDONTWRITEBYTECODE =
+
+.DEFAULT_GOAL := help
+.PHONY: help install run up check test unit fix pins examples bench clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything into .venv (the other targets do this by themselves).
+
+run: $(INSTALLED) ## Do the main job on examples/products.csv.
+	$(BIN)/imagebatch run examples/products.csv --output build/products_output.csv --errors build/products_errors.csv --images build/images
+
+up: $(INSTALLED) ## Start the whole system on this machine.
+	$(BIN)/imagebatch up
+
+check: $(INSTALLED) ## Lint, types, layers.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples/make_examples.py benchmarks
+	$(BIN)/lint-imports --no-cache
+
+test: $(INSTALLED) ## Run the whole test suite.
+	$(BIN)/pytest
+
+unit: $(INSTALLED) ## Run only the tests that need no server.
+	$(BIN)/pytest -m "not integration"
+
+fix: $(INSTALLED) ## Format, and mend what the linter can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+examples: $(INSTALLED) ## Draw the example images and CSVs again.
+	$(BIN)/python examples/make_examples.py
+
+bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.md).
+	$(BIN)/python benchmarks/ingest_merge.py
+	$(BIN)/python benchmarks/latency.py
+
+pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
+	sh requirements/compile.sh $(UV)
+
+clean: ## Remove what make made.
+	rm -rf $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ImageBatch needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $(UV)
+
+$(INSTALLED): $(UV) requirements/dev.txt $(MEMBERS:%=%/pyproject.toml)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
+	@touch $(INSTALLED)

@@ -1,0 +1,88 @@
+"""The exceptions of ImageBatch.
+
+::
+
+    ImageBatchError
+    ├── InputRefusedError   the CSV, an option or a URL that a user gave is not usable; nothing was created
+    ├── StoreError          S3 did not do what was asked
+    │   ├── NotFoundError       no such object
+    │   ├── AlreadyExistsError  a conditional put found the object there
+    │   └── AccessDeniedError   the credentials or the policy do not allow it
+    ├── RecordsError        Postgres did not do what was asked
+    │   └── ConflictError       the request id belongs to somebody else
+    ├── AddressForbiddenError  an address that must not be dialled
+    └── SettingsError       the environment is not usable; said at start-up
+
+A bad *image* is no exception but a result: see `imagebatch.outcome`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+class ImageBatchError(Exception):
+    """Every error that ImageBatch raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with what a user gave, or worth a warning.
+
+    `code` is stable and documented in docs/errors.md; `line` counts from 1 in the user's own file,
+    None where the problem has no line.
+    """
+
+    code: str
+    message: str
+    line: int | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class InputRefusedError(ImageBatchError):
+    """What the user gave is not usable. Carries the first problems (at most 100), never empty."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(_sentence(problem) for problem in self.problems[:3]))
+
+    @classmethod
+    def of(cls, code: str, message: str, line: int | None = None) -> "InputRefusedError":
+        return cls([Problem(code, message, line)])
+
+
+def _sentence(problem: Problem) -> str:
+    return problem.message if problem.line is None else f"line {problem.line}: {problem.message}"
+
+
+class StoreError(ImageBatchError):
+    """S3 did not do what was asked."""
+
+
+class NotFoundError(StoreError):
+    """There is no such object."""
+
+
+class AlreadyExistsError(StoreError):
+    """A conditional put found the object there already."""
+
+
+class AccessDeniedError(StoreError):
+    """The credentials or the bucket's policy do not allow it."""
+
+
+class RecordsError(ImageBatchError):
+    """Postgres did not do what was asked."""
+
+
+class ConflictError(RecordsError):
+    """The request id belongs to somebody else."""
+
+
+class AddressForbiddenError(ImageBatchError):
+    """The address is one that ImageBatch does not dial for strangers."""
+
+
+class SettingsError(ImageBatchError):
+    """The environment is not usable; the message names the variable."""

@@ -1,0 +1,63 @@
+"""Every key on S3, in one place.
+
+Anonymous readers may get `images/*` and `csvfile/*_output.csv`; everything else is private. An image's
+folder is a hash of the request id, so that the link of one image does not lead to the batch's catalogue.
+"""
+
+import hashlib
+
+IMAGES = "images/"
+CSV_FILES = "csvfile/"
+BATCHES = "batches/"
+OUTPUT_SUFFIX = "_output.csv"
+
+
+def image_prefix(request_id: str) -> str:
+    return f"{IMAGES}{hashlib.sha256(f'images:{request_id}'.encode()).hexdigest()[:32]}/"
+
+
+def image_name(row: int, slot: int, extension: str) -> str:
+    """The object's name under the batch's prefix; `row` and `slot` count from 1, `extension` has no dot."""
+    return f"{row:07d}-{slot:03d}.{extension}"
+
+
+def output(request_id: str) -> str:
+    return f"{CSV_FILES}{request_id}{OUTPUT_SUFFIX}"
+
+
+def errors(request_id: str) -> str:
+    return f"{CSV_FILES}{request_id}_errors.csv"
+
+
+def batch_prefix(request_id: str) -> str:
+    return f"{BATCHES}{request_id}/"
+
+
+def canonical_input(request_id: str) -> str:
+    return f"{batch_prefix(request_id)}input.csv"
+
+
+def plan(request_id: str) -> str:
+    return f"{batch_prefix(request_id)}plan.json"
+
+
+def attempt_prefix(request_id: str, attempt: int) -> str:
+    return f"{batch_prefix(request_id)}a{attempt}/"
+
+
+def fragment(request_id: str, attempt: int, shard: int, run: str) -> str:
+    return f"{attempt_prefix(request_id, attempt)}{shard:05d}.{run}.csv"
+
+
+def report(request_id: str, attempt: int, shard: int) -> str:
+    return f"{attempt_prefix(request_id, attempt)}{shard:05d}.json"
+
+
+def progress(request_id: str, attempt: int, shard: int) -> str:
+    return f"{attempt_prefix(request_id, attempt)}{shard:05d}.progress.json"
+
+
+def shard_of_report(key: str) -> int | None:
+    """The shard that a key under an attempt's prefix reports on; None for fragments and progress."""
+    stem, _, suffix = key.rpartition("/")[2].partition(".")
+    return int(stem) if suffix == "json" and stem.isdigit() else None

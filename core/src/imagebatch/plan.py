@@ -1,0 +1,88 @@
+"""How a batch is cut into shards: plan.json.
+
+Written once, beside the canonical CSV whose byte ranges it names; read by the jobrunner, by merge and by
+whoever starts shards.
+"""
+
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+MAX_SHARDS = 1000
+DEFAULT_ROWS_PER_SHARD = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRange:
+    """One shard: bytes `offset` to `offset + length` of the canonical CSV, from row `first_row` (1-based)."""
+
+    offset: int
+    length: int
+    first_row: int
+    rows: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the user's file was written, as far as the output CSV keeps it."""
+
+    bom: bool = False
+    line_end: str = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The plan of a batch. `etag` is that of the canonical CSV, whose rows begin after its header."""
+
+    etag: str
+    rows: int
+    images: int
+    dialect: Dialect
+    shards: tuple[ShardRange, ...]
+
+    def to_json(self) -> bytes:
+        return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Plan":
+        """Read what `to_json` wrote. Raises ValueError for another version."""
+        values: dict[str, Any] = json.loads(data)
+        version = values.pop("version")
+        if version != VERSION:
+            raise ValueError(f"plan.json has version {version}; this program reads version {VERSION}")
+        values["dialect"] = Dialect(**values["dialect"])
+        values["shards"] = tuple(ShardRange(**shard) for shard in values["shards"])
+        return cls(**values)
+
+
+class RowIndex:
+    """Where each row begins and how many images it has: 12 bytes a row, filled by ingest."""
+
+    def __init__(self) -> None:
+        self._offsets = array("Q")
+        self._images = array("L")
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def add(self, offset: int, images: int) -> None:
+        self._offsets.append(offset)
+        self._images.append(images)
+
+    def cut(self, end: int, rows_per_shard: int = DEFAULT_ROWS_PER_SHARD) -> Iterator[ShardRange]:
+        """Shards of `rows_per_shard` rows, or more where that would make over `MAX_SHARDS` of them.
+
+        `end` is the size of the canonical CSV in bytes.
+        """
+        count = len(self)
+        step = max(rows_per_shard, -(-count // MAX_SHARDS))
+        for first in range(0, count, step):
+            stop = min(first + step, count)
+            offset = self._offsets[first]
+            length = (self._offsets[stop] if stop < count else end) - offset
+            images = sum(self._images[first:stop])
+            yield ShardRange(offset, length, first + 1, stop - first, images)

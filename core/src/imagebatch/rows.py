@@ -1,0 +1,70 @@
+"""Rows of the canonical CSV: RFC 4180, UTF-8, LF, three columns.
+
+`imagebatch.ingest` writes it, the jobrunner reads byte ranges of it, merge reads all of it.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+
+COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
+OUTPUT_COLUMN = "Output Image Urls"
+ERROR_COLUMNS = ("error_code", "error")
+OWN_COLUMNS = (OUTPUT_COLUMN, *ERROR_COLUMNS)
+
+MAX_RECORD_CHARS = 1024 * 1024
+"""No record is longer, so that an unclosed quote does not eat memory."""
+
+csv.field_size_limit(MAX_RECORD_CHARS)
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+def record(cells: Iterable[str], line_end: str = "\n") -> str:
+    """One CSV record with its line end; cells are quoted where RFC 4180 asks for it."""
+    return ",".join(_quoted(cell) for cell in cells) + line_end
+
+
+def _quoted(cell: str) -> str:
+    return f'"{cell.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(cell) else cell
+
+
+def parse(chunks: Iterable[bytes]) -> Iterator[list[str]]:
+    """The records of canonical CSV that comes in chunks (any boundaries), in bounded memory."""
+    return csv.reader(text_lines(chunks, "utf-8"), strict=True)
+
+
+def text_lines(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
+    r"""Lines with their ends (`\n`, `\r\n`, `\r`), each cut at `MAX_RECORD_CHARS` + 1 characters."""
+    source = chunk_reader(chunks, 1 << 16)
+    with io.TextIOWrapper(source, encoding=encoding, errors="strict", newline="") as text:
+        while line := text.readline(MAX_RECORD_CHARS + 1):
+            yield line
+
+
+def chunk_reader(chunks: Iterable[bytes], buffer_bytes: int) -> io.BufferedReader:
+    """A readable file over an iterable of chunks; an error of the iterable passes through `read`."""
+    return io.BufferedReader(_ChunkReader(chunks), buffer_bytes)
+
+
+class _ChunkReader(io.RawIOBase):
+    """A readable over an iterable of chunks."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)

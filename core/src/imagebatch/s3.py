@@ -1,0 +1,315 @@
+"""The object store on S3, by the MinIO SDK.
+
+Knows every S3: endpoint, region, path or virtual-host addressing, keys or the AWS chain (environment,
+IRSA, instance role). This is the one place that does conditional puts: `Minio.put_object` would turn
+`If-None-Match` into user metadata, so they go through the SDK's request signer directly.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.credentials.providers import (
+    AWSConfigProvider,
+    ChainedProvider,
+    EnvAWSProvider,
+    IamAwsProvider,
+    Provider,
+    StaticProvider,
+)
+from minio.deleteobjects import DeleteObject
+from minio.error import MinioException, S3Error
+
+from imagebatch import keys
+from imagebatch.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    NotFoundError,
+    SettingsError,
+    StoreError,
+)
+from imagebatch.rows import chunk_reader
+from imagebatch.settings import S3Settings
+from imagebatch.store import Media, Stored
+
+PART_BYTES = 5 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+TIMEOUT = urllib3.Timeout(connect=5, read=60)
+RETRIES = urllib3.Retry(
+    total=4, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=[500, 502, 503, 504]
+)
+
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "AccountProblem",
+        "AllAccessDisabled",
+    }
+)
+_ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _translated(error: Exception) -> StoreError:
+    """The error of ours for an error of the SDK."""
+    if isinstance(error, S3Error):
+        text = f"S3: {error.code}: {error.message}"
+        if error.code in _DENIED:
+            return AccessDeniedError(text)
+        if error.code in _ABSENT:
+            return NotFoundError(text)
+        return StoreError(text)
+    return StoreError(f"S3: {type(error).__name__}: {error}")
+
+
+def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
+    @wraps(call)
+    def translating(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise _translated(error) from error
+
+    return translating
+
+
+class S3Store:
+    """One bucket. Safe to use from several threads."""
+
+    def __init__(self, settings: S3Settings, *, connections: int = 16) -> None:
+        self._settings = settings
+        self._bucket = settings.s3_bucket
+        endpoint = urlsplit(settings.s3_endpoint)
+        if endpoint.scheme not in {"http", "https"} or not endpoint.netloc or endpoint.path not in {"", "/"}:
+            raise SettingsError(
+                f"IMAGEBATCH_S3_ENDPOINT: {settings.s3_endpoint!r} is not a URL such as https://s3.example.com"
+            )
+        self._http = urllib3.PoolManager(maxsize=connections, block=False, timeout=TIMEOUT, retries=RETRIES)
+        self._client = Minio(
+            endpoint.netloc,
+            region=settings.s3_region,
+            secure=endpoint.scheme == "https",
+            credentials=_credentials(settings),
+            http_client=self._http,
+        )
+        if settings.s3_addressing == "virtual":
+            self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        elif settings.s3_addressing == "path":
+            self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        self._link_base = link_base(settings)
+
+    def close(self) -> None:
+        self._http.clear()
+
+    @_translate_errors
+    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": media.content_type}
+        if media.cache_control:
+            headers["Cache-Control"] = media.cache_control
+        if media.disposition:
+            headers["Content-Disposition"] = media.disposition
+        if only_if_absent:
+            headers["If-None-Match"] = "*"
+        try:
+            result = self._client._put_object(self._bucket, key, data, headers)  # noqa: SLF001 - see the module
+        except S3Error as error:
+            if only_if_absent and error.code in {
+                "PreconditionFailed",
+                "ConditionalRequestConflict",
+            }:
+                raise AlreadyExistsError(f"{key} is there already") from error
+            raise
+        return Stored(key, len(data), result.etag or "")
+
+    @_translate_errors
+    def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
+        counted = _Counted(chunks)
+        result = self._client.put_object(
+            self._bucket,
+            key,
+            chunk_reader(counted, PART_BYTES),
+            length=-1,
+            part_size=PART_BYTES,
+            num_parallel_uploads=1,
+            content_type=media.content_type,
+            metadata={
+                name: value
+                for name, value in (
+                    ("Cache-Control", media.cache_control),
+                    ("Content-Disposition", media.disposition),
+                )
+                if value
+            },
+        )
+        return Stored(key, counted.size, result.etag or "")
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
+        with self.open(key, offset=offset, length=length, etag=etag) as chunks:
+            return b"".join(chunks)
+
+    @contextmanager
+    def open(
+        self, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[Iterator[bytes]]:
+        response = self._get(key, offset, length, etag)
+        try:
+            yield _chunks(response)
+        finally:
+            response.close()
+            response.release_conn()
+
+    @_translate_errors
+    def _get(self, key: str, offset: int, length: int | None, etag: str) -> urllib3.BaseHTTPResponse:
+        return self._client.get_object(
+            self._bucket,
+            key,
+            offset=offset,
+            length=length or 0,
+            request_headers={"If-Match": f'"{etag}"'} if etag else None,
+        )
+
+    @_translate_errors
+    def head(self, key: str) -> Stored | None:
+        try:
+            found = self._client.stat_object(self._bucket, key)
+        except S3Error as error:
+            if error.code in _ABSENT:
+                return None
+            raise
+        return Stored(key, found.size or 0, (found.etag or "").strip('"'))
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        objects = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
+        while (found := self._next(objects)) is not None:
+            yield found
+
+    @_translate_errors
+    def _next(self, objects: Iterator[object]) -> Stored | None:
+        found = next(objects, None)
+        if found is None:
+            return None
+        return Stored(found.object_name, found.size or 0, (found.etag or "").strip('"'))  # type: ignore[attr-defined]
+
+    @_translate_errors
+    def delete(self, keys: Iterable[str]) -> None:
+        errors = list(self._client.remove_objects(self._bucket, (DeleteObject(key) for key in keys)))
+        if errors:
+            raise StoreError(f"S3: could not delete {len(errors)} objects, first: {errors[0].message}")
+
+    def link(self, key: str) -> str:
+        if self._settings.s3_links == "presigned":
+            return self._presigned(key)
+        return f"{self._link_base}/{key}"
+
+    @_translate_errors
+    def _presigned(self, key: str) -> str:
+        lifetime = timedelta(seconds=self._settings.s3_link_seconds)
+        return self._client.presigned_get_object(self._bucket, key, expires=lifetime).replace(",", "%2C")
+
+    @_translate_errors
+    def create_bucket(self) -> None:
+        """Create the bucket with the policy that anonymous readers need; an existing one is kept."""
+        if not self._client.bucket_exists(self._bucket):
+            self._client.make_bucket(self._bucket)
+        self._client.set_bucket_policy(self._bucket, json.dumps(read_policy(self._bucket)))
+
+    def probe(self) -> None:
+        """Put an object and read it back by its link, as a client would. Raises StoreError with the cure."""
+        key = f"{keys.IMAGES}.probe-{secrets.token_hex(8)}"
+        self.put(key, b"ImageBatch was here", Media("text/plain"))
+        try:
+            status = self._http.request("GET", self.link(key), retries=RETRIES).status
+        except urllib3.exceptions.HTTPError as error:
+            raise StoreError(
+                f"links under {self._link_base} can't be reached ({error}); set IMAGEBATCH_S3_PUBLIC_URL "
+                "to the address under which clients reach the bucket"
+            ) from error
+        finally:
+            self.delete([key])
+        if status != 200:
+            raise AccessDeniedError(
+                f"anonymous clients can't read {self._link_base}/{keys.IMAGES}… (HTTP {status}). Give the "
+                f"bucket this policy, and on AWS switch its Block Public Access off, or set "
+                f"IMAGEBATCH_S3_LINKS=presigned:\n{json.dumps(read_policy(self._bucket), indent=2)}"
+            )
+
+
+class _Counted:
+    """Chunks, counting their bytes as they pass."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            yield chunk
+
+
+def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from response.stream(CHUNK_BYTES)
+    except urllib3.exceptions.HTTPError as error:
+        raise _translated(error) from error
+
+
+def read_policy(bucket: str) -> dict[str, object]:
+    """The bucket policy that lets anonymous clients read images and output CSVs, and list nothing."""
+    resources = [
+        f"arn:aws:s3:::{bucket}/{keys.IMAGES}*",
+        f"arn:aws:s3:::{bucket}/{keys.CSV_FILES}*{keys.OUTPUT_SUFFIX}",
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "ImageBatchPublicRead",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": ["s3:GetObject"],
+                "Resource": resources,
+            }
+        ],
+    }
+
+
+def link_base(settings: S3Settings) -> str:
+    """The URL under which clients find the bucket's keys, without a slash at its end."""
+    if settings.s3_public_url:
+        if "," in settings.s3_public_url or urlsplit(settings.s3_public_url).scheme not in {
+            "http",
+            "https",
+        }:
+            raise SettingsError("IMAGEBATCH_S3_PUBLIC_URL must be an http(s) URL without a comma")
+        return settings.s3_public_url.rstrip("/")
+    endpoint = urlsplit(settings.s3_endpoint)
+    if endpoint.hostname == "s3.amazonaws.com":
+        return f"https://{settings.s3_bucket}.s3.{settings.s3_region}.amazonaws.com"
+    is_aws = (endpoint.hostname or "").endswith(".amazonaws.com")
+    if settings.s3_addressing == "virtual" or (is_aws and settings.s3_addressing == "auto"):
+        return f"{endpoint.scheme}://{settings.s3_bucket}.{endpoint.netloc}"
+    return f"{endpoint.scheme}://{endpoint.netloc}/{settings.s3_bucket}"
+
+
+def _credentials(settings: S3Settings) -> Provider:
+    if settings.s3_access_key:
+        return StaticProvider(
+            settings.s3_access_key,
+            settings.s3_secret_key.get_secret_value(),
+            settings.s3_session_token.get_secret_value() or None,
+        )
+    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])

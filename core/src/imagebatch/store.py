@@ -1,0 +1,74 @@
+"""What ImageBatch needs of an object store.
+
+Two implementations: `imagebatch.s3.S3Store`, and one in memory for unit tests. All calls block; callers
+on an event loop run them in threads. Errors are `imagebatch.errors.StoreError` and its kin.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as the store has it."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The headers under which an object is served."""
+
+    content_type: str
+    cache_control: str = ""
+    disposition: str = ""
+
+    @classmethod
+    def image(cls, content_type: str) -> "Media":
+        return cls(content_type, "public, max-age=31536000, immutable")
+
+
+CSV = Media("text/csv; charset=utf-8", "no-cache", "attachment")
+JSON = Media("application/json", "no-cache")
+
+
+class ObjectStore(Protocol):
+    """Objects by key in one bucket."""
+
+    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        """Store `data`. Raises AlreadyExistsError when `only_if_absent` and the key is taken."""
+        ...
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
+        """Store what `chunks` yields. When `chunks` raises, nothing is stored and the error passes on."""
+        ...
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
+        """Read an object or a byte range of it. With `etag`, raises NotFoundError for another version."""
+        ...
+
+    def open(
+        self, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Read in chunks: `with store.open(key) as chunks`."""
+        ...
+
+    def head(self, key: str) -> Stored | None:
+        """The object's size and ETag; None when there is none."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Every object whose key begins with `prefix`, by key."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete the objects; those that do not exist are no error."""
+        ...
+
+    def link(self, key: str) -> str:
+        """The link under which clients read the object; it contains no comma."""
+        ...

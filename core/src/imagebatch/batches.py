@@ -1,0 +1,80 @@
+"""A batch as the user wishes it, and who takes it in.
+
+The API parses an upload to a `BatchSpec` and hands it to a `BatchIntake`: on one machine that is the
+records, on Kubernetes it is an ImageBatch object and the records. Whoever runs the batch reads it back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from imagebatch.lifecycle import Wish
+from imagebatch.options import Compression
+from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.records import NewRequest, Records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """What a batch is to do; its JSON form is that of the object's spec."""
+
+    compression: Compression = field(default_factory=Compression)
+    rows_per_shard: int = DEFAULT_ROWS_PER_SHARD
+    wish: Wish = field(default_factory=Wish)
+
+    def as_spec(self) -> dict[str, Any]:
+        return {
+            "compression": self.compression.as_spec(),
+            "sharding": {"rowsPerShard": self.rows_per_shard, "parallelism": self.wish.parallelism},
+            "limits": {
+                "maxFailedPercent": self.wish.max_failed_percent,
+                "deadlineSeconds": self.wish.deadline_seconds,
+            },
+            "suspend": self.wish.suspend,
+            "cancel": self.wish.cancel,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> "BatchSpec":
+        """Read what `as_spec` wrote; what is absent has its default. Raises InputRefusedError."""
+        sharding, limits = spec.get("sharding", {}), spec.get("limits", {})
+        return cls(
+            compression=Compression.parse(spec.get("compression", {})),
+            rows_per_shard=sharding.get("rowsPerShard", DEFAULT_ROWS_PER_SHARD),
+            wish=Wish(
+                suspend=spec.get("suspend", False),
+                cancel=spec.get("cancel", False),
+                parallelism=sharding.get("parallelism", Wish().parallelism),
+                max_failed_percent=limits.get("maxFailedPercent", 100),
+                deadline_seconds=limits.get("deadlineSeconds"),
+            ),
+        )
+
+
+class BatchIntake(Protocol):
+    """Takes a batch in, so that it will be run though everything restarts."""
+
+    async def submit(self, request: NewRequest) -> None:
+        """Promise to run it. Its canonical CSV and plan are on S3 already.
+
+        Raises RecordsError when nothing could be promised; then the caller removes what it stored.
+        """
+        ...
+
+
+class RecordedIntake:
+    """Takes a batch in by its row alone, and tells the engine of this process."""
+
+    def __init__(self, records: Records, wake: "Wake") -> None:
+        self._records = records
+        self._wake = wake
+
+    async def submit(self, request: NewRequest) -> None:
+        await self._records.create(request)
+        self._wake(request.request_id)
+
+
+class Wake(Protocol):
+    """Tells an engine that a request wants attention."""
+
+    def __call__(self, request_id: str) -> None: ...

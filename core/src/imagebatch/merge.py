@@ -1,0 +1,146 @@
+"""The output CSV and errors.csv of a batch, streamed from its shards' fragments.
+
+Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
+output, in its place, whatever the fragments say. Where a shard left no report, its images are
+`shard_failed`. Memory is that of one shard. The operator and the local engine call `merge`.
+"""
+
+import codecs
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from imagebatch import keys, links, rows
+from imagebatch.errors import NotFoundError
+from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome
+from imagebatch.plan import Dialect, Plan, ShardRange
+from imagebatch.shard import Report, read_fragment
+from imagebatch.store import CSV, ObjectStore
+
+BLOCK_CHARS = 1 << 16
+MAX_MESSAGE_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A batch's result. `errors` counts failed images by code; `errors_key` is None when none failed."""
+
+    counts: Counts
+    errors: Mapping[str, int]
+    output_key: str
+    errors_key: str | None
+
+
+def merge(store: ObjectStore, request_id: str, attempt: int, plan: Plan) -> Merged:
+    """Write the CSVs of a batch whose shards are done, or given up. Blocks; call it in a thread.
+
+    Merging again gives the same bytes, so it may be repeated after any interruption.
+    """
+    work = _Merge(store, request_id, attempt, plan)
+    store.put_stream(keys.output(request_id), work.output(), CSV)
+    errors_key = None
+    if work.counts.failed:
+        errors_key = keys.errors(request_id)
+        store.put_stream(errors_key, work.errors(), CSV)
+    return Merged(work.counts, dict(work.codes.most_common()), keys.output(request_id), errors_key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    cells: list[str]
+    links: list[str]
+    outcomes: list[ImageOutcome]
+
+
+@dataclass(slots=True)
+class _Merge:
+    store: ObjectStore
+    request_id: str
+    attempt: int
+    plan: Plan
+    counts: Counts = Counts()
+    codes: Counter[str] = field(default_factory=Counter)
+    shards_with_errors: list[int] = field(default_factory=list)
+
+    def output(self) -> Iterator[bytes]:
+        """The output CSV. Counts as it goes."""
+        yield _head(self.plan.dialect, (*rows.COLUMNS, rows.OUTPUT_COLUMN))
+        prefix = keys.image_prefix(self.request_id)
+        for index in range(len(self.plan.shards)):
+            failed_before = self.counts.failed
+            yield from _blocks(self._output_record(prefix, row) for row in self._rows(index))
+            if self.counts.failed > failed_before:
+                self.shards_with_errors.append(index)
+
+    def _output_record(self, prefix: str, row: _Row) -> str:
+        stored = []
+        for outcome in row.outcomes:
+            self.counts = self.counts.with_outcome(outcome)
+            if outcome.error is not None:
+                self.codes[outcome.error] += 1
+            stored.append(self.store.link(prefix + outcome.name) if outcome.name else "")
+        return rows.record([*row.cells, ",".join(stored)], self.plan.dialect.line_end)
+
+    def errors(self) -> Iterator[bytes]:
+        """errors.csv: the rows that have failed images, with only those links."""
+        yield _head(self.plan.dialect, (*rows.COLUMNS, *rows.ERROR_COLUMNS))
+        for index in self.shards_with_errors:
+            yield from _blocks(record for row in self._rows(index) for record in self._error_records(row))
+
+    def _error_records(self, row: _Row) -> Iterator[str]:
+        """One record a failed image, so that code and message stand beside their link."""
+        for link, outcome in zip(row.links, row.outcomes, strict=True):
+            if outcome.error is not None:
+                cells = [*row.cells[:2], link, outcome.error.value, _message(outcome)]
+                yield rows.record(cells, self.plan.dialect.line_end)
+
+    def _rows(self, index: int) -> Iterator[_Row]:
+        shard = self.plan.shards[index]
+        found = self._outcomes(index)
+        for number, cells in enumerate(self._canonical(shard), shard.first_row):
+            row_links = links.split(cells[2])
+            outcomes = [
+                found.get((number, slot)) or _lost(number, slot) for slot in range(1, len(row_links) + 1)
+            ]
+            yield _Row(cells, row_links, outcomes)
+
+    def _canonical(self, shard: ShardRange) -> Iterator[list[str]]:
+        key = keys.canonical_input(self.request_id)
+        with self.store.open(key, offset=shard.offset, length=shard.length, etag=self.plan.etag) as chunks:
+            yield from rows.parse(chunks)
+
+    def _outcomes(self, index: int) -> dict[tuple[int, int], ImageOutcome]:
+        report_key = keys.report(self.request_id, self.attempt, index)
+        try:
+            report = Report.from_json(self.store.get(report_key))
+        except NotFoundError:
+            return {}
+        with self.store.open(report.fragment) as chunks:
+            return {(outcome.row, outcome.slot): outcome for outcome in read_fragment(chunks)}
+
+
+def _lost(row: int, slot: int) -> ImageOutcome:
+    return ImageOutcome(row=row, slot=slot, error=ErrorCode.SHARD_FAILED)
+
+
+def _message(outcome: ImageOutcome) -> str:
+    assert outcome.error is not None
+    return (outcome.message or EXPLANATIONS[outcome.error].cause)[:MAX_MESSAGE_CHARS]
+
+
+def _head(dialect: Dialect, columns: tuple[str, ...]) -> bytes:
+    bom = codecs.BOM_UTF8 if dialect.bom else b""
+    return bom + rows.record(columns, dialect.line_end).encode()
+
+
+def _blocks(records: Iterator[str]) -> Iterator[bytes]:
+    """Records joined to blocks, so that small rows don't cost a call each."""
+    pending: list[str] = []
+    size = 0
+    for text in records:
+        pending.append(text)
+        size += len(text)
+        if size >= BLOCK_CHARS:
+            yield "".join(pending).encode()
+            pending, size = [], 0
+    yield "".join(pending).encode()

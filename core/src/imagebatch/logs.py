@@ -1,0 +1,27 @@
+"""Structured logs: one JSON object a line on stderr, the same in every program."""
+
+import logging
+import sys
+
+import structlog
+
+from imagebatch.errors import SettingsError
+
+
+def configure(level: str = "info") -> None:
+    """Set the log up for this process. Raises SettingsError for an unknown level."""
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise SettingsError(f"IMAGEBATCH_LOG_LEVEL: {level!r} is not debug, info, warning or error")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,342 @@
+"""The records in Postgres: one row a request, and the webhook outbox. Direct SQL, all of it here.
+
+The row outlives the ImageBatch object and answers GET /status. Its terminal commit and the webhook's
+outbox entry are one transaction, so that exactly one delivery exists however many programs finish a batch.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import asyncpg
+
+from imagebatch.errors import ConflictError, RecordsError
+from imagebatch.lifecycle import Ending, Phase
+from imagebatch.outcome import Counts
+from imagebatch.settings import DatabaseSettings
+
+TIMEOUT_S = 30.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """A request to be recorded. `owner` is the uid of its object, or `api` where there is none."""
+
+    request_id: str
+    owner: str = "api"
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    input_sha256: str = ""
+    rows: int = 0
+    images: int = 0
+    webhook_url: str | None = None
+    webhook_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A recorded request."""
+
+    request_id: str
+    owner: str
+    attempt: int
+    status: str
+    phase: Phase
+    message: str
+    error: str | None
+    spec: Mapping[str, Any]
+    input_sha256: str
+    rows: int
+    counts: Counts
+    errors_by_code: Mapping[str, int]
+    output_key: str | None
+    errors_key: str | None
+    webhook_url: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a terminal commit records beside the ending."""
+
+    counts: Counts | None = None
+    errors_by_code: Mapping[str, int] = field(default_factory=dict)
+    output_key: str | None = None
+    errors_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook to be sent. `secret` says where its signing secret is; `tries` counts those made before."""
+
+    webhook_id: str
+    request_id: str
+    attempt: int
+    url: str
+    secret: str
+    body: str
+    tries: int
+
+
+INSERT = """
+INSERT INTO processing_requests
+    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (request_id) DO NOTHING
+"""
+SELECT = "SELECT * FROM processing_requests WHERE request_id = $1"
+SELECT_PENDING = "SELECT * FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
+UPDATE_PROGRESS = """
+UPDATE processing_requests
+SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
+    started_at = coalesce(started_at, now())
+WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+"""
+UPDATE_TERMINAL = """
+UPDATE processing_requests
+SET status = $3, phase = $4, message = $5, error = $6,
+    images = coalesce($7, images), images_succeeded = coalesce($8, images_succeeded),
+    images_failed = coalesce($9, images_failed), bytes_in = coalesce($10, bytes_in),
+    bytes_out = coalesce($11, bytes_out), errors_by_code = $12, output_key = $13, errors_key = $14,
+    started_at = coalesce(started_at, now()), finished_at = now()
+WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+RETURNING webhook_url, webhook_secret
+"""
+INSERT_DELIVERY = """
+INSERT INTO webhook_deliveries (webhook_id, request_id, attempt, url, secret, body)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (request_id, attempt) DO NOTHING
+"""
+CLAIM_DELIVERIES = """
+UPDATE webhook_deliveries
+SET tries = tries + 1, due_at = now() + make_interval(secs => $2)
+WHERE webhook_id IN (
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE state = 'pending' AND due_at <= now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+RETURNING webhook_id, request_id, attempt, url, secret, body, tries - 1 AS tries
+"""
+SETTLE_DELIVERY = """
+UPDATE webhook_deliveries
+SET state = $2, last_error = $3, finished_at = now()
+WHERE webhook_id = $1 AND state = 'pending'
+"""
+POSTPONE_DELIVERY = """
+UPDATE webhook_deliveries
+SET last_error = $3, due_at = now() + make_interval(secs => $2)
+WHERE webhook_id = $1 AND state = 'pending'
+"""
+NEXT_DELIVERY = """
+SELECT greatest(extract(epoch FROM min(due_at) - now()), 0)::float8
+FROM webhook_deliveries WHERE state = 'pending'
+"""
+DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
+
+
+def _translate_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    @wraps(call)
+    async def translating(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await call(*args, **kwargs)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise RecordsError(f"Postgres: {type(error).__name__}: {error}") from error
+
+    return translating
+
+
+class Records:
+    """The records, over a pool of connections. Every call raises RecordsError when Postgres fails."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @_translate_errors
+    async def ping(self) -> None:
+        """Raise RecordsError unless Postgres answers."""
+        await self._pool.fetchval("SELECT 1")
+
+    @_translate_errors
+    async def create(self, request: NewRequest) -> bool:
+        """Record a request. False when it was there; raises ConflictError when it is another owner's."""
+        done = await self._pool.execute(
+            INSERT,
+            request.request_id,
+            request.owner,
+            dict(request.spec),
+            request.input_sha256,
+            request.rows,
+            request.images,
+            request.webhook_url,
+            request.webhook_secret,
+        )
+        if done == "INSERT 0 1":
+            return True
+        found = await self._pool.fetchrow(SELECT, request.request_id)
+        if found is not None and found["owner"] != request.owner:
+            raise ConflictError(f"request id {request.request_id} belongs to another owner")
+        return False
+
+    @_translate_errors
+    async def get(self, request_id: str) -> Request | None:
+        found = await self._pool.fetchrow(SELECT, request_id)
+        return _request(found) if found is not None else None
+
+    @_translate_errors
+    async def pending(self) -> list[Request]:
+        """Every request that is not at its end, oldest first."""
+        return [_request(found) for found in await self._pool.fetch(SELECT_PENDING)]
+
+    @_translate_errors
+    async def progress(self, request: Request, phase: Phase, message: str, counts: Counts) -> None:
+        """Record how far a pending request is; does nothing to a finished one."""
+        await self._pool.execute(
+            UPDATE_PROGRESS,
+            request.request_id,
+            request.attempt,
+            phase.value,
+            message,
+            counts.succeeded,
+            counts.failed,
+            counts.bytes_in,
+            counts.bytes_out,
+        )
+
+    @_translate_errors
+    async def finish(
+        self, request: Request, ending: Ending, result: Result, body: str, webhook_id: str
+    ) -> bool:
+        """The terminal commit: the row's end and the outbox entry, both or neither.
+
+        False when somebody else was first; then nothing changed. `body` is what the webhook will say.
+        """
+        counts = result.counts
+        async with self._pool.acquire() as connection, connection.transaction():
+            webhook = await connection.fetchrow(
+                UPDATE_TERMINAL,
+                request.request_id,
+                request.attempt,
+                ending.phase.status,
+                ending.phase.value,
+                ending.message,
+                ending.error,
+                counts and counts.total,
+                counts and counts.succeeded,
+                counts and counts.failed,
+                counts and counts.bytes_in,
+                counts and counts.bytes_out,
+                dict(result.errors_by_code),
+                result.output_key,
+                result.errors_key,
+            )
+            if webhook is None:
+                return False
+            if webhook["webhook_url"]:
+                await connection.execute(
+                    INSERT_DELIVERY,
+                    webhook_id,
+                    request.request_id,
+                    request.attempt,
+                    webhook["webhook_url"],
+                    webhook["webhook_secret"],
+                    body,
+                )
+            return True
+
+    @_translate_errors
+    async def delete(self, request_id: str) -> None:
+        """Forget a request and its deliveries."""
+        await self._pool.execute(DELETE, request_id)
+
+    @_translate_errors
+    async def claim_deliveries(self, limit: int, lease_seconds: float) -> list[Delivery]:
+        """Take due deliveries. They come back by themselves when the claimer dies within the lease."""
+        return [Delivery(**found) for found in await self._pool.fetch(CLAIM_DELIVERIES, limit, lease_seconds)]
+
+    @_translate_errors
+    async def settle_delivery(self, webhook_id: str, *, delivered: bool, error: str = "") -> None:
+        await self._pool.execute(SETTLE_DELIVERY, webhook_id, "delivered" if delivered else "failed", error)
+
+    @_translate_errors
+    async def postpone_delivery(self, webhook_id: str, seconds: float, error: str) -> None:
+        await self._pool.execute(POSTPONE_DELIVERY, webhook_id, seconds, error)
+
+    @_translate_errors
+    async def next_delivery_seconds(self) -> float | None:
+        """Seconds until a delivery is due; None when there is none."""
+        found: float | None = await self._pool.fetchval(NEXT_DELIVERY)
+        return found
+
+    @asynccontextmanager
+    async def claim_upload(self, request_id: str) -> AsyncIterator[bool]:
+        """Hold a request id while its upload runs. Yields False when somebody else holds it."""
+        async with self._pool.acquire() as connection:
+            held = await connection.fetchval(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", request_id
+            )
+            try:
+                yield bool(held)
+            finally:
+                if held:
+                    await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 1))", request_id)
+
+
+def _request(found: "asyncpg.Record") -> Request:
+    return Request(
+        request_id=found["request_id"],
+        owner=found["owner"],
+        attempt=found["attempt"],
+        status=found["status"],
+        phase=Phase(found["phase"]),
+        message=found["message"],
+        error=found["error"],
+        spec=found["spec"],
+        input_sha256=found["input_sha256"],
+        rows=found["rows"],
+        counts=Counts(
+            found["images"],
+            found["images_succeeded"],
+            found["images_failed"],
+            found["bytes_in"],
+            found["bytes_out"],
+        ),
+        errors_by_code=found["errors_by_code"],
+        output_key=found["output_key"],
+        errors_key=found["errors_key"],
+        webhook_url=found["webhook_url"],
+        created_at=found["created_at"],
+        started_at=found["started_at"],
+        finished_at=found["finished_at"],
+    )
+
+
+@asynccontextmanager
+async def connect(settings: DatabaseSettings) -> AsyncIterator[Records]:
+    """Open the pool; closed at the end of the block. Works behind PgBouncer too."""
+    try:
+        pool = await asyncpg.create_pool(
+            settings.database_url.get_secret_value(),
+            min_size=1,
+            max_size=settings.database_connections,
+            statement_cache_size=0,
+            command_timeout=TIMEOUT_S,
+            init=_prepare,
+        )
+    except (asyncpg.PostgresError, OSError) as error:
+        raise RecordsError(f"Postgres can't be reached: {error}") from error
+    try:
+        yield Records(pool)
+    finally:
+        await pool.close()
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")

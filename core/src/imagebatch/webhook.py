@@ -1,0 +1,198 @@
+"""Webhooks: what they say, and the dispatcher that sends them from the outbox.
+
+Headers and signature follow the Standard Webhooks specification 1.0 (https://www.standardwebhooks.com).
+The body is fixed when a batch ends, so every try sends the same bytes under the same `webhook-id`.
+The operator, or the local engine, runs one `Dispatcher`.
+"""
+
+import asyncio
+import binascii
+import hashlib
+import json
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from standardwebhooks import Webhook
+
+from imagebatch import links
+from imagebatch.errors import AddressForbiddenError, InputRefusedError, RecordsError, SettingsError
+from imagebatch.guard import AddressPolicy
+from imagebatch.lifecycle import Ending
+from imagebatch.records import Delivery, Records
+
+RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""How long to wait after the first, second, … failed try; after the last of them it is given up."""
+
+JITTER = 0.2
+TIMEOUT_S = 20.0
+LEASE_S = 60.0
+CONCURRENCY = 8
+IDLE_S = 30.0
+
+SecretFor = Callable[[str], Awaitable[str]]
+"""Finds the signing secret that a delivery's reference names; "" for none."""
+
+log = structlog.get_logger()
+
+
+def body(request_id: str, ending: Ending, output_link: str | None) -> str:
+    """What the webhook of a finished batch says, as JSON; the same words as the status."""
+    return json.dumps(
+        {
+            "request_id": request_id,
+            "status": ending.phase.status,
+            "output_csv": output_link,
+            "message": ending.message,
+            "error": ending.error,
+        },
+        ensure_ascii=False,
+    )
+
+
+def webhook_id(request_id: str, attempt: int) -> str:
+    """The id of an attempt's one delivery: derived, so that whoever finishes the batch says the same."""
+    return f"msg_{hashlib.sha256(f'webhook:{request_id}:{attempt}'.encode()).hexdigest()[:27]}"
+
+
+def check_secret(secret: str) -> None:
+    """Raise SettingsError unless `secret` is usable (`whsec_` and base64, or empty)."""
+    try:
+        if secret:
+            Webhook(secret)
+    except (ValueError, RuntimeError, binascii.Error) as error:
+        raise SettingsError(
+            "IMAGEBATCH_WEBHOOK_SECRET must be whsec_ followed by base64, as Standard Webhooks says"
+        ) from error
+
+
+def check_url(url: str, policy: AddressPolicy) -> None:
+    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL itself tells."""
+    bad = links.check(url)
+    if bad is not None:
+        raise InputRefusedError.of("invalid_webhook_url", f"webhook_url: {bad.message}")
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else str(parts.hostname)
+    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
+    try:
+        policy.check(ip_address(host), port)
+    except AddressForbiddenError as error:
+        raise InputRefusedError.of(
+            "forbidden_webhook_url",
+            f"webhook_url: {error}; the administrator can open it with "
+            f"IMAGEBATCH_ALLOWED_NETWORKS={host}:{port}",
+        ) from None
+    except ValueError:
+        return  # a name: it is checked when it is dialled
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one try: `ok`, or an error; `retry_after` in seconds, `gone` when it must stop."""
+
+    ok: bool
+    error: str = ""
+    retry_after: float = 0.0
+    gone: bool = False
+
+
+async def trigger_webhook(
+    client: httpx.AsyncClient, webhook_url: str, payload: str, *, message_id: str, secret: str = ""
+) -> Answer:
+    """POST a payload once, signed when there is a secret. Network errors are answers, not exceptions."""
+    headers = _headers(payload, message_id, secret, datetime.now(UTC))
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            request = client.build_request("POST", webhook_url, content=payload.encode(), headers=headers)
+            response = await client.send(request, stream=True, follow_redirects=False)
+            await response.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, OSError) as error:
+        return Answer(ok=False, error=f"{type(error).__name__}: {error}"[:500])
+    if response.is_success:
+        return Answer(ok=True)
+    retry_after = retry_after_seconds(response.headers.get("retry-after", ""), datetime.now(UTC))
+    return Answer(False, f"HTTP {response.status_code}", retry_after, response.status_code == 410)
+
+
+def _headers(payload: str, message_id: str, secret: str, now: datetime) -> dict[str, str]:
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+    }
+    if secret:
+        headers["webhook-signature"] = Webhook(secret).sign(message_id, now, payload)
+    return headers
+
+
+def retry_after_seconds(value: str, now: datetime) -> float:
+    """The seconds that a Retry-After header asks for (RFC 9110 section 10.2.3); 0 when it says nothing."""
+    if value.isdigit():
+        return float(value)
+    with suppress(ValueError):
+        return max((parsedate_to_datetime(value) - now).total_seconds(), 0.0)
+    return 0.0
+
+
+def wait_seconds(tries_before: int, answer: Answer, jitter: float) -> float | None:
+    """How long to wait after a failed try; None to give up. `jitter` lies in [0, 1)."""
+    if answer.gone or tries_before >= len(RETRY_SECONDS):
+        return None
+    planned = RETRY_SECONDS[tries_before] * (1 + JITTER * jitter)
+    return max(planned, min(answer.retry_after, RETRY_SECONDS[-1]))
+
+
+class Dispatcher:
+    """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one."""
+
+    def __init__(self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor) -> None:
+        self._records = records
+        self._client = client
+        self._secret_for = secret_for
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look into the outbox now: something was put there."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                sent = await self.send_due()
+                wait = 0.0 if sent else await self._records.next_delivery_seconds()
+            except RecordsError as error:
+                log.warning("webhook outbox unreachable", error=str(error))
+                wait = 5.0
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), IDLE_S if wait is None else min(wait, IDLE_S))
+
+    async def send_due(self) -> int:
+        """Send what is due once, at most `CONCURRENCY` deliveries; returns how many were tried."""
+        claimed = await self._records.claim_deliveries(CONCURRENCY, LEASE_S)
+        await asyncio.gather(*(self._send(delivery) for delivery in claimed))
+        return len(claimed)
+
+    async def _send(self, delivery: Delivery) -> None:
+        secret = await self._secret_for(delivery.secret)
+        answer = await trigger_webhook(
+            self._client, delivery.url, delivery.body, message_id=delivery.webhook_id, secret=secret
+        )
+        bound = log.bind(request_id=delivery.request_id, webhook_id=delivery.webhook_id)
+        wait = wait_seconds(delivery.tries, answer, random.random())  # noqa: S311 - jitter
+        if answer.ok:
+            bound.info("webhook delivered", tries=delivery.tries + 1)
+            await self._records.settle_delivery(delivery.webhook_id, delivered=True)
+        elif wait is None:
+            bound.warning("webhook given up", error=answer.error, tries=delivery.tries + 1)
+            await self._records.settle_delivery(delivery.webhook_id, delivered=False, error=answer.error)
+        else:
+            bound.info("webhook failed", error=answer.error, next_try_seconds=round(wait))
+            await self._records.postpone_delivery(delivery.webhook_id, wait, answer.error)

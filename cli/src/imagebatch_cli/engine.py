@@ -1,0 +1,274 @@
+"""The local engine: carries out the lifecycle's steps with processes of this machine.
+
+One task drives each pending request: observe, decide (`imagebatch.lifecycle`), act, wait for a change.
+All that must survive a crash is in the records and on S3, so a new engine simply begins again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import structlog
+
+from imagebatch import keys, lifecycle, webhook
+from imagebatch.batches import BatchSpec
+from imagebatch.errors import ImageBatchError, NotFoundError, Problem, RecordsError
+from imagebatch.lifecycle import Ending, Observed, Phase, ShardHistory
+from imagebatch.merge import Merged, merge
+from imagebatch.outcome import Counts
+from imagebatch.plan import Plan
+from imagebatch.records import Records, Request, Result
+from imagebatch.shard import Progress, Report, ShardId
+from imagebatch.store import ObjectStore
+from imagebatch_cli.shards import ShardProcesses
+
+TICK_S = 0.5
+SCAN_S = 15.0
+TROUBLE_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """What an engine works with. `finished` is called after each terminal commit."""
+
+    records: Records
+    store: ObjectStore
+    shards: ShardProcesses
+    finished: Callable[[], None]
+
+
+class LocalEngine:
+    """Runs every pending request of the records."""
+
+    def __init__(self, collaborators: Collaborators) -> None:
+        self._with = collaborators
+        self._driven: dict[str, asyncio.Task[None]] = {}
+        self._woken = asyncio.Event()
+
+    def wake(self, request_id: str) -> None:  # noqa: ARG002 - a Wake; the scan finds it
+        """Look for new requests now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Drive requests until cancelled; then every jobrunner is stopped before this returns."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._woken.clear()
+                for request in await self._pending():
+                    if request.request_id not in self._driven:
+                        task = group.create_task(self._drive(request))
+                        self._driven[request.request_id] = task
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), SCAN_S)
+
+    async def _pending(self) -> list[Request]:
+        try:
+            return await self._with.records.pending()
+        except RecordsError as error:
+            log.warning("records unreachable", error=str(error))
+            return []
+
+    async def _drive(self, request: Request) -> None:
+        """Bring one request to its end, beginning again after any trouble: it must not stop the others."""
+        bound = log.bind(request_id=request.request_id)
+        try:
+            while True:
+                try:
+                    async with Run(self._with, request) as run:
+                        return await run.to_end()
+                except ImageBatchError as error:
+                    bound.warning("batch waits", error=str(error))
+                except Exception:  # noqa: BLE001 - one batch must not stop the others
+                    bound.exception("batch waits after a defect")
+                await asyncio.sleep(TROUBLE_S)
+        finally:
+            del self._driven[request.request_id]
+
+
+@dataclass(slots=True)
+class _Shards:
+    """What is known of a batch's shards."""
+
+    reports: dict[int, Counts] = field(default_factory=dict)
+    progress: dict[int, Counts] = field(default_factory=dict)
+    tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    histories: dict[int, ShardHistory] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
+
+    def counts(self) -> Counts:
+        """Of the shards done and, as far as they tell, of those under way."""
+        under_way = (self.progress[index] for index in self.tasks if index in self.progress)
+        return sum([*self.reports.values(), *under_way], Counts())
+
+
+class Run:
+    """One request on its way, as an async context: leaving it stops its shards."""
+
+    def __init__(self, collaborators: Collaborators, request: Request) -> None:
+        self._with = collaborators
+        self._request = request
+        self._spec = BatchSpec.from_spec(request.spec)
+        self._plan: Plan | None = None
+        self._refusal: tuple[Problem, ...] = ()
+        self._shards = _Shards()
+        self._phase = request.phase
+        self._started = time.time() if request.started_at is None else request.started_at.timestamp()
+        self._recorded: tuple[Phase, Counts] | None = None
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self._load()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop_shards()
+
+    async def to_end(self) -> None:
+        """Step by step until the terminal commit."""
+        while True:
+            step = lifecycle.next_step(self._spec.wish, self._observed())
+            match step:
+                case lifecycle.Done():
+                    return
+                case lifecycle.Plan():
+                    self._refusal = (Problem("input_lost", "the batch's plan is no longer on S3"),)
+                case lifecycle.Run(start):
+                    self._start(start)
+                    await self._tick()
+                case lifecycle.Stop():
+                    await self._stop_shards()
+                    await self._tick()
+                case lifecycle.Merge(reason):
+                    await self._merge(reason)
+                case lifecycle.Finish(ending):
+                    await self._commit(ending, None)
+
+    # -- observing -----------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Read the plan and the reports that earlier runs left."""
+        store, request = self._with.store, self._request
+        try:
+            data = await asyncio.to_thread(store.get, keys.plan(request.request_id))
+        except NotFoundError:
+            return
+        self._plan = Plan.from_json(data)
+        prefix = keys.attempt_prefix(request.request_id, request.attempt)
+        listed = await asyncio.to_thread(lambda: list(store.list(prefix)))
+        reported = [keys.shard_of_report(stored.key) for stored in listed]
+        await asyncio.gather(*(self._read_report(index) for index in reported if index is not None))
+
+    async def _read_report(self, index: int) -> bool:
+        key = keys.report(self._request.request_id, self._request.attempt, index)
+        try:
+            data = await asyncio.to_thread(self._with.store.get, key)
+        except NotFoundError:
+            return False
+        self._shards.reports[index] = Report.from_json(data).counts
+        return True
+
+    def _observed(self) -> Observed:
+        shards, now = self._shards, time.monotonic()
+        defects = [history.defect for history in shards.histories.values() if history.defect]
+        return Observed(
+            phase=self._phase,
+            shards=None if self._plan is None else len(self._plan.shards),
+            reported=frozenset(shards.reports),
+            active=frozenset(shards.tasks),
+            waiting=frozenset(index for index, due in shards.due.items() if due > now),
+            given_up=frozenset(index for index, history in shards.histories.items() if history.given_up),
+            counts=shards.counts(),
+            images=self._request.counts.total,
+            active_seconds=time.time() - self._started,
+            defect=defects[0] if defects else "",
+            refusal=self._refusal,
+        )
+
+    # -- shards --------------------------------------------------------------------------------------
+
+    def _start(self, indexes: tuple[int, ...]) -> None:
+        for index in indexes:
+            self._shards.tasks[index] = asyncio.create_task(self._run_shard(index))
+
+    async def _run_shard(self, index: int) -> None:
+        request, shards = self._request, self._shards
+        shard = ShardId(request.request_id, request.attempt, index)
+        try:
+            end = await self._with.shards.run(shard, self._spec.compression)
+            if not await self._read_report(index):
+                log.warning(
+                    "shard ended",
+                    request_id=request.request_id,
+                    shard=index,
+                    code=end.code,
+                    reason=end.reason,
+                )
+                history = lifecycle.after_end(
+                    shards.histories.get(index, ShardHistory()), end.code, end.reason
+                )
+                shards.histories[index] = history
+                shards.due[index] = time.monotonic() + lifecycle.backoff_seconds(history)
+        finally:
+            del shards.tasks[index]
+            self._changed.set()
+
+    async def _stop_shards(self) -> None:
+        tasks = list(self._shards.tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        """Wait for a shard's end, at most a tick, then record how far the batch is."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), TICK_S)
+        self._changed.clear()
+        await asyncio.gather(*(self._read_progress(index) for index in list(self._shards.tasks)))
+        await self._record(Phase.RUNNING)
+
+    async def _read_progress(self, index: int) -> None:
+        key = keys.progress(self._request.request_id, self._request.attempt, index)
+        with contextlib.suppress(NotFoundError):
+            data = await asyncio.to_thread(self._with.store.get, key)
+            self._shards.progress[index] = Progress.from_json(data).counts
+
+    async def _record(self, phase: Phase) -> None:
+        counts = self._shards.counts()
+        if self._recorded == (phase, counts):
+            return
+        done = counts.succeeded + counts.failed
+        message = f"{done} of {self._request.counts.total} images" if phase is Phase.RUNNING else "Merging"
+        await self._with.records.progress(self._request, phase, message, counts)
+        self._phase, self._recorded = phase, (phase, counts)
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    async def _merge(self, reason: Ending | None) -> None:
+        await self._stop_shards()
+        await self._record(Phase.MERGING)
+        request, plan = self._request, self._plan
+        assert plan is not None
+        merged = await asyncio.to_thread(merge, self._with.store, request.request_id, request.attempt, plan)
+        ending = lifecycle.conclude(self._spec.wish, merged.counts, merged.errors, reason)
+        await self._commit(ending, merged)
+
+    async def _commit(self, ending: Ending, merged: Merged | None) -> None:
+        request = self._request
+        result = Result()
+        link = None
+        if merged is not None:
+            result = Result(merged.counts, merged.errors, merged.output_key, merged.errors_key)
+            link = self._with.store.link(merged.output_key)
+        body = webhook.body(request.request_id, ending, link)
+        message_id = webhook.webhook_id(request.request_id, request.attempt)
+        await self._with.records.finish(request, ending, result, body, message_id)
+        self._phase = ending.phase
+        self._with.finished()
+        log.info(
+            "batch ended", request_id=request.request_id, phase=ending.phase.value, message=ending.message
+        )

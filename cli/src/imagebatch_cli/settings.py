@@ -1,0 +1,34 @@
+"""What the environment says to the local system."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from imagebatch import settings
+from imagebatch.settings import NetworkSettings, WebhookSettings
+
+
+class LocalSettings(NetworkSettings, WebhookSettings):
+    """The local system's own settings; S3 and Postgres are chosen by their own variables."""
+
+    data: Path = Path(".imagebatch")
+    """The data folder."""
+    server: str = "http://127.0.0.1:8080"
+    """The API that `submit` and `status` talk to."""
+    examples_port: Annotated[int, Field(ge=0, le=65_535)] = 8091
+    """Where `up` serves the example images; 0 for nowhere."""
+    shards_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many jobrunner processes run at once, over all batches."""
+    log_level: str = "info"
+
+
+def own_s3() -> settings.S3Settings | None:
+    """The user's own S3, if IMAGEBATCH_S3_BUCKET is set. Raises SettingsError."""
+    return settings.read(settings.S3Settings) if os.environ.get("IMAGEBATCH_S3_BUCKET") else None
+
+
+def own_database() -> settings.DatabaseSettings | None:
+    """The user's own Postgres, if DATABASE_URL is set. Raises SettingsError."""
+    return settings.read(settings.DatabaseSettings) if os.environ.get("DATABASE_URL") else None

@@ -1,0 +1,81 @@
+"""Servers for the integration tests: one embedded Postgres and one embedded S3 for the whole run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from imagebatch_testing.memory_store import MemoryStore
+
+from imagebatch import migrations
+from imagebatch import records as records_module
+from imagebatch.records import Records
+from imagebatch.s3 import S3Store
+from imagebatch.settings import DatabaseSettings, S3Settings
+from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.postgres import EmbeddedPostgres
+from imagebatch_cli.seaweed import EmbeddedS3
+
+
+@dataclass(frozen=True)
+class Servers:
+    database: DatabaseSettings
+    s3: S3Settings
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Postgres with our schema, and S3 with our bucket."""
+    folder = DataFolder(tmp_path_factory.mktemp("servers").resolve())
+    with folder.locked():
+        postgres = EmbeddedPostgres(folder)
+        s3 = EmbeddedS3(folder, folder.prepare(None))
+        asyncio.run(_start(postgres, s3))
+        try:
+            S3Store(s3.settings).create_bucket()
+            yield Servers(DatabaseSettings(DATABASE_URL=postgres.url), s3.settings)  # type: ignore[call-arg]
+        finally:
+            asyncio.run(_stop(postgres, s3))
+
+
+async def _start(postgres: EmbeddedPostgres, s3: EmbeddedS3) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(postgres.start())
+        group.create_task(s3.start())
+    await migrations.upgrade(postgres.url)
+
+
+async def _stop(postgres: EmbeddedPostgres, s3: EmbeddedS3) -> None:
+    await s3.stop()
+    await postgres.service.stop()
+
+
+@pytest.fixture
+def s3_store(servers: Servers) -> Iterator[S3Store]:
+    """The real S3, empty."""
+    store = S3Store(servers.s3)
+    store.delete([stored.key for stored in store.list("")])
+    yield store
+    store.close()
+
+
+@pytest.fixture
+async def records(servers: Servers) -> AsyncIterator[Records]:
+    """The real Postgres, with no rows."""
+    url = servers.database.database_url.get_secret_value()
+    connection = await asyncpg.connect(url)
+    await connection.execute("TRUNCATE processing_requests, webhook_deliveries")
+    await connection.close()
+    async with records_module.connect(servers.database) as connected:
+        yield connected
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
-from imagebatch_testing.memory_store import MemoryStore
 
 from imagebatch import migrations
 from imagebatch import records as records_module
 from imagebatch.records import Records
 from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, S3Settings
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3
+from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.receiver import Receiver
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = DataFolder(tmp_path_factory.mktemp("servers").resolve())
     with folder.locked():
         postgres = EmbeddedPostgres(folder)
-        s3 = EmbeddedS3(folder, folder.prepare(None))
+        s3 = EmbeddedS3(folder, folder.prepare())
         asyncio.run(_start(postgres, s3))
         try:
             S3Store(s3.settings).create_bucket()
@@ -74,6 +75,23 @@ async def records(servers: Servers) -> AsyncIterator[Records]:
     await connection.close()
     async with records_module.connect(servers.database) as connected:
         yield connected
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> str:
+    return servers.database.database_url.get_secret_value()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as server:
+        yield server
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A loopback port on which nothing listens."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture

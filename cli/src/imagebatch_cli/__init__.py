@@ -1,0 +1,1 @@
+"""The `imagebatch` command, and the local system behind `imagebatch up`."""

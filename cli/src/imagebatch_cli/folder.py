@@ -75,6 +75,17 @@ class DataFolder:
                 raise FolderBusyError(f"another imagebatch runs on {self.path}") from None
             yield
 
+    def is_locked(self) -> bool:
+        """Whether a system runs here now."""
+        try:
+            with (self.path / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            pass
+        return False
+
     def read(self) -> SystemFile:
         try:
             values: dict[str, Any] = json.loads((self.path / "system.json").read_text())
@@ -89,13 +100,17 @@ class DataFolder:
             json.dump(asdict(system), file, indent=2)
         fresh.replace(self.path / "system.json")
 
-    def prepare(self, api_port: int | None) -> SystemFile:
+    def remember_api(self, port: int) -> None:
+        """Tell others where the API of this folder is."""
+        system = self.read()
+        system.api_port = port
+        self.write(system)
+
+    def prepare(self) -> SystemFile:
         """Choose what is not chosen yet: keys once, ports once, or anew where one is taken by now."""
         system = self.read()
         system.s3_access_key = system.s3_access_key or f"ib{secrets.token_hex(9)}"
         system.s3_secret_key = system.s3_secret_key or secrets.token_urlsafe(30)
-        if api_port is not None:
-            system.api_port = api_port
         kept = [system.ports.get(name, 0) for name in SERVICE_PORTS]
         if not all(is_free(port) for port in kept):
             system.ports = dict(zip(SERVICE_PORTS, free_ports(len(SERVICE_PORTS)), strict=True))

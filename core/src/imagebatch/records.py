@@ -86,6 +86,15 @@ class Delivery:
     tries: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How a delivery stands: pending, delivered or failed, and why its last try failed."""
+
+    state: str
+    tries: int
+    last_error: str
+
+
 INSERT = """
 INSERT INTO processing_requests
     (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret)
@@ -138,6 +147,9 @@ WHERE webhook_id = $1 AND state = 'pending'
 NEXT_DELIVERY = """
 SELECT greatest(extract(epoch FROM min(due_at) - now()), 0)::float8
 FROM webhook_deliveries WHERE state = 'pending'
+"""
+SELECT_DELIVERY = """
+SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 """
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
 
@@ -274,6 +286,12 @@ class Records:
         """Seconds until a delivery is due; None when there is none."""
         found: float | None = await self._pool.fetchval(NEXT_DELIVERY)
         return found
+
+    @_translate_errors
+    async def delivery(self, request_id: str) -> DeliveryState | None:
+        """How the newest delivery of a request stands; None when it has no webhook."""
+        found = await self._pool.fetchrow(SELECT_DELIVERY, request_id)
+        return DeliveryState(**found) if found is not None else None
 
     @asynccontextmanager
     async def claim_upload(self, request_id: str) -> AsyncIterator[bool]:

@@ -42,9 +42,6 @@ from imagebatch.store import Media, Stored
 PART_BYTES = 5 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
-RETRIES = urllib3.Retry(
-    total=4, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=[500, 502, 503, 504]
-)
 
 _DENIED = frozenset(
     {
@@ -89,7 +86,7 @@ def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
 class S3Store:
     """One bucket. Safe to use from several threads."""
 
-    def __init__(self, settings: S3Settings, *, connections: int = 16) -> None:
+    def __init__(self, settings: S3Settings, *, connections: int = 16, retries: int = 4) -> None:
         self._settings = settings
         self._bucket = settings.s3_bucket
         endpoint = urlsplit(settings.s3_endpoint)
@@ -97,7 +94,9 @@ class S3Store:
             raise SettingsError(
                 f"IMAGEBATCH_S3_ENDPOINT: {settings.s3_endpoint!r} is not a URL such as https://s3.example.com"
             )
-        self._http = urllib3.PoolManager(maxsize=connections, block=False, timeout=TIMEOUT, retries=RETRIES)
+        self._http = urllib3.PoolManager(
+            maxsize=connections, block=False, timeout=TIMEOUT, retries=_retries(retries)
+        )
         self._client = Minio(
             endpoint.netloc,
             region=settings.s3_region,
@@ -228,10 +227,10 @@ class S3Store:
 
     def probe(self) -> None:
         """Put an object and read it back by its link, as a client would. Raises StoreError with the cure."""
-        key = f"{keys.IMAGES}.probe-{secrets.token_hex(8)}"
+        key = f"{keys.IMAGES}probe-{secrets.token_hex(8)}.txt"
         self.put(key, b"ImageBatch was here", Media("text/plain"))
         try:
-            status = self._http.request("GET", self.link(key), retries=RETRIES).status
+            status = self._http.request("GET", self.link(key)).status
         except urllib3.exceptions.HTTPError as error:
             raise StoreError(
                 f"links under {self._link_base} can't be reached ({error}); set IMAGEBATCH_S3_PUBLIC_URL "
@@ -260,6 +259,12 @@ class _Counted:
             yield chunk
 
 
+def _retries(total: int) -> urllib3.Retry:
+    """Retries with growing pauses, for lost connections and for answers that ask to come again."""
+    statuses = [500, 502, 503, 504]
+    return urllib3.Retry(total=total, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=statuses)
+
+
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK_BYTES)
@@ -268,9 +273,12 @@ def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 
 def read_policy(bucket: str) -> dict[str, object]:
-    """The bucket policy that lets anonymous clients read images and output CSVs, and list nothing."""
+    """The bucket policy that lets anonymous clients read images and output CSVs, and list nothing.
+
+    An image's key has a hyphen and a dot; a folder's has none, and some servers answer for folders too.
+    """
     resources = [
-        f"arn:aws:s3:::{bucket}/{keys.IMAGES}*",
+        f"arn:aws:s3:::{bucket}/{keys.IMAGES}*-*.*",
         f"arn:aws:s3:::{bucket}/{keys.CSV_FILES}*{keys.OUTPUT_SUFFIX}",
     ]
     return {

@@ -1,0 +1,101 @@
+"""The REST API from the command line's side."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from imagebatch.errors import ImageBatchError
+
+TIMEOUT = httpx.Timeout(60, read=300)
+DOWNLOADS = 8
+
+
+class ServerError(ImageBatchError):
+    """The server could not be reached, or could not do what was asked."""
+
+
+class RefusedError(ImageBatchError):
+    """The server refused the input; `problem` is its application/problem+json."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.problem = problem
+        super().__init__(str(problem.get("detail") or problem.get("title") or "refused"))
+
+
+class ApiClient:
+    """One server. An async context manager."""
+
+    def __init__(self, base_url: str) -> None:
+        is_local = urlsplit(base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT, trust_env=not is_local)
+        self.base_url = base_url.rstrip("/")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def submit(self, file: Path, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Upload a CSV. Raises RefusedError or ServerError."""
+        with file.open("rb") as content:
+            return await self._json(
+                "POST", "/upload", data=dict(fields), files={"file": (file.name, content, "text/csv")}
+            )
+
+    async def status(self, request_id: str) -> dict[str, Any]:
+        return await self._json("GET", f"/status/{request_id}")
+
+    async def download(self, url: str, path: Path) -> None:
+        """Save a document; the file appears whole or not at all."""
+        fresh = path.with_name(f"{path.name}.part")
+        try:
+            async with self._http.stream("GET", url) as response:
+                response.raise_for_status()
+                with await asyncio.to_thread(fresh.open, "wb") as file:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+        except httpx.HTTPError as error:
+            fresh.unlink(missing_ok=True)
+            raise ServerError(f"{url} could not be read: {error}") from error
+        fresh.replace(path)
+
+    async def download_all(self, links: Mapping[str, Path]) -> None:
+        """Save many documents, a few at a time."""
+        room = asyncio.Semaphore(DOWNLOADS)
+
+        async def one(url: str, path: Path) -> None:
+            async with room:
+                await self.download(url, path)
+
+        await asyncio.gather(*(one(url, path) for url, path in links.items()))
+
+    async def is_alive(self) -> bool:
+        try:
+            return (await self._http.get("/healthz", timeout=2)).is_success
+        except httpx.HTTPError:
+            return False
+
+    async def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
+        try:
+            response = await self._http.request(method, path, **kwargs)
+            document: dict[str, Any] = response.json()
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise ServerError(f"no answer from {self.base_url}: {reason}") from error
+        except ValueError:
+            raise ServerError(
+                f"{self.base_url} is no ImageBatch server: HTTP {response.status_code}"
+            ) from None
+        if response.is_client_error and response.status_code != 429:
+            raise RefusedError(document)
+        if not response.is_success:
+            raise ServerError(f"{self.base_url}: {document.get('detail') or response.status_code}")
+        return document

@@ -1,0 +1,71 @@
+"""What the local system stands on: Postgres and S3, embedded or the user's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from imagebatch import migrations, records
+from imagebatch.records import Records
+from imagebatch.s3 import S3Store
+from imagebatch.settings import DatabaseSettings, S3Settings
+from imagebatch_cli.folder import DataFolder, SystemFile
+from imagebatch_cli.postgres import EmbeddedPostgres
+from imagebatch_cli.processes import Service
+from imagebatch_cli.seaweed import EmbeddedS3
+from imagebatch_cli.settings import own_database, own_s3
+
+
+@dataclass(frozen=True, slots=True)
+class Foundations:
+    """Records and store, ready for use. `services` are the embedded ones, which must go on running."""
+
+    records: Records
+    store: S3Store
+    s3: S3Settings
+    services: tuple[Service, ...]
+
+
+@asynccontextmanager
+async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[Foundations]:
+    """Start or connect to both, with our schema and our bucket; stopped when the block ends.
+
+    Raises ServiceFailedError, SettingsError, StoreError or RecordsError.
+    """
+    async with AsyncExitStack() as stack:
+        services: list[Service] = []
+        database, s3 = await asyncio.gather(
+            _database(stack, folder, services), _s3(stack, folder, system, services)
+        )
+        await migrations.upgrade(database.database_url.get_secret_value())
+        opened = await stack.enter_async_context(records.connect(database))
+        store = S3Store(s3)
+        stack.callback(store.close)
+        if own_s3() is None:
+            await asyncio.to_thread(store.create_bucket)
+        await asyncio.to_thread(store.probe)
+        yield Foundations(opened, store, s3, tuple(services))
+
+
+async def _database(stack: AsyncExitStack, folder: DataFolder, services: list[Service]) -> DatabaseSettings:
+    own = own_database()
+    if own is not None:
+        return own
+    postgres = EmbeddedPostgres(folder)
+    stack.push_async_callback(postgres.service.stop)
+    await postgres.start()
+    services.append(postgres.service)
+    return DatabaseSettings(DATABASE_URL=postgres.url)  # type: ignore[call-arg]
+
+
+async def _s3(
+    stack: AsyncExitStack, folder: DataFolder, system: SystemFile, services: list[Service]
+) -> S3Settings:
+    own = own_s3()
+    if own is not None:
+        return own
+    s3 = EmbeddedS3(folder, system)
+    stack.push_async_callback(s3.stop)
+    await s3.start()
+    services.append(s3.service)
+    return s3.settings

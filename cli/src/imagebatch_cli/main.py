@@ -1,0 +1,184 @@
+"""The `imagebatch` command.
+
+Exit codes: 0 the batch is complete, 1 it failed (or the system did), 2 the input was refused or the
+command misused, 130 stopped by Ctrl-C.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+
+from imagebatch import logs, settings
+from imagebatch.errors import ImageBatchError
+from imagebatch.options import OPTION_NAMES
+from imagebatch_cli import commands
+from imagebatch_cli.client import RefusedError
+from imagebatch_cli.commands import Submission
+from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.results import Wanted
+from imagebatch_cli.settings import LocalSettings
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+
+F = TypeVar("F", bound=Callable[..., object])
+CSV_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
+
+
+def main() -> NoReturn:
+    """The entry point: every error of ours becomes a sentence and an exit code."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(INTERRUPTED)
+    except (ImageBatchError, ExceptionGroup) as error:
+        ours = list(_ours(error))
+        if not ours:
+            raise
+        sys.exit(_explain(ours))
+
+
+def _ours(error: Exception) -> Iterator[ImageBatchError]:
+    """The errors of ours in what was raised, which may be a group of groups."""
+    if isinstance(error, ImageBatchError):
+        yield error
+    elif isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _ours(inner)
+
+
+def _explain(errors: list[ImageBatchError]) -> int:
+    for error in errors:
+        say(f"imagebatch: {error}")
+        if isinstance(error, RefusedError):
+            for problem in error.problem.get("errors", []):
+                line = f"line {problem['line']}: " if problem.get("line") else ""
+                say(f"  {line}{problem['message']}  [{problem['code']}]")
+    return REFUSED if any(isinstance(error, RefusedError) for error in errors) else FAILED
+
+
+def _compression_options(command: F) -> F:
+    """One command line option for each option of the compression: `minQuality` is --min-quality."""
+    for name in reversed(OPTION_NAMES):
+        flag = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
+        command = click.option(f"--{flag}", name, metavar="VALUE", help=_HELP[name])(command)
+    return command
+
+
+_HELP = {
+    "quality": "50% of the source's own quality (default), or 1 to 100 absolute.",
+    "minQuality": "The floor of a relative quality (default 30).",
+    "format": "auto (default), keep, jpeg, png, webp or avif.",
+    "maxWidth": "Make wider images smaller, to this many pixels.",
+    "maxHeight": "Make higher images smaller, to this many pixels.",
+    "stripMetadata": "true (default) or false: remove EXIF, GPS and XMP.",
+    "progressive": "true or false (default): progressive JPEG.",
+    "optimize": "true or false (default): smaller files for twice the time.",
+}
+
+data_option = click.option("--data", type=FOLDER, help="The data folder [IMAGEBATCH_DATA, .imagebatch].")
+webhook_option = click.option("--webhook-url", metavar="URL", help="Where to POST the result.")
+server_option = click.option("--server", metavar="URL", help="The API [IMAGEBATCH_SERVER].")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the status document, last on stdout."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imagebatch-cli", message="ImageBatch %(version)s")
+def cli() -> None:
+    """Compress the images of a product CSV: links in, compressed images and a new CSV out."""
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(1, 65_535), help="The API's port [8080, or what it was before].")
+@data_option
+def up(port: int | None, data: Path | None) -> int:
+    """Start the whole system on this machine; Ctrl-C stops it."""
+    local = _local()
+    logs.configure(local.log_level)
+    return _run(commands.up(_folder(local, data), local, port))
+
+
+@cli.command()
+@click.argument("file", type=CSV_FILE)
+@click.option("--output", type=NEW_FILE, help="The output CSV [NAME_output.csv in this folder].")
+@click.option("--errors", type=NEW_FILE, help="What failed [NAME_errors.csv in this folder].")
+@click.option("--images", type=FOLDER, help="Save copies of the images here.")
+@data_option
+@webhook_option
+@_compression_options
+@json_option
+def run(  # noqa: PLR0917 - click passes them by name
+    file: Path,
+    output: Path | None,
+    errors: Path | None,
+    images: Path | None,
+    data: Path | None,
+    webhook_url: str | None,
+    as_json: bool,
+    **options: str | None,
+) -> int:
+    """Do one CSV: start the system (or use the one that runs), upload, wait, save the results."""
+    local = _local()
+    logs.configure("warning")
+    wanted = Wanted(
+        output or Path(f"{file.stem}_output.csv"), errors or Path(f"{file.stem}_errors.csv"), images
+    )
+    submission = Submission(file, _fields(webhook_url, options))
+    return _run(commands.run(_folder(local, data), local, submission, wanted, as_json=as_json))
+
+
+@cli.command()
+@click.argument("file", type=CSV_FILE)
+@server_option
+@webhook_option
+@_compression_options
+def submit(file: Path, server: str | None, webhook_url: str | None, **options: str | None) -> int:
+    """Upload a CSV to a running server and print the answer; returns at once."""
+    return _run(commands.submit(server or _local().server, Submission(file, _fields(webhook_url, options))))
+
+
+@cli.command()
+@click.argument("request_id")
+@server_option
+def status(request_id: str, server: str | None) -> int:
+    """Print the status document of a request."""
+    return _run(commands.status(server or _local().server, request_id))
+
+
+def _local() -> LocalSettings:
+    return settings.read(LocalSettings)
+
+
+def _folder(local: LocalSettings, data: Path | None) -> DataFolder:
+    return DataFolder((data or local.data).expanduser().resolve())
+
+
+def _fields(webhook_url: str | None, options: Mapping[str, str | None]) -> dict[str, str]:
+    given = {**options, "webhook_url": webhook_url}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command; SIGTERM ends it as Ctrl-C does, in order."""
+
+    async def until_stopped() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return asyncio.run(until_stopped())

@@ -1,0 +1,157 @@
+"""The whole system on one machine: Postgres, S3, API and engine, started and stopped together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import structlog
+from imagebatch_api.app import Services, create_app
+from imagebatch_api.server import serve
+from imagebatch_api.settings import ApiSettings
+from starlette.applications import Starlette
+
+from imagebatch import settings, transport, webhook
+from imagebatch.batches import RecordedIntake
+from imagebatch.records import Records
+from imagebatch.settings import NetworkSettings
+from imagebatch_cli import examples
+from imagebatch_cli.engine import Collaborators, LocalEngine
+from imagebatch_cli.folder import LOOPBACK, DataFolder, free_ports, is_free
+from imagebatch_cli.foundations import Foundations, foundations
+from imagebatch_cli.processes import ServiceFailedError
+from imagebatch_cli.settings import LocalSettings
+from imagebatch_cli.shards import ShardProcesses
+
+DEFAULT_PORT = 8080
+WEBHOOK_CONNECTIONS = 16
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSystem:
+    """A running system. `examples_url` is None where there are no example images to serve."""
+
+    api_url: str
+    records: Records
+    examples_url: str | None
+
+
+@asynccontextmanager
+async def local_system(
+    folder: DataFolder, local: LocalSettings, port: int | None = None
+) -> AsyncIterator[LocalSystem]:
+    """Start everything on `folder`; all is stopped when the block ends, or when a part of it fails.
+
+    Raises FolderBusyError, ServiceFailedError, SettingsError, StoreError or RecordsError when it can't
+    start, and an ExceptionGroup of these when a part fails later.
+    """
+    webhook.check_secret(local.webhook_secret.get_secret_value())
+    async with AsyncExitStack() as stack:
+        stack.enter_context(folder.locked())
+        base = await stack.enter_async_context(foundations(folder, folder.prepare()))
+        background = await stack.enter_async_context(_background())
+        for service in base.services:
+            background.start(service.wait())
+        examples_url = await _serve_examples(background, local.examples_port)
+        network = _opened(local, examples_url)
+        engine = await _start_engine(stack, background, base, _Rules(folder, local, network))
+        app = create_app(
+            Services(
+                base.store, base.records, RecordedIntake(base.records, engine.wake), network.address_policy
+            ),
+            settings.read(ApiSettings),
+        )
+        api_port = _choose_port(folder.read().api_port, port)
+        background.serve(app, api_port)
+        folder.remember_api(api_port)
+        yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    folder: DataFolder
+    local: LocalSettings
+    network: NetworkSettings
+
+
+class _Background:
+    """Tasks that run as long as the system. When one of them fails, the group brings all down."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        self.tasks.append(self._group.create_task(work))
+
+    def serve(self, app: Starlette, port: int) -> None:
+        self.start(serve(app, LOOPBACK, port))
+
+
+@asynccontextmanager
+async def _background() -> AsyncIterator[_Background]:
+    async with asyncio.TaskGroup() as group:
+        background = _Background(group)
+        try:
+            yield background
+        finally:
+            for task in reversed(background.tasks):
+                task.cancel()
+
+
+async def _serve_examples(background: _Background, port: int) -> str | None:
+    """Serve the example images, unless there are none, or another local system does so already."""
+    images = examples.find_images()
+    if images is None or port == 0:
+        return None
+    if is_free(port):
+        background.serve(examples.app(images), port)
+    elif not await examples.are_served(port):
+        log.warning("the example images are not served: the port is taken", port=port)
+        return None
+    return f"http://{LOOPBACK}:{port}"
+
+
+def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
+    """The user's own openings, and the port of the examples."""
+    openings = [local.allowed_networks] if local.allowed_networks else []
+    if examples_url is not None:
+        openings.append(f"{LOOPBACK}/32:{local.examples_port}")
+    opened = NetworkSettings(allowed_networks=",".join(openings))
+    _ = opened.address_policy  # a mistake in it is told at start-up
+    return opened
+
+
+async def _start_engine(
+    stack: AsyncExitStack, background: _Background, base: Foundations, rules: _Rules
+) -> LocalEngine:
+    client = await stack.enter_async_context(
+        transport.client(
+            rules.network.address_policy,
+            connections=WEBHOOK_CONNECTIONS,
+            timeout=httpx.Timeout(webhook.TIMEOUT_S),
+        )
+    )
+    secret = rules.local.webhook_secret.get_secret_value()
+
+    async def secret_for(_: str) -> str:
+        return secret
+
+    dispatcher = webhook.Dispatcher(base.records, client, secret_for)
+    shards = ShardProcesses(base.s3, rules.network, rules.folder.logs, rules.local.shards_at_once)
+    engine = LocalEngine(Collaborators(base.records, base.store, shards, dispatcher.wake))
+    background.start(dispatcher.run())
+    background.start(engine.run())
+    return engine
+
+
+def _choose_port(kept: int, asked: int | None) -> int:
+    """The port asked for, or the one kept from before, or the default, or any that is free."""
+    if asked is not None:
+        if not is_free(asked):
+            raise ServiceFailedError(f"port {asked} on {LOOPBACK} is in use; choose another with --port")
+        return asked
+    return next((port for port in (kept, DEFAULT_PORT) if is_free(port)), 0) or free_ports(1)[0]

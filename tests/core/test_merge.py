@@ -1,0 +1,168 @@
+"""Merging fragments into the output CSV and errors.csv."""
+
+import csv
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebatch import keys, links, rows
+from imagebatch.ingest import ingest
+from imagebatch.merge import Merged, merge
+from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
+from imagebatch.plan import Plan
+from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch_testing.memory_store import MemoryStore
+
+A, B = "http://a/1.jpg", "http://b/w_1,h_2/2.jpg"
+
+
+def outcome(row: int, slot: int, *, failed: bool) -> ImageOutcome:
+    if failed:
+        return ImageOutcome(row=row, slot=slot, error=ErrorCode.HTTP_STATUS, message="HTTP 404")
+    return ImageOutcome(row=row, slot=slot, name=keys.image_name(row, slot, "jpg"), bytes_in=10, bytes_out=4)
+
+
+def planned(store: MemoryStore, table: list[tuple[str, str, str]], step: int = 2) -> Plan:
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([rows.COLUMNS, *table])
+    return ingest(store, "r1", [text.getvalue().encode()], rows_per_shard=step).plan
+
+
+def finish_shard(
+    store: MemoryStore, plan: Plan, index: int, failing: frozenset[tuple[int, int]] = frozenset()
+) -> None:
+    """Write what a jobrunner would for one shard."""
+    shard = plan.shards[index]
+    data = store.get(keys.canonical_input("r1"), offset=shard.offset, length=shard.length)
+    outcomes = [
+        outcome(number, slot, failed=(number, slot) in failing)
+        for number, cells in enumerate(rows.parse([data]), shard.first_row)
+        for slot in range(1, len(links.split(cells[2])) + 1)
+    ]
+    fragment = write_fragment(store, ShardId("r1", 1, index), "run1", outcomes)
+    commit(store, ShardId("r1", 1, index), Report("run1", fragment, shard.rows, Counts()))
+
+
+def table_of(store: MemoryStore, key: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(store.get(key).decode("utf-8-sig"), newline="")))
+
+
+def link(store: MemoryStore, row: int, slot: int) -> str:
+    return store.link(keys.image_prefix("r1") + keys.image_name(row, slot, "jpg"))
+
+
+def test_the_nth_output_belongs_to_the_nth_input(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "Shirt", f"{A},{B},{A}"), ("2", "Nothing", ""), ("3", "Hat", B)])
+    finish_shard(store, plan, 0, frozenset({(1, 2)}))
+    finish_shard(store, plan, 1)
+    merged = merge(store, "r1", 1, plan)
+    assert table_of(store, merged.output_key)[1:] == [
+        ["1", "Shirt", f"{A},{B},{A}", f"{link(store, 1, 1)},,{link(store, 1, 3)}"],
+        ["2", "Nothing", "", ""],
+        ["3", "Hat", B, link(store, 3, 1)],
+    ]
+    assert merged.counts == Counts(4, 3, 1, 30, 12)
+    assert merged.errors == {"http_status": 1}
+
+
+def test_errors_csv_holds_what_failed_and_can_be_uploaded_again(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "Shirt", f"{A},{B}"), ("2", "Hat", A)])
+    finish_shard(store, plan, 0, frozenset({(1, 2)}))
+    merged = merge(store, "r1", 1, plan)
+    assert merged.errors_key is not None
+    assert table_of(store, merged.errors_key) == [
+        [*rows.COLUMNS, "error_code", "error"],
+        ["1", "Shirt", B, "http_status", "HTTP 404"],
+    ]
+    again = ingest(store, "r2", [store.get(merged.errors_key)]).plan
+    assert (again.rows, again.images) == (1, 1)
+
+
+def test_a_shard_without_report_fails_alone(store: MemoryStore) -> None:
+    plan = planned(store, [(str(number), "x", A) for number in range(1, 6)])
+    finish_shard(store, plan, 0)
+    finish_shard(store, plan, 2)
+    merged = merge(store, "r1", 1, plan)
+    assert [bool(row[3]) for row in table_of(store, merged.output_key)[1:]] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert merged.errors == {"shard_failed": 2}
+
+
+def test_no_errors_csv_when_nothing_failed(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "x", A)])
+    finish_shard(store, plan, 0)
+    assert merge(store, "r1", 1, plan).errors_key is None
+    assert store.head(keys.errors("r1")) is None
+
+
+def test_the_first_report_wins(store: MemoryStore) -> None:
+    shard = ShardId("r1", 1, 0)
+    assert commit(store, shard, Report("first", "f1", 1, Counts()))
+    assert not commit(store, shard, Report("zombie", "f2", 1, Counts()))
+    assert Report.from_json(store.get(keys.report("r1", 1, 0))).run == "first"
+
+
+def test_bom_and_line_ends_are_those_of_the_input(store: MemoryStore) -> None:
+    text = "\ufeff" + rows.record(rows.COLUMNS, "\r\n") + rows.record(["1", "two\nlines", A], "\r\n")
+    plan = ingest(store, "r1", [text.encode()]).plan
+    finish_shard(store, plan, 0)
+    data = store.get(merge(store, "r1", 1, plan).output_key)
+    assert data.startswith(b"\xef\xbb\xbfSerial Number,Product Name,Input Image Urls,Output Image Urls\r\n")
+    assert data.endswith(b"\r\n")
+    assert b'"two\nlines"' in data
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
+LINK_CELLS = st.lists(st.sampled_from([A, B, "http://c/ü?x=1,2", "junk"]), max_size=4).map(",".join)
+
+
+@given(
+    st.lists(st.tuples(CELLS, CELLS, LINK_CELLS), max_size=15),
+    st.integers(1, 5),
+    st.sets(st.integers(0, 15)),
+    st.frozensets(st.tuples(st.integers(1, 16), st.integers(1, 4)), max_size=20),
+)
+def test_plan_and_merge_keep_rows_and_slots_for_any_content(
+    table: list[tuple[str, str, str]], step: int, lost: set[int], failing: frozenset[tuple[int, int]]
+) -> None:
+    store = MemoryStore()
+    table = [*(row for row in table if any(map(str.strip, row))), ("last", "x", A)]
+    plan = planned(store, table, step)
+    for index in range(len(plan.shards)):
+        if index not in lost:
+            finish_shard(store, plan, index, failing)
+    merged = merge(store, "r1", 1, plan)
+    assert _is_right(store, merged, plan, table, lost, failing)
+
+
+def _is_right(
+    store: MemoryStore,
+    merged: Merged,
+    plan: Plan,
+    table: list[tuple[str, str, str]],
+    lost: set[int],
+    failing: frozenset[tuple[int, int]],
+) -> bool:
+    output = table_of(store, merged.output_key)[1:]
+    lost_rows = {
+        row
+        for index in lost & set(range(len(plan.shards)))
+        for row in range(plan.shards[index].first_row, plan.shards[index].first_row + plan.shards[index].rows)
+    }
+    expected = []
+    for number, cells in enumerate(table, 1):
+        slots = range(1, len(links.split(cells[2])) + 1)
+        stored = [
+            "" if number in lost_rows or (number, slot) in failing else link(store, number, slot)
+            for slot in slots
+        ]
+        expected.append([*cells, ",".join(stored)])
+    assert output == expected
+    assert merged.counts.total == plan.images == merged.counts.succeeded + merged.counts.failed
+    return True

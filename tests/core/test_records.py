@@ -1,0 +1,124 @@
+"""The records and the outbox, in a real Postgres."""
+
+import asyncio
+
+import pytest
+
+from imagebatch import migrations, webhook
+from imagebatch.errors import ConflictError
+from imagebatch.lifecycle import Ending, Phase
+from imagebatch.outcome import Counts
+from imagebatch.records import NewRequest, Records, Request, Result
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+COMPLETE = Ending(Phase.COMPLETE, "done")
+RESULT = Result(
+    Counts(3, 2, 1, 100, 40), {"http_status": 1}, "csvfile/r1_output.csv", "csvfile/r1_errors.csv"
+)
+
+
+async def created(records: Records, **fields: str) -> Request:
+    new = NewRequest(**{"request_id": "r1", **fields})  # type: ignore[arg-type]
+    await records.create(new)
+    found = await records.get(new.request_id)
+    assert found is not None
+    return found
+
+
+async def finish(records: Records, request: Request, ending: Ending = COMPLETE) -> bool:
+    message_id = webhook.webhook_id(request.request_id, request.attempt)
+    return await records.finish(request, ending, RESULT, '{"a": 1}', message_id)
+
+
+async def test_a_request_is_recorded_once(records: Records) -> None:
+    new = NewRequest(request_id="r1", spec={"suspend": False}, rows=2, images=3)
+    assert await records.create(new)
+    assert not await records.create(new)
+    found = await records.get("r1")
+    assert found is not None
+    assert (found.status, found.phase, found.rows, found.counts.total) == ("pending", Phase.PENDING, 2, 3)
+    assert found.spec == {"suspend": False}
+
+
+async def test_a_second_owner_of_an_id_is_refused(records: Records) -> None:
+    await created(records, owner="uid-1")
+    with pytest.raises(ConflictError):
+        await records.create(NewRequest(request_id="r1", owner="uid-2"))
+
+
+async def test_an_unknown_request_is_none(records: Records) -> None:
+    assert await records.get("no' OR 1=1 --") is None
+
+
+async def test_the_terminal_commit_happens_once_with_one_delivery(records: Records) -> None:
+    request = await created(records, webhook_url="http://hook.example/")
+    committed = await asyncio.gather(*(finish(records, request) for _ in range(8)))
+    assert sorted(committed) == [False] * 7 + [True]
+    found = await records.get("r1")
+    assert found is not None
+    assert (found.status, found.output_key, found.counts) == ("complete", RESULT.output_key, RESULT.counts)
+    assert len(await records.claim_deliveries(10, 60)) == 1
+
+
+async def test_a_finished_request_is_not_moved_by_late_progress(records: Records) -> None:
+    request = await created(records)
+    await finish(records, request)
+    await records.progress(request, Phase.RUNNING, "zombie", Counts(3, 1, 0))
+    found = await records.get("r1")
+    assert found is not None
+    assert found.phase is Phase.COMPLETE
+    assert await records.pending() == []
+
+
+async def test_progress_is_recorded(records: Records) -> None:
+    request = await created(records)
+    await records.progress(request, Phase.RUNNING, "1 of 3", Counts(3, 1, 0, 10, 5))
+    found = await records.get("r1")
+    assert found is not None
+    assert (found.phase, found.message, found.counts.succeeded) == (Phase.RUNNING, "1 of 3", 1)
+    assert found.started_at is not None
+
+
+async def test_no_webhook_url_means_no_delivery(records: Records) -> None:
+    await finish(records, await created(records))
+    assert await records.claim_deliveries(10, 60) == []
+    assert await records.delivery("r1") is None
+
+
+async def test_a_claimed_delivery_is_nobody_elses_until_its_lease_ends(records: Records) -> None:
+    await finish(records, await created(records, webhook_url="http://hook.example/"))
+    assert len(await records.claim_deliveries(10, 60)) == 1
+    assert await records.claim_deliveries(10, 60) == []
+    (seconds,) = [await records.next_delivery_seconds()]
+    assert seconds is not None
+    assert 50 < seconds <= 60
+
+
+async def test_a_delivery_whose_lease_ended_comes_back_with_the_same_id(records: Records) -> None:
+    await finish(records, await created(records, webhook_url="http://hook.example/"))
+    (first,) = await records.claim_deliveries(10, 0)
+    (second,) = await records.claim_deliveries(10, 0)
+    assert (first.webhook_id, first.tries, second.tries) == (second.webhook_id, 0, 1)
+
+
+async def test_a_settled_delivery_is_over(records: Records) -> None:
+    await finish(records, await created(records, webhook_url="http://hook.example/"))
+    (delivery,) = await records.claim_deliveries(10, 0)
+    await records.settle_delivery(delivery.webhook_id, delivered=True)
+    assert await records.claim_deliveries(10, 0) == []
+    state = await records.delivery("r1")
+    assert state is not None
+    assert state.state == "delivered"
+
+
+async def test_an_upload_holds_its_id(records: Records) -> None:
+    async with records.claim_upload("r1") as first, records.claim_upload("r1") as second:
+        assert (first, second) == (True, False)
+    async with records.claim_upload("r1") as again:
+        assert again
+
+
+async def test_many_programs_may_migrate_at_once(records: Records, database_url: str) -> None:
+    await asyncio.gather(*(migrations.upgrade(database_url) for _ in range(4)))
+    await records.ping()

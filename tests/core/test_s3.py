@@ -1,0 +1,160 @@
+"""The object store on a real S3."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from imagebatch import keys
+from imagebatch.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, SettingsError, StoreError
+from imagebatch.s3 import S3Store, link_base
+from imagebatch.settings import S3Settings
+from imagebatch.store import CSV, JSON, Media
+
+TEXT = Media("text/plain")
+SIX_MEGABYTES = 6 * 1024 * 1024
+
+
+def anonymous(url: str) -> tuple[int, dict[str, str]]:
+    try:
+        with urllib.request.urlopen(url) as response:
+            return response.status, {name.lower(): value for name, value in response.headers.items()}
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code, {}
+
+
+@pytest.mark.integration
+class TestOnARealServer:
+    def test_a_conditional_put_lets_the_first_win(self, s3_store: S3Store) -> None:
+        s3_store.put("batches/x", b"first", JSON, only_if_absent=True)
+        with pytest.raises(AlreadyExistsError):
+            s3_store.put("batches/x", b"second", JSON, only_if_absent=True)
+        assert s3_store.get("batches/x") == b"first"
+
+    def test_a_stream_is_stored_in_parts_with_its_size_and_etag(self, s3_store: S3Store) -> None:
+        stored = s3_store.put_stream("batches/big", (bytes([i]) * 1_000_000 for i in range(12)), TEXT)
+        assert stored == s3_store.head("batches/big")
+        assert stored.size == 12_000_000
+        assert s3_store.get("batches/big", offset=999_999, length=2, etag=stored.etag) == b"\x00\x01"
+
+    def test_a_stream_that_breaks_leaves_nothing(self, s3_store: S3Store) -> None:
+        def broken() -> Iterator[bytes]:
+            yield b"x" * SIX_MEGABYTES
+            yield b"x" * SIX_MEGABYTES
+            raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            s3_store.put_stream("batches/broken", broken(), TEXT)
+        assert list(s3_store.list("")) == []
+        assert not s3_store._client._list_multipart_uploads("imagebatch").uploads
+
+    def test_a_read_with_another_etag_is_refused(self, s3_store: S3Store) -> None:
+        s3_store.put("batches/x", b"new", TEXT)
+        with pytest.raises(NotFoundError):
+            s3_store.get("batches/x", etag="0" * 32)
+
+    def test_absent_objects_are_told_as_absent(self, s3_store: S3Store) -> None:
+        assert s3_store.head("nothing") is None
+        with pytest.raises(NotFoundError):
+            s3_store.get("nothing")
+        s3_store.delete(["nothing"])
+
+    def test_listing_is_by_prefix_and_in_order(self, s3_store: S3Store) -> None:
+        for key in ("a/2", "a/1", "b/1"):
+            s3_store.put(key, b"", TEXT)
+        assert [stored.key for stored in s3_store.list("a/")] == ["a/1", "a/2"]
+
+    def test_anonymous_clients_read_images_and_output_csvs_only(self, s3_store: S3Store) -> None:
+        public = [f"{keys.image_prefix('r')}0000001-001.jpg", keys.output("r")]
+        private = [keys.errors("r"), keys.canonical_input("r"), keys.plan("r"), keys.report("r", 1, 0)]
+        for key in public + private:
+            s3_store.put(key, b"x", TEXT)
+        assert [anonymous(s3_store.link(key))[0] for key in public] == [200, 200]
+        assert [anonymous(s3_store.link(key))[0] for key in private] == [403] * 4
+        folder = keys.image_prefix("r")
+        listings = [
+            "",
+            "?list-type=2",
+            "?prefix=images/",
+            "images/",
+            folder,
+            f"{folder}?list-type=2",
+            "?uploads",
+        ]
+        assert [anonymous(s3_store.link(path))[0] for path in listings] == [403] * len(listings)
+
+    def test_objects_are_served_with_their_headers(self, s3_store: S3Store) -> None:
+        s3_store.put("images/a/1-1.jpg", b"x", Media.image("image/jpeg"))
+        s3_store.put_stream(keys.output("r"), [b"a,b\n"], CSV)
+        image = anonymous(s3_store.link("images/a/1-1.jpg"))[1]
+        table = anonymous(s3_store.link(keys.output("r")))[1]
+        assert (image["content-type"], image["cache-control"]) == (
+            "image/jpeg",
+            "public, max-age=31536000, immutable",
+        )
+        assert (table["content-type"], table["cache-control"], table["content-disposition"]) == (
+            "text/csv; charset=utf-8",
+            "no-cache",
+            "attachment",
+        )
+
+    def test_presigned_links_read_private_objects(self, s3_store: S3Store) -> None:
+        s3_store.put(keys.errors("r"), b"x", TEXT)
+        presigned = S3Store(s3_store._settings.model_copy(update={"s3_links": "presigned"}))
+        link = presigned.link(keys.errors("r"))
+        assert "," not in link
+        assert anonymous(link)[0] == 200
+
+    def test_the_probe_accepts_our_bucket_and_leaves_nothing(self, s3_store: S3Store) -> None:
+        s3_store.probe()
+        assert list(s3_store.list("")) == []
+
+    def test_the_probe_names_the_policy_that_is_missing(self, s3_store: S3Store) -> None:
+        s3_store._client.delete_bucket_policy("imagebatch")
+        try:
+            with pytest.raises(AccessDeniedError, match=r"s3:GetObject"):
+                s3_store.probe()
+        finally:
+            s3_store.create_bucket()
+
+    def test_wrong_keys_are_access_denied(self, s3_store: S3Store) -> None:
+        stranger = S3Store(s3_store._settings.model_copy(update={"s3_access_key": "nobody"}))
+        with pytest.raises(AccessDeniedError):
+            stranger.put("images/x", b"", TEXT)
+        stranger.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "https://shop.s3.us-east-1.amazonaws.com"),
+        ({"s3_region": "ap-south-1"}, "https://shop.s3.ap-south-1.amazonaws.com"),
+        (
+            {"s3_endpoint": "https://s3.eu-central-1.amazonaws.com"},
+            "https://shop.s3.eu-central-1.amazonaws.com",
+        ),
+        ({"s3_endpoint": "http://minio:9000"}, "http://minio:9000/shop"),
+        ({"s3_endpoint": "http://minio:9000", "s3_addressing": "virtual"}, "http://shop.minio:9000"),
+        ({"s3_public_url": "https://cdn.shop.example/"}, "https://cdn.shop.example"),
+    ],
+)
+def test_links_begin_as_the_settings_say(settings: dict[str, str], expected: str) -> None:
+    assert link_base(S3Settings.model_validate({"s3_bucket": "shop", **settings})) == expected
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "http://minio/path"])
+def test_a_wrong_endpoint_is_told_with_its_variable(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match="IMAGEBATCH_S3_ENDPOINT"):
+        S3Store(S3Settings(s3_bucket="shop", s3_endpoint=endpoint))
+
+
+def test_an_unreachable_store_is_a_store_error(unused_port: int) -> None:
+    settings = S3Settings(
+        s3_bucket="shop", s3_endpoint=f"http://127.0.0.1:{unused_port}", s3_access_key="a", s3_secret_key="b"
+    )  # type: ignore[arg-type]
+    store = S3Store(settings, retries=0)
+    with pytest.raises(StoreError):
+        store.get("x")
+    store.close()

@@ -1,0 +1,197 @@
+"""Webhooks: what is sent, when it is sent again, and to where it never is."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from imagebatch import transport, webhook
+from imagebatch.errors import InputRefusedError, SettingsError
+from imagebatch.guard import AddressPolicy
+from imagebatch.lifecycle import Ending, Phase
+from imagebatch.records import NewRequest, Records, Result
+from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, retry_after_seconds, wait_seconds
+from imagebatch_testing.receiver import Receiver, Reply
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
+
+
+@asynccontextmanager
+async def client(policy: AddressPolicy = LOOPBACK) -> AsyncIterator[httpx.AsyncClient]:
+    async with transport.client(policy, connections=4, timeout=httpx.Timeout(5)) as opened:
+        yield opened
+
+
+async def finished(records: Records, url: str) -> str:
+    """Record a finished request with a webhook; returns its delivery's id."""
+    await records.create(NewRequest(request_id="r1", webhook_url=url))
+    request = await records.get("r1")
+    assert request is not None
+    ending = Ending(Phase.COMPLETE, "Image processing completed successfully.")
+    message_id = webhook.webhook_id("r1", 1)
+    await records.finish(request, ending, Result(), webhook.body("r1", ending, "http://s3/o.csv"), message_id)
+    return message_id
+
+
+async def no_secret(_: str) -> str:
+    return ""
+
+
+def test_the_body_has_the_fields_of_the_seed() -> None:
+    body = json.loads(webhook.body("r1", Ending(Phase.CANCELLED, "Cancelled", "cancelled"), None))
+    assert body == {
+        "request_id": "r1",
+        "status": "failed",
+        "output_csv": None,
+        "message": "Cancelled",
+        "error": "cancelled",
+    }
+
+
+def test_an_attempt_has_one_id() -> None:
+    assert webhook.webhook_id("r1", 1) == webhook.webhook_id("r1", 1)
+    assert len({webhook.webhook_id(request, attempt) for request in "ab" for attempt in (1, 2)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("tries", "answer", "expected"),
+    [
+        (0, Answer(ok=False), 5),
+        (1, Answer(ok=False), 300),
+        (8, Answer(ok=False), 86_400),
+        (9, Answer(ok=False), None),
+        (0, Answer(ok=False, gone=True), None),
+        (0, Answer(ok=False, retry_after=120), 120),
+        (0, Answer(ok=False, retry_after=1e9), 86_400),
+    ],
+)
+def test_waits_follow_the_schedule_and_retry_after(
+    tries: int, answer: Answer, expected: float | None
+) -> None:
+    assert wait_seconds(tries, answer, 0.0) == expected
+
+
+def test_the_whole_schedule_takes_three_days() -> None:
+    assert 3 * 86_400 < sum(RETRY_SECONDS) < 4 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", 0),
+        ("7", 7),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30),
+        ("Mon, 23 Nov 2020 12:00:00 GMT", 0),
+        ("x", 0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date(value: str, seconds: float) -> None:
+    assert retry_after_seconds(value, datetime(2026, 11, 23, 12, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize("secret", ["secret", "whsec_%%%"])
+def test_an_unusable_secret_is_told_at_start_up(secret: str) -> None:
+    with pytest.raises(SettingsError, match="IMAGEBATCH_WEBHOOK_SECRET"):
+        webhook.check_secret(secret)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a/", "http://127.0.0.1/", "http://localhost:1/", "http://[::1]/", "http://u:p@a/", "nonsense"],
+)
+def test_a_url_that_could_never_work_is_refused_at_upload(url: str) -> None:
+    with pytest.raises(InputRefusedError, match="webhook_url"):
+        webhook.check_url(url, AddressPolicy())
+
+
+def test_a_url_that_may_work_is_accepted() -> None:
+    webhook.check_url("https://hooks.example/x", AddressPolicy())
+    webhook.check_url("http://127.0.0.1:9/x", LOOPBACK)
+
+
+@pytest.mark.integration
+async def test_a_delivery_is_one_signed_post(records: Records, receiver: Receiver) -> None:
+    message_id = await finished(records, receiver.url("/hook"))
+
+    async def secret(_: str) -> str:
+        return SECRET
+
+    async with client() as opened:
+        assert await Dispatcher(records, opened, secret).send_due() == 1
+        assert await Dispatcher(records, opened, secret).send_due() == 0
+    (request,) = receiver.requests
+    assert request.method == "POST"
+    assert request.headers["webhook-id"] == message_id
+    assert request.headers["content-type"] == "application/json"
+    assert Webhook(SECRET).verify(request.body, request.headers)["request_id"] == "r1"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [301, 400, 500, 503])
+async def test_a_failed_delivery_is_sent_again_with_the_same_id_and_body(
+    records: Records, receiver: Receiver, status: int
+) -> None:
+    await finished(records, receiver.url("/hook"))
+    replies = iter([Reply(status, {"location": receiver.url("/elsewhere")}), Reply(200)])
+    receiver.replies["/hook"] = lambda _: next(replies)
+    async with client() as opened:
+        dispatcher = Dispatcher(records, opened, no_secret)
+        await dispatcher.send_due()
+        state = await records.delivery("r1")
+        assert state is not None
+        assert (state.state, state.last_error) == ("pending", f"HTTP {status}")
+        await records.postpone_delivery(webhook.webhook_id("r1", 1), 0, "")
+        await dispatcher.send_due()
+    first, second = receiver.requests
+    assert (first.path, first.body) == (second.path, second.body) == ("/hook", first.body)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    state = await records.delivery("r1")
+    assert state is not None
+    assert (state.state, state.tries) == ("delivered", 2)
+
+
+@pytest.mark.integration
+async def test_gone_stops_the_deliveries(records: Records, receiver: Receiver) -> None:
+    await finished(records, receiver.url("/hook"))
+    receiver.replies["/hook"] = Reply(410)
+    async with client() as opened:
+        await Dispatcher(records, opened, no_secret).send_due()
+    state = await records.delivery("r1")
+    assert state is not None
+    assert state.state == "failed"
+
+
+@pytest.mark.integration
+async def test_a_webhook_never_reaches_a_closed_address(records: Records, receiver: Receiver) -> None:
+    await finished(records, receiver.url("/hook").replace("127.0.0.1", "localhost"))
+    async with client(AddressPolicy()) as opened:
+        await Dispatcher(records, opened, no_secret).send_due()
+    assert receiver.requests == []
+    state = await records.delivery("r1")
+    assert state is not None
+    assert "AddressForbidden" in state.last_error
+
+
+@pytest.mark.integration
+async def test_the_dispatcher_wakes_for_what_is_put_into_the_outbox(
+    records: Records, receiver: Receiver
+) -> None:
+    receiver.replies["/hook"] = Reply(200)
+    async with client() as opened:
+        dispatcher = Dispatcher(records, opened, no_secret)
+        task = asyncio.create_task(dispatcher.run())
+        await finished(records, receiver.url("/hook"))
+        dispatcher.wake()
+        async with asyncio.timeout(20):
+            await receiver.until_requests(1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

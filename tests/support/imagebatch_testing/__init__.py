@@ -1,0 +1,1 @@
+"""What the tests share: real small servers and stores, and builders."""

@@ -1,0 +1,77 @@
+"""An object store in memory, for tests that need no server."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from imagebatch.errors import AlreadyExistsError, NotFoundError
+from imagebatch.store import Media, Stored
+
+_CHUNK_BYTES = 7
+"""So small that every boundary is met."""
+
+
+class MemoryStore:
+    """Objects in a dict, with the semantics of `ObjectStore`. Safe to use from several threads.
+
+    `writes` lists every key that was stored, in order, for tests about what happened when.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, tuple[bytes, Media]] = {}
+        self._lock = threading.Lock()
+        self.writes: list[str] = []
+
+    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        with self._lock:
+            if only_if_absent and key in self._objects:
+                raise AlreadyExistsError(f"{key} is there already")
+            self._objects[key] = (bytes(data), media)
+            self.writes.append(key)
+            return self._stored(key)
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
+        return self.put(key, b"".join(chunks), media)
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
+        with self._lock:
+            if key not in self._objects:
+                raise NotFoundError(f"there is no {key}")
+            if etag and etag != self._stored(key).etag:
+                raise NotFoundError(f"{key} was changed")
+            data, _ = self._objects[key]
+        return data[offset:] if length is None else data[offset : offset + length]
+
+    @contextmanager
+    def open(
+        self, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[Iterator[bytes]]:
+        data = self.get(key, offset=offset, length=length, etag=etag)
+        yield (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
+
+    def head(self, key: str) -> Stored | None:
+        with self._lock:
+            return self._stored(key) if key in self._objects else None
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        with self._lock:
+            found = [self._stored(key) for key in sorted(self._objects) if key.startswith(prefix)]
+        return iter(found)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._objects.pop(key, None)
+
+    def link(self, key: str) -> str:
+        return f"https://images.test/{key}"
+
+    def media(self, key: str) -> Media:
+        """The headers under which the object is served."""
+        with self._lock:
+            return self._objects[key][1]
+
+    def _stored(self, key: str) -> Stored:
+        data, _ = self._objects[key]
+        return Stored(key, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())

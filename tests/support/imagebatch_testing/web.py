@@ -1,0 +1,104 @@
+"""A small web server on loopback, for tests about downloads."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a path answers. Content-Length is added unless the headers or `chunked` say otherwise."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    chunked: bool = False
+
+
+Route = Page | Handler
+
+
+@dataclass
+class Web:
+    """A running server. `routes` may be changed while it runs; `requests` counts the requests by path."""
+
+    port: int
+    routes: dict[str, Route]
+    requests: Counter[str] = field(default_factory=Counter)
+    seen_headers: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+
+@asynccontextmanager
+async def serving(routes: "Mapping[str, Route] | None" = None) -> AsyncIterator[Web]:
+    """Serve `routes` by path (without query) until the block ends; unknown paths answer 404.
+
+    A handler writes its whole answer itself; the connection closes when it returns.
+    """
+    web = Web(0, dict(routes or {}))
+    connections: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await _serve(web, reader, writer)
+        finally:
+            connections.discard(task)
+            writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    web.port = server.sockets[0].getsockname()[1]
+    try:
+        yield web
+    finally:
+        server.close()
+        waiting = list(connections)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _serve(web: Web, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        path = head[0].split(" ")[1].partition("?")[0]
+        web.requests[path] += 1
+        web.seen_headers.append(_headers(head[1:]))
+        route = web.routes.get(path, Page(b"not here", 404))
+        if not isinstance(route, Page):
+            await route(reader, writer)
+            return
+        writer.write(_answer(route))
+        await writer.drain()
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    pairs = (line.partition(":") for line in lines if line)
+    return {name.lower(): value.strip() for name, _, value in pairs}
+
+
+def _answer(page: Page) -> bytes:
+    headers = dict(page.headers)
+    body = page.body
+    if page.chunked:
+        headers["Transfer-Encoding"] = "chunked"
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+    else:
+        headers.setdefault("Content-Length", str(len(body)))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {page.status} Test\r\n{lines}\r\n".encode("latin-1") + body

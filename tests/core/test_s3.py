@@ -151,9 +151,14 @@ def test_a_wrong_endpoint_is_told_with_its_variable(endpoint: str) -> None:
 
 
 def test_an_unreachable_store_is_a_store_error(unused_port: int) -> None:
-    settings = S3Settings(
-        s3_bucket="shop", s3_endpoint=f"http://127.0.0.1:{unused_port}", s3_access_key="a", s3_secret_key="b"
-    )  # type: ignore[arg-type]
+    settings = S3Settings.model_validate(
+        {
+            "s3_bucket": "shop",
+            "s3_endpoint": f"http://127.0.0.1:{unused_port}",
+            "s3_access_key": "a",
+            "s3_secret_key": "b",
+        }
+    )
     store = S3Store(settings, retries=0)
     with pytest.raises(StoreError):
         store.get("x")

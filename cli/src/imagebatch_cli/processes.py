@@ -16,7 +16,7 @@ from imagebatch.errors import ImageBatchError
 from imagebatch_cli.folder import DataFolder
 
 START_S = 60.0
-STOP_S = 20.0
+LEFTOVER_S = 5.0
 POLL_S = 0.05
 
 
@@ -26,12 +26,13 @@ class ServiceFailedError(ImageBatchError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to run a service. `stop_signal` is the one on which it ends in order."""
+    """How to run a service. On `stop_signal` it ends in order; after `stop_seconds` it is killed."""
 
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
     stop_signal: int = signal.SIGTERM
+    stop_seconds: float = 20.0
     user: int | None = None
     cwd: Path | None = None
 
@@ -79,14 +80,14 @@ class Service:
         raise ServiceFailedError(f"{self.program.name} ended with code {code}; {self._log_end()}")
 
     async def stop(self) -> None:
-        """End it in order, or by force after `STOP_S`."""
+        """End it in order, or by force."""
         if self._process is None:
             return
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(self.program.stop_signal)
             try:
-                await asyncio.to_thread(self._process.wait, STOP_S)
+                await asyncio.to_thread(self._process.wait, self.program.stop_seconds)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 await asyncio.to_thread(self._process.wait)
@@ -128,7 +129,7 @@ def clear_leftover(folder: DataFolder, name: str) -> None:
 def _end_tree(process: psutil.Process) -> None:
     family = [process, *process.children(recursive=True)]
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=STOP_S / 4)
+    _, alive = psutil.wait_procs(family, timeout=LEFTOVER_S)
     for one in alive:
         one.kill()
-    psutil.wait_procs(alive, timeout=STOP_S)
+    psutil.wait_procs(alive, timeout=LEFTOVER_S)

@@ -13,6 +13,8 @@ from imagebatch_cli.folder import LOOPBACK, DataFolder, SystemFile
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 BUCKET = "imagebatch"
+STOP_S = 1.5
+"""Its volumes are closed within milliseconds; then it would wait for its own streams, for ever."""
 
 
 class EmbeddedS3:
@@ -21,7 +23,9 @@ class EmbeddedS3:
     def __init__(self, folder: DataFolder, system: SystemFile) -> None:
         self._folder = folder
         self._system = system
-        self.service = Service(folder, Program("s3", self._command(), self._env(), cwd=folder.objects))
+        self.service = Service(
+            folder, Program("s3", self._command(), self._env(), stop_seconds=STOP_S, cwd=folder.objects)
+        )
 
     @property
     def settings(self) -> S3Settings:

@@ -13,15 +13,20 @@ from imagebatch.settings import NetworkSettings, WebhookSettings
 class LocalSettings(NetworkSettings, WebhookSettings):
     """The local system's own settings; S3 and Postgres are chosen by their own variables."""
 
-    data: Path = Path(".imagebatch")
-    """The data folder."""
-    server: str = "http://127.0.0.1:8080"
-    """The API that `submit` and `status` talk to."""
-    examples_port: Annotated[int, Field(ge=0, le=65_535)] = 8091
-    """Where `up` serves the example images; 0 for nowhere."""
-    shards_at_once: Annotated[int, Field(ge=1, le=64)] = 2
-    """How many jobrunner processes run at once, over all batches."""
-    log_level: str = "info"
+    data: Annotated[Path, Field(description="The data folder.")] = Path(".imagebatch")
+    server: Annotated[str, Field(description="The API that `submit` and `status` talk to.")] = (
+        "http://127.0.0.1:8080"
+    )
+    examples_port: Annotated[
+        int,
+        Field(
+            ge=0, le=65_535, description="Where `up` serves the example images on loopback; 0 for nowhere."
+        ),
+    ] = 8091
+    shards_at_once: Annotated[
+        int, Field(ge=1, le=64, description="How many jobrunners run at once, over all batches.")
+    ] = 2
+    log_level: Annotated[str, Field(description="What is logged: debug, info, warning or error.")] = "info"
 
 
 def own_s3() -> settings.S3Settings | None:

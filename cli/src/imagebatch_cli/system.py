@@ -65,7 +65,7 @@ async def local_system(
             settings.read(ApiSettings),
         )
         api_port = _choose_port(folder.read().api_port, port)
-        background.serve(app, api_port)
+        await background.serve(app, api_port)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
 
@@ -87,8 +87,11 @@ class _Background:
     def start(self, work: Coroutine[object, object, None]) -> None:
         self.tasks.append(self._group.create_task(work))
 
-    def serve(self, app: Starlette, port: int) -> None:
-        self.start(serve(app, LOOPBACK, port))
+    async def serve(self, app: Starlette, port: int) -> None:
+        """Serve on loopback; returns once connections are accepted."""
+        started = asyncio.Event()
+        self.start(serve(app, LOOPBACK, port, started=started))
+        await started.wait()
 
 
 @asynccontextmanager
@@ -108,7 +111,7 @@ async def _serve_examples(background: _Background, port: int) -> str | None:
     if images is None or port == 0:
         return None
     if is_free(port):
-        background.serve(examples.app(images), port)
+        await background.serve(examples.app(images), port)
     elif not await examples.are_served(port):
         log.warning("the example images are not served: the port is taken", port=port)
         return None

@@ -22,31 +22,63 @@ class Settings(BaseSettings):
 
 
 class S3Settings(Settings):
-    """Where objects are stored. Without keys, the AWS chain is asked: environment, IRSA, instance role."""
+    """Where objects are stored."""
 
-    s3_endpoint: str = "https://s3.amazonaws.com"
-    s3_region: str = "us-east-1"
-    s3_bucket: str
-    s3_access_key: str = ""
-    s3_secret_key: SecretStr = SecretStr("")
-    s3_session_token: SecretStr = SecretStr("")
-    s3_addressing: Literal["auto", "path", "virtual"] = "auto"
-    s3_public_url: str = ""
-    s3_links: Literal["public", "presigned"] = "public"
-    s3_link_seconds: Annotated[int, Field(ge=60, le=604_800)] = 604_800
+    s3_bucket: Annotated[str, Field(min_length=1, description="The bucket. It must exist already.")]
+    s3_endpoint: Annotated[str, Field(description="The service's URL.")] = "https://s3.amazonaws.com"
+    s3_region: Annotated[str, Field(description="The bucket's region.")] = "us-east-1"
+    s3_access_key: Annotated[
+        str,
+        Field(
+            description="The access key. Without it the AWS chain is asked: AWS_ACCESS_KEY_ID, the "
+            "credentials file, IRSA, the instance's role."
+        ),
+    ] = ""
+    s3_secret_key: Annotated[SecretStr, Field(description="The secret key.")] = SecretStr("")
+    s3_session_token: Annotated[SecretStr, Field(description="The session token of temporary keys.")] = (
+        SecretStr("")
+    )
+    s3_addressing: Annotated[
+        Literal["auto", "path", "virtual"],
+        Field(description="How keys are addressed: `path`, `virtual` hosts, or `auto`: virtual on AWS only."),
+    ] = "auto"
+    s3_public_url: Annotated[
+        str,
+        Field(
+            description="The URL under which clients find the bucket's keys, if not the endpoint's: a CDN."
+        ),
+    ] = ""
+    s3_links: Annotated[
+        Literal["public", "presigned"],
+        Field(description="Whether links are plain, or signed for a time, for buckets that stay private."),
+    ] = "public"
+    s3_link_seconds: Annotated[
+        int, Field(ge=60, le=604_800, description="How long presigned links answer, in seconds.")
+    ] = 604_800
 
 
 class DatabaseSettings(Settings):
     """Where records are kept."""
 
-    database_url: Annotated[SecretStr, Field(validation_alias="DATABASE_URL")]
-    database_connections: Annotated[int, Field(ge=1, le=100)] = 10
+    database_url: Annotated[
+        SecretStr, Field(validation_alias="DATABASE_URL", description="Postgres: postgresql://…")
+    ]
+    database_connections: Annotated[
+        int, Field(ge=1, le=100, description="The most connections of one program.")
+    ] = 10
 
 
 class NetworkSettings(Settings):
     """Which closed addresses are opened for image links and webhooks."""
 
-    allowed_networks: str = ""
+    allowed_networks: Annotated[
+        str,
+        Field(
+            description="Addresses that are opened though they are closed by default (loopback, private, "
+            "link-local …): `CIDR[:port]`, comma-separated, IPv6 with port as `[fd00::/8]:80`. Cloud "
+            "metadata services stay closed."
+        ),
+    ] = ""
 
     @property
     def address_policy(self) -> AddressPolicy:
@@ -54,9 +86,12 @@ class NetworkSettings(Settings):
 
 
 class WebhookSettings(Settings):
-    """How webhooks are signed: a Standard Webhooks secret (`whsec_` and base64), or empty for none."""
+    """How webhooks are signed."""
 
-    webhook_secret: SecretStr = SecretStr("")
+    webhook_secret: Annotated[
+        SecretStr,
+        Field(description="The Standard Webhooks secret, `whsec_` and base64; without it nothing is signed."),
+    ] = SecretStr("")
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -74,8 +74,8 @@ def check_secret(secret: str) -> None:
         key = b""
     if len(key) < MIN_SECRET_BYTES:
         raise SettingsError(
-            "IMAGEBATCH_WEBHOOK_SECRET must be whsec_ and the base64 of 24 random bytes or more, such as from: "
-            "echo whsec_$(openssl rand -base64 24)"
+            "IMAGEBATCH_WEBHOOK_SECRET must be whsec_ and the base64 of 24 random bytes or more, such "
+            "as from: echo whsec_$(openssl rand -base64 24)"
         )
 
 

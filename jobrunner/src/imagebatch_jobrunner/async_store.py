@@ -1,0 +1,43 @@
+"""The object store from an event loop: its blocking calls run in threads of their own."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from imagebatch.store import Media, ObjectStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncStore:
+    """`async with AsyncStore(store, threads=16)`: at most `threads` calls at once."""
+
+    def __init__(self, store: ObjectStore, *, threads: int) -> None:
+        self._store = store
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error nobody waits for calls under way: they may take as long as their time-outs.
+        self._threads.shutdown(wait=error is None, cancel_futures=True)
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run something that uses the store."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    async def run(self, function: Callable[[ObjectStore], R]) -> R:
+        return await self.call(function, self._store)
+
+    async def get(self, key: str) -> bytes:
+        return await self.call(self._store.get, key)
+
+    async def put(self, key: str, data: bytes, media: Media) -> None:
+        await self.call(self._store.put, key, data, media)

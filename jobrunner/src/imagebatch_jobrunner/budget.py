@@ -1,0 +1,67 @@
+"""How many bytes of images are in memory at once.
+
+A lease begins before a download, grows with it, and ends when the image is stored. A lease that must wait
+to grow could wait for ever if all the others did too; so the oldest one never waits. The budget is thereby
+passed by at most one image.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+FIRST_BYTES = 64 * 1024
+"""What a lease begins with: enough for the many small images, without a second wait."""
+
+
+class ByteBudget:
+    """Bytes in flight, shared by all downloads of a shard."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total = total_bytes
+        self._used = 0
+        self._leases: dict[Lease, None] = {}
+        self._changed = asyncio.Condition()
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator["Lease"]:
+        """Wait for room for one more image."""
+        lease = Lease(self)
+        await self._take(lease, FIRST_BYTES)
+        try:
+            yield lease
+        finally:
+            await self._give_back(lease)
+
+    async def _take(self, lease: "Lease", more: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_room(lease, more))
+            self._leases.setdefault(lease)
+            lease.held += more
+            self._used += more
+
+    def _has_room(self, lease: "Lease", more: int) -> bool:
+        oldest = next(iter(self._leases), lease)
+        return lease is oldest or self._used + more <= self._total
+
+    async def _give_back(self, lease: "Lease") -> None:
+        self._leases.pop(lease)
+        self._used -= lease.held
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class Lease:
+    """One image's part of the budget."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self.held = 0
+
+    async def reach(self, size: int) -> None:
+        """Wait until `size` bytes in all may be held."""
+        if size > self.held:
+            await self._budget._take(self, size - self.held)  # noqa: SLF001 - the two are one thing

@@ -1,0 +1,116 @@
+"""A codec process: reads images from standard input, writes compressed ones to standard output.
+
+Started by `codec_pool` as `python -m imagebatch_jobrunner.codec`. It decodes what strangers made, so it
+gives up what it does not need before the first image: memory, files, core dumps, priority. It ends when
+its standard input does, which is also how the death of its parent ends it.
+"""
+
+import argparse
+import math
+import os
+import signal
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner import wire
+from imagebatch_jobrunner.compress import compress_image
+from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.errors import CodecError
+
+_OPEN_FILES = 32
+
+
+def main() -> None:
+    arguments = _arguments()
+    requests, answers = _pipes()
+    _give_up_rights(arguments.memory_bytes, arguments.nice)
+    _write(answers, wire.READY)
+    while (prefix := requests.read(wire.LENGTHS.size)) and len(prefix) == wire.LENGTHS.size:
+        header_bytes, body_bytes = wire.lengths(prefix)
+        header = wire.header(requests.read(header_bytes))
+        body = requests.read(body_bytes)
+        _alarm(arguments.seconds)
+        _answer(answers, header, body)
+        _alarm(0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="imagebatch_jobrunner.codec", description=__doc__)
+    parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument(
+        "--seconds", type=float, required=True, help="ends the process if one image takes longer"
+    )
+    parser.add_argument("--nice", type=int, required=True)
+    return parser.parse_args()
+
+
+def _pipes() -> "tuple[BinaryIO, BinaryIO]":
+    """Standard input and output for frames alone: what a library prints goes to standard error."""
+    requests = os.fdopen(os.dup(0), "rb", buffering=1 << 20)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _give_up_rights(memory_bytes: int, nice: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    if hasattr(os, "nice"):
+        os.nice(nice)
+    try:
+        import resource  # noqa: PLC0415 - Unix only
+    except ImportError:
+        return
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        _lower(resource, limit, value)
+
+
+def _lower(resource: Any, limit: int, value: int) -> None:  # noqa: ANN401 - a module that not every system has
+    _, hard = resource.getrlimit(limit)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    with suppress(OSError, ValueError):  # macOS knows RLIMIT_AS but does not set it
+        resource.setrlimit(limit, (value, value))
+
+
+def _alarm(seconds: float) -> None:
+    """A second lock on time, for when nobody is left to kill this process."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(math.ceil(seconds))
+
+
+def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes) -> None:
+    try:
+        options, limits = wire.read_request(header)
+        compressed = _of_bounded_length(compress_image(body, options, limits))
+    except CodecError as error:
+        _write(answers, wire.failure(error))
+    except MemoryError:
+        _write(answers, wire.failure(CodecError(ErrorCode.OUT_OF_MEMORY, "decoding takes too much memory")))
+    except Exception as error:  # noqa: BLE001 - decoders raise anything; the next image goes on
+        told = CodecError(ErrorCode.CORRUPT, f"the decoder says: {type(error).__name__}")
+        _write(answers, wire.failure(told))
+    else:
+        _write(answers, wire.success(compressed), compressed.data)
+
+
+def _of_bounded_length(compressed: Compressed) -> Compressed:
+    if len(compressed.data) > wire.MAX_BODY_BYTES:
+        raise CodecError(ErrorCode.ENCODE_FAILED, "the result is too long")
+    return compressed
+
+
+def _write(answers: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
+    for part in (wire.frame_head(header, len(body)), body):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[answers.write(rest) :]
+
+
+if __name__ == "__main__":
+    main()

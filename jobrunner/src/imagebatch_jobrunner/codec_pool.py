@@ -1,0 +1,227 @@
+"""The codec processes as their parent sees them: one a core, each killable with the image it works on.
+
+Used by `image`. A decoder that crashes or hangs costs one image; a new process takes its place at once.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from imagebatch.options import Compression
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner import wire
+from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.errors import CodecError, CodecStartError
+from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+
+log = structlog.get_logger()
+
+_START_SECONDS = 60.0
+_GRACE_SECONDS = 5.0
+_STREAM_BYTES = 1 << 20
+_STDERR_BYTES = 2048
+_KEPT_VARIABLES = ("SYSTEMROOT", "LD_LIBRARY_PATH")
+
+
+def codec_command(limits: CodecLimits) -> tuple[str, ...]:
+    """The command of a codec process. `-I` keeps the environment and the working folder out of it."""
+    return (
+        sys.executable, "-I", "-B", "-m", "imagebatch_jobrunner.codec",
+        "--memory-bytes", str(limits.memory_bytes),
+        "--seconds", str(limits.seconds + _GRACE_SECONDS),
+        "--nice", str(limits.nice),
+    )  # fmt: skip
+
+
+class CodecPool:
+    """`async with CodecPool(…) as pool: await pool.compress(data, options)`, from any number of tasks.
+
+    `command` is what is started; tests pass one of their own.
+    """
+
+    def __init__(
+        self, limits: CodecLimits, pictures: PictureLimits, command: Sequence[str] | None = None
+    ) -> None:
+        self._limits = limits
+        self._pictures = pictures
+        self._command = tuple(command or codec_command(limits))
+        self._idle: asyncio.Queue[_Codec] = asyncio.Queue()
+        self._all: set[_Codec] = set()
+        self._starting = asyncio.TaskGroup()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the living codec processes."""
+        return [codec.pid for codec in self._all]
+
+    async def __aenter__(self) -> Self:
+        """Raises CodecStartError when the processes do not start."""
+        try:
+            await asyncio.gather(*(self._start() for _ in range(self._limits.processes)))
+        except BaseException:
+            await self._stop_all()
+            raise
+        await self._starting.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._starting.__aexit__(kind, error, trace)
+        finally:
+            await self._stop_all()
+
+    async def compress(self, data: bytes, options: Compression) -> Compressed:
+        """Raises CodecError. Cancelling it ends its codec process for good: it is how a shard is stopped."""
+        codec = await self._idle.get()
+        try:
+            result = await self._ask(codec, data, options)
+        except CodecError as error:
+            if error.code in {ErrorCode.TIMEOUT, ErrorCode.DECODER_CRASHED}:
+                self._replace(codec)
+            else:
+                self._idle.put_nowait(codec)
+            raise
+        except BaseException:
+            codec.kill()
+            raise
+        self._idle.put_nowait(codec)
+        return result
+
+    async def _ask(self, codec: "_Codec", data: bytes, options: Compression) -> Compressed:
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                return await codec.ask(wire.request(options, self._pictures), data)
+        except TimeoutError:
+            raise CodecError(
+                ErrorCode.TIMEOUT, f"decoding and encoding took longer than {self._limits.seconds:g} s"
+            ) from None
+        except (OSError, EOFError, wire.WireError) as error:
+            how = await codec.stop()
+            log.warning("codec process lost", how=how, reason=str(error), stderr=codec.last_words)
+            raise CodecError(ErrorCode.DECODER_CRASHED, f"the decoder {how}") from error
+
+    def _replace(self, codec: "_Codec") -> None:
+        codec.kill()
+        self._all.discard(codec)
+        self._starting.create_task(self._exchange(codec))
+
+    async def _exchange(self, codec: "_Codec") -> None:
+        await codec.stop()
+        await self._start()
+
+    async def _start(self) -> None:
+        codec = await _Codec.start(self._command)
+        self._all.add(codec)
+        self._idle.put_nowait(codec)
+
+    async def _stop_all(self) -> None:
+        codecs, self._all = self._all, set()
+        for codec in codecs:
+            codec.kill()
+        for codec in codecs:
+            await codec.stop()
+
+
+class _Codec:
+    """One codec process. It does one image at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self._stderr = process.stderr
+        self._tail = b""
+        self._draining = asyncio.create_task(self._drain())
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> "_Codec":
+        codec = cls(
+            await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_STREAM_BYTES,
+                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+            )
+        )
+        try:
+            await codec._greet()
+        except BaseException:
+            codec.kill()
+            await codec.stop()
+            raise
+        return codec
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """The end of what the process wrote to standard error."""
+        return self._tail.decode(errors="replace").strip()
+
+    async def ask(self, header: dict[str, object], data: bytes) -> Compressed:
+        """Raises CodecError for a bad image; WireError, EOFError or OSError for a lost process."""
+        self._stdin.write(wire.frame_head(header, len(data)))
+        self._stdin.write(data)
+        await self._stdin.drain()
+        return wire.read_answer(*await self._frame())
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def stop(self) -> str:
+        """Make sure that the process is gone. How it ended, as the end of a sentence about it."""
+        self._stdin.close()
+        try:
+            async with asyncio.timeout(_GRACE_SECONDS):
+                status = await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            status = await self._process.wait()
+        await self._draining
+        return _ended(status)
+
+    async def _greet(self) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                header, _ = await self._frame()
+        except (OSError, EOFError, TimeoutError, wire.WireError) as error:
+            self.kill()
+            how = await self.stop()
+            raise CodecStartError(f"a codec process did not start: it {how}. {self.last_words}") from error
+        if header != wire.READY:
+            raise CodecStartError("a codec process is not one")
+
+    async def _frame(self) -> "tuple[dict[str, object], bytes]":
+        header_bytes, body_bytes = wire.lengths(await self._stdout.readexactly(wire.LENGTHS.size))
+        header = wire.header(await self._stdout.readexactly(header_bytes))
+        return header, await self._stdout.readexactly(body_bytes)
+
+    async def _drain(self) -> None:
+        """Keep the process from blocking on standard error, and its noise out of the log."""
+        while chunk := await self._stderr.read(_STDERR_BYTES):
+            self._tail = (self._tail + chunk)[-_STDERR_BYTES:]
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

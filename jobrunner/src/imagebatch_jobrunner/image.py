@@ -1,0 +1,120 @@
+"""One link from start to end: fetched, compressed, stored, and its outcome.
+
+Used by `process`, for many links at once. A bad image is an outcome; only the store's errors pass on, for
+they concern the whole shard.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import structlog
+
+from imagebatch import keys, links
+from imagebatch.outcome import ErrorCode, ImageOutcome
+from imagebatch.store import Media
+from imagebatch_jobrunner import formats
+from imagebatch_jobrunner.async_store import AsyncStore
+from imagebatch_jobrunner.budget import Lease
+from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.errors import FetchError, ImageError
+from imagebatch_jobrunner.shard_input import Slot
+from imagebatch_jobrunner.workshop import Workshop
+
+log = structlog.get_logger()
+
+
+class ImageWorker:
+    """Works on the links of one shard. The same link twice is fetched and compressed once."""
+
+    def __init__(self, workshop: Workshop, store: AsyncStore, request_id: str) -> None:
+        self._workshop = workshop
+        self._store = store
+        self._prefix = keys.image_prefix(request_id)
+        self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
+
+    async def work(self, slot: Slot) -> ImageOutcome:
+        """Raises StoreError when S3 fails."""
+        digest = hashlib.sha256(slot.link.encode()).digest()
+        first = self._first.get(digest)
+        if first is not None:
+            return await self._copy(await first, slot)
+        promise = self._first[digest] = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await self._image(slot)
+        except BaseException:
+            promise.cancel()
+            raise
+        promise.set_result(outcome)
+        return outcome
+
+    async def _image(self, slot: Slot) -> ImageOutcome:
+        try:
+            outcome = await self._stored(slot)
+        except ImageError as error:
+            log.info("image failed", row=slot.row, slot=slot.slot, code=error.code, link=_loggable(slot.link))
+            return ImageOutcome(row=slot.row, slot=slot.slot, error=error.code, message=error.message)
+        log.debug("image done", row=slot.row, slot=slot.slot, bytes_out=outcome.bytes_out)
+        return outcome
+
+    async def _stored(self, slot: Slot) -> ImageOutcome:
+        bad = links.check(slot.link)
+        if bad is not None:
+            raise FetchError(bad.code, bad.message)
+        async with self._workshop.budget.lease() as lease:
+            data = await self._fetched(slot.link, lease)
+            compressed = await self._workshop.codecs.compress(data, self._workshop.options)
+            return await self._put(slot, compressed, len(data))
+
+    async def _fetched(self, link: str, lease: Lease) -> bytes:
+        try:
+            return await self._workshop.fetcher.fetch(link, lease)
+        except ImageError:
+            raise
+        except Exception as error:
+            # What strangers' servers make the HTTP stack raise is open-ended; it costs this image alone.
+            log.exception("unexpected failure of a download", link=_loggable(link))
+            message = f"the transfer failed ({type(error).__name__})"
+            raise FetchError(ErrorCode.INTERNAL_ERROR, message) from error
+
+    async def _put(self, slot: Slot, compressed: Compressed, bytes_in: int) -> ImageOutcome:
+        stored_as = formats.BY_NAME[compressed.format]
+        name = keys.image_name(slot.row, slot.slot, stored_as.extension)
+        await self._store.put(self._prefix + name, compressed.data, Media.image(stored_as.content_type))
+        return ImageOutcome(
+            row=slot.row,
+            slot=slot.slot,
+            name=name,
+            bytes_in=bytes_in,
+            bytes_out=len(compressed.data),
+            format=compressed.format,
+            width=compressed.width,
+            height=compressed.height,
+            source_format=compressed.source_format,
+            source_quality=compressed.source_quality,
+            quality=compressed.quality,
+            quality_basis=compressed.quality_basis,
+            notes=compressed.notes,
+        )
+
+    async def _copy(self, outcome: ImageOutcome, slot: Slot) -> ImageOutcome:
+        """The outcome for another place of the same link; a stored image is stored under its name too."""
+        if outcome.name is None:
+            return replace(outcome, row=slot.row, slot=slot.slot)
+        stored_as = formats.BY_NAME[outcome.format]
+        name = keys.image_name(slot.row, slot.slot, stored_as.extension)
+        async with self._workshop.budget.lease() as lease:
+            await lease.reach(outcome.bytes_out)
+            data = await self._store.get(self._prefix + outcome.name)
+            await self._store.put(self._prefix + name, data, Media.image(stored_as.content_type))
+        return replace(outcome, row=slot.row, slot=slot.slot, name=name)
+
+
+def _loggable(link: str) -> str:
+    """A link without what may be secret in it."""
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]

@@ -1,0 +1,36 @@
+"""What one image may cost. Read from the settings, passed down to those who enforce it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """Checked on an image's header, before anything is decoded. Pixels count over all frames."""
+
+    max_pixels: int = 100_000_000
+    max_frames: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLimits:
+    """What one download may cost; `connections` and `per_host` bound how many run at once.
+
+    The pause before the second try is up to twice `backoff_s`, then it doubles.
+    """
+
+    max_bytes: int = 50 * 1024 * 1024
+    total_s: float = 60.0
+    connect_s: float = 10.0
+    connections: int = 32
+    per_host: int = 8
+    backoff_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecLimits:
+    """The codec processes: how many, and what each may use."""
+
+    processes: int = 1
+    seconds: float = 30.0
+    memory_bytes: int = 2 * 1024 * 1024 * 1024
+    nice: int = 10

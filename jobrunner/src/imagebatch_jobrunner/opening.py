@@ -1,0 +1,148 @@
+"""Opening an image: its header is read and checked, nothing is decoded yet.
+
+Used by `compress`. What the decoders raise is told apart here: the file's end is missing (`truncated`),
+or its data is damaged (`corrupt`).
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from PIL import AvifImagePlugin, Image, JpegImagePlugin
+
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner import formats, quality
+from imagebatch_jobrunner.errors import CodecError
+from imagebatch_jobrunner.formats import ImageFormat
+from imagebatch_jobrunner.limits import PictureLimits
+from imagebatch_jobrunner.quality import SourceQuality
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one codec process a core is the parallelism
+
+_ANIMATED = frozenset({formats.GIF, formats.WEBP, formats.PNG, formats.AVIF})
+_TRUNCATED_WORDS = ("truncated", "unexpected end", "not enough data", "premature end", "too short")
+_MAX_DETAIL_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened image, not yet decoded. `width` and `height` are as stored, before any rotation."""
+
+    data: bytes
+    image: Image.Image
+    format: ImageFormat
+    quality: SourceQuality
+    width: int
+    height: int
+    frames: int
+    subsampling: int | None
+    orientation: int
+
+    @property
+    def is_animated(self) -> bool:
+        return self.frames > 1
+
+
+def open_source(data: bytes, limits: PictureLimits) -> Source:
+    """Read the header. Raises CodecError; what is over a limit is refused before it is decoded."""
+    if not data:
+        raise CodecError(ErrorCode.EMPTY_FILE, "the file has no bytes")
+    image_format = formats.recognise(data)
+    _check_length(data, image_format)
+    image = _open(data, image_format, limits)
+    with decoding():
+        frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
+    _check_limits(image, frames, limits)
+    return Source(
+        data=data,
+        image=image,
+        format=image_format,
+        quality=_quality(data, image, image_format),
+        width=image.width,
+        height=image.height,
+        frames=frames,
+        subsampling=_subsampling(image),
+        orientation=orientation(image),
+    )
+
+
+def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Image.Image:
+    # Some decoders allocate the picture while they open it, after asking Pillow's own limit, which
+    # refuses at twice this number.
+    Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
+    with decoding():
+        return Image.open(io.BytesIO(data), formats=[image_format.pillow])
+
+
+def _check_length(data: bytes, image_format: ImageFormat) -> None:
+    """WebP says its own length; its decoder only calls a short file undecodable."""
+    if image_format == formats.WEBP and int.from_bytes(data[4:8], "little") + 8 > len(data) + 1:
+        raise CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
+
+
+def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> None:
+    if frames > limits.max_frames:
+        raise CodecError(
+            ErrorCode.TOO_MANY_FRAMES, f"the animation has {frames} frames; the limit is {limits.max_frames}"
+        )
+    if image.width * image.height * frames > limits.max_pixels:
+        times = f" x {frames} frames" if frames > 1 else ""
+        raise CodecError(
+            ErrorCode.TOO_MANY_PIXELS,
+            f"the picture has {image.width} x {image.height}{times} pixels; the limit is {limits.max_pixels}",
+        )
+
+
+def _quality(data: bytes, image: Image.Image, image_format: ImageFormat) -> SourceQuality:
+    if image_format == formats.JPEG:
+        return quality.estimate(getattr(image, "quantization", {}))
+    is_lossless_webp = image_format == formats.WEBP and b"VP8L" in data[12:64]
+    if image_format in {formats.WEBP, formats.AVIF} and not is_lossless_webp:
+        return quality.UNTOLD
+    return quality.LOSSLESS
+
+
+def _subsampling(image: Image.Image) -> int | None:
+    """A JPEG's chroma subsampling in Pillow's numbers: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in {3, 4}:
+        return None
+    found = JpegImagePlugin.get_sampling(image)
+    return found if found >= 0 else None
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it can't be read.
+
+    Like browsers, and unlike `Image.getexif`, it does not ask the XMP.
+    """
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        found = exif.get(0x0112, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything; the picture itself is fine
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Turn what decoders raise into CodecError."""
+    try:
+        yield
+    except (CodecError, MemoryError):
+        raise
+    except Image.DecompressionBombError:
+        raise CodecError(ErrorCode.TOO_MANY_PIXELS, "the picture has more pixels than the limit") from None
+    except Exception as error:
+        raise _decoder_error(error) from error
+
+
+def _decoder_error(error: Exception) -> CodecError:
+    text = str(error)
+    if isinstance(error, EOFError) or any(word in text.lower() for word in _TRUNCATED_WORDS):
+        return CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
+    if "BytesIO object" in text:  # Pillow's "cannot identify image file <_io.BytesIO object at …>"
+        return CodecError(ErrorCode.CORRUPT, "the file's header is damaged")
+    detail = " ".join(text.split())[:_MAX_DETAIL_CHARS] or type(error).__name__
+    return CodecError(ErrorCode.CORRUPT, f"the decoder says: {detail}")

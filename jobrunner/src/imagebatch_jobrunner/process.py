@@ -1,0 +1,107 @@
+"""One shard from its plan to its report.
+
+`process_images` is called by `__main__`, and by tests with a store in memory. The order of writes is the
+contract: images, then the fragment, then the report, which alone makes the shard count.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import structlog
+
+from imagebatch import keys, shard
+from imagebatch.outcome import Counts, ImageOutcome
+from imagebatch.shard import Report, ShardId
+from imagebatch.store import ObjectStore
+from imagebatch_jobrunner import shard_input
+from imagebatch_jobrunner.async_store import AsyncStore
+from imagebatch_jobrunner.image import ImageWorker
+from imagebatch_jobrunner.progress import Pace, ProgressWriter
+from imagebatch_jobrunner.shard_input import ShardInput, Slot
+from imagebatch_jobrunner.workshop import Workshop
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRun:
+    """Which shard is done by which run, and how eagerly. `window` links are under way at once."""
+
+    shard: ShardId
+    run: str
+    window: int = 128
+    store_threads: int = 16
+    pace: Pace = Pace()
+
+
+OpenWorkshop = Callable[[], AbstractAsyncContextManager[Workshop]]
+
+
+async def process_images(work: ShardRun, store: ObjectStore, open_workshop: OpenWorkshop) -> None:
+    """Do a shard whose report does not exist yet; afterwards it does, whether or not images failed.
+
+    The workshop is opened only when there is something to do. Raises PoisonShardError when the input is
+    unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
+    """
+    async with AsyncStore(store, threads=work.store_threads) as blocking:
+        if await blocking.run(lambda its: is_reported(its, work.shard)):
+            log.info("the shard is done already")
+            return
+        started_at = time.time()
+        given = await blocking.run(lambda its: shard_input.read(its, work.shard))
+        async with open_workshop() as workshop:
+            outcomes = await _outcomes(work, given, blocking, workshop)
+        await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
+
+
+def is_reported(store: ObjectStore, which: ShardId) -> bool:
+    return store.head(keys.report(which.request_id, which.attempt, which.index)) is not None
+
+
+async def _outcomes(
+    work: ShardRun, given: ShardInput, store: AsyncStore, workshop: Workshop
+) -> list[ImageOutcome]:
+    """The outcomes of all links, in the order of the rows."""
+    worker = ImageWorker(workshop, store, work.shard.request_id)
+    progress = ProgressWriter(store, work.shard, work.run, work.pace)
+    outcomes: list[ImageOutcome] = []
+
+    async def drain(slots: Iterator[Slot]) -> None:
+        # All take from one iterator: a slow image holds up its own taker only.
+        for slot in slots:
+            outcome = await worker.work(slot)
+            outcomes.append(outcome)
+            await progress.add(outcome)
+
+    slots = given.slots()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(work.window, max(given.range.images, 1))):
+            group.create_task(drain(slots))
+    return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
+
+
+def _commit(
+    store: ObjectStore, work: ShardRun, given: ShardInput, outcomes: list[ImageOutcome], started_at: float
+) -> None:
+    report = Report(
+        run=work.run,
+        fragment=shard.write_fragment(store, work.shard, work.run, outcomes),
+        rows=given.range.rows,
+        counts=_counts(outcomes),
+        errors=dict(Counter(str(outcome.error) for outcome in outcomes if outcome.error)),
+        started_at=started_at,
+        finished_at=time.time(),
+    )
+    is_first = shard.commit(store, work.shard, report)
+    log.info("shard done", is_first=is_first, images=report.counts.total, failed=report.counts.failed)
+
+
+def _counts(outcomes: list[ImageOutcome]) -> Counts:
+    counts = Counts()
+    for outcome in outcomes:
+        counts = counts.with_outcome(outcome)
+    return counts

@@ -1,0 +1,146 @@
+"""What the environment says to a jobrunner. Read once, in `__main__`."""
+
+import json
+import os
+import secrets
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from imagebatch.errors import InputRefusedError
+from imagebatch.options import Compression
+from imagebatch.settings import NetworkSettings, S3Settings
+from imagebatch.shard import ShardId
+from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
+
+_MIB = 1024 * 1024
+
+
+def _compression(value: object) -> Compression:
+    if isinstance(value, Compression):
+        return value
+    try:
+        given = json.loads(value) if isinstance(value, str | bytes) else value
+        if not isinstance(given, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - pydantic reports ValueError
+        return Compression.parse(given)
+    except (json.JSONDecodeError, InputRefusedError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _cores() -> int:
+    """The cores that this process may use, not those that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _run() -> str:
+    return f"p{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _described(description: str, *, at_least: float = 1) -> object:
+    return Field(description=description, ge=at_least)
+
+
+class JobrunnerSettings(S3Settings, NetworkSettings):
+    """Which shard to do, how, and within which limits."""
+
+    request_id: Annotated[str, Field(min_length=1, description="The batch.")]
+    attempt: Annotated[int, _described("The attempt at the batch, from 1.")] = 1
+    shard: Annotated[
+        int,
+        Field(
+            ge=0,
+            validation_alias="JOB_COMPLETION_INDEX",
+            description="The shard, from 0; an Indexed Job sets it.",
+        ),
+    ]
+    run: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9-]{1,64}$",
+            description="What tells this run from others of the same shard: the pod's uid, or made up.",
+            default_factory=_run,
+        ),
+    ]
+    compression: Annotated[
+        Compression,
+        NoDecode,
+        BeforeValidator(_compression),
+        Field(description="How to compress: a JSON object by the option names of the object's spec."),
+    ] = Compression()
+
+    max_image_bytes: Annotated[int, _described("The largest file that is downloaded, in bytes.")] = 50 * _MIB
+    max_pixels: Annotated[int, _described("The most pixels of a picture, over all its frames.")] = 100_000_000
+    max_frames: Annotated[int, _described("The most frames of an animation.")] = 1000
+    image_seconds: Annotated[
+        float, _described("The time for one download, with its redirects and retries.", at_least=0.1)
+    ] = 60.0
+    connect_seconds: Annotated[float, _described("The time to connect to a host.", at_least=0.1)] = 10.0
+    connections: Annotated[int, _described("The most downloads at the same time.")] = 32
+    per_host_connections: Annotated[int, _described("The most downloads at the same time from one host.")] = 8
+    bytes_in_flight: Annotated[
+        int, _described("The most bytes of images in memory, from download to upload.")
+    ] = 256 * _MIB
+    codec_seconds: Annotated[
+        float,
+        _described("The time to decode and encode one image, then its process is killed.", at_least=0.1),
+    ] = 30.0
+    codec_processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="The processes that decode and encode; by default one a core that this one may use.",
+            default_factory=_cores,
+        ),
+    ]
+    codec_memory_bytes: Annotated[
+        int, _described("The address space of a codec process, in bytes.", at_least=256 * _MIB)
+    ] = 2048 * _MIB
+    nice: Annotated[int, Field(ge=0, le=19, description="How far codec processes give way to others.")] = 10
+    store_connections: Annotated[int, _described("The most requests to S3 at the same time.")] = 16
+    progress_seconds: Annotated[
+        float, _described("The least time between two progress objects.", at_least=0)
+    ] = 5.0
+    progress_images: Annotated[
+        int, _described("The least number of images between two progress objects.", at_least=0)
+    ] = 25
+    stop_on_stdin_eof: Annotated[
+        bool,
+        Field(description="End as by SIGTERM when standard input closes, so that a dead supervisor ends it."),
+    ] = False
+    termination_log: Annotated[
+        str, Field(description="A file that gets one line on why it failed, if it exists and is writable.")
+    ] = "/dev/termination-log"
+    log_level: Annotated[
+        str, Field(pattern="^(debug|info|warning|error)$", description="What is logged.")
+    ] = "info"
+
+    @property
+    def shard_id(self) -> ShardId:
+        return ShardId(self.request_id, self.attempt, self.shard)
+
+    @property
+    def picture_limits(self) -> PictureLimits:
+        return PictureLimits(self.max_pixels, self.max_frames)
+
+    @property
+    def fetch_limits(self) -> FetchLimits:
+        return FetchLimits(
+            max_bytes=self.max_image_bytes,
+            total_s=self.image_seconds,
+            connect_s=self.connect_seconds,
+            connections=self.connections,
+            per_host=self.per_host_connections,
+        )
+
+    @property
+    def codec_limits(self) -> CodecLimits:
+        return CodecLimits(
+            processes=self.codec_processes,
+            seconds=self.codec_seconds,
+            memory_bytes=self.codec_memory_bytes,
+            nice=self.nice,
+        )

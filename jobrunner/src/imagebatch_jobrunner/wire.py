@@ -1,0 +1,138 @@
+"""What the jobrunner and its codec processes say to each other over pipes.
+
+A frame is two big-endian lengths (4 bytes for the header, 8 for the body), a header of JSON and a body of
+bytes. No pickle: a codec process decodes hostile bytes, so its parent believes nothing it has not checked.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, get_args
+
+from imagebatch.options import Compression
+from imagebatch.outcome import ErrorCode, QualityBasis
+from imagebatch_jobrunner import formats
+from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.errors import CodecError
+from imagebatch_jobrunner.limits import PictureLimits
+
+LENGTHS = struct.Struct(">IQ")
+MAX_HEADER_BYTES = 64 * 1024
+MAX_BODY_BYTES = 512 * 1024 * 1024
+
+READY = {"ready": True}
+
+_MAX_MESSAGE_CHARS = 500
+_MAX_NOTES = 16
+_MAX_QUALITY = 100
+_MAX_SIDE = 1 << 31
+
+
+class WireError(Exception):
+    """What arrived is not what the other side should say."""
+
+
+def frame_head(header: Mapping[str, Any], body_bytes: int) -> bytes:
+    """All of a frame but its body."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return LENGTHS.pack(len(text), body_bytes) + text
+
+
+def lengths(prefix: bytes) -> "tuple[int, int]":
+    """The lengths of header and body. Raises WireError when they can't be."""
+    header_bytes, body_bytes = LENGTHS.unpack(prefix)
+    if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+        raise WireError("a frame is too long")
+    return header_bytes, body_bytes
+
+
+def header(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise WireError("a header is not JSON") from error
+    if not isinstance(found, dict):
+        raise WireError("a header is not an object")
+    return found
+
+
+def request(options: Compression, limits: PictureLimits) -> dict[str, Any]:
+    return {"options": options.as_spec(), "limits": asdict(limits)}
+
+
+def read_request(found: Mapping[str, Any]) -> "tuple[Compression, PictureLimits]":
+    return Compression.parse(found["options"]), PictureLimits(**found["limits"])
+
+
+def success(compressed: Compressed) -> dict[str, Any]:
+    """The header of an answer; `compressed.data` is its body."""
+    facts = {name: getattr(compressed, name) for name in _FACTS}
+    return {**facts, "notes": list(compressed.notes)}
+
+
+def failure(error: CodecError) -> dict[str, Any]:
+    return {"error": error.code.value, "message": error.message[:_MAX_MESSAGE_CHARS]}
+
+
+def read_answer(found: Mapping[str, Any], data: bytes) -> Compressed:
+    """Raises the CodecError that the answer tells of, or WireError for an answer that can't be true."""
+    if "error" in found:
+        raise _told_error(found)
+    try:
+        return _checked(found, data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(f"an answer is not well formed: {error}") from error
+
+
+def _told_error(found: Mapping[str, Any]) -> Exception:
+    try:
+        return CodecError(ErrorCode(found["error"]), _text(found["message"], _MAX_MESSAGE_CHARS))
+    except (KeyError, TypeError, ValueError) as error:
+        return WireError(f"an answer is not well formed: {error}")
+
+
+_FACTS = ("format", "width", "height", "source_format", "source_quality", "quality", "quality_basis")
+
+
+def _checked(found: Mapping[str, Any], data: bytes) -> Compressed:
+    if not data:
+        raise ValueError("it has no bytes")
+    quality = found["quality"]
+    return Compressed(
+        data=data,
+        format=formats.BY_NAME[found["format"]].name,
+        width=_integer(found["width"], _MAX_SIDE),
+        height=_integer(found["height"], _MAX_SIDE),
+        source_format=formats.BY_NAME[found["source_format"]].name,
+        source_quality=_integer(found["source_quality"], _MAX_QUALITY),
+        quality=None if quality is None else _integer(quality, _MAX_QUALITY),
+        quality_basis=_basis(found["quality_basis"]),
+        notes=tuple(_note(note) for note in found["notes"][:_MAX_NOTES]),
+    )
+
+
+def _integer(value: object, highest: int) -> int:
+    if type(value) is not int or not 1 <= value <= highest:
+        raise ValueError(f"{value!r:.40} is not a number up to {highest}")
+    return value
+
+
+def _text(value: object, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise ValueError("a text is too long")
+    return "".join(character if character.isprintable() else " " for character in value)
+
+
+def _note(value: object) -> str:
+    text = _text(value, 40)
+    if not text.isidentifier():
+        raise ValueError("a note is not a word")
+    return text
+
+
+def _basis(value: object) -> QualityBasis:
+    for basis in get_args(QualityBasis):
+        if value == basis:
+            return basis  # type: ignore[no-any-return]
+    raise ValueError("the basis is unknown")

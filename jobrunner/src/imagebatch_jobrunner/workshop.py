@@ -1,0 +1,37 @@
+"""What working on images needs, opened once a shard: the network, the codec processes, the byte budget."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from imagebatch.options import Compression
+from imagebatch_jobrunner.budget import ByteBudget
+from imagebatch_jobrunner.codec_pool import CodecPool
+from imagebatch_jobrunner.fetch import Fetcher, image_client
+from imagebatch_jobrunner.settings import JobrunnerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Handed to `process` and `image`."""
+
+    fetcher: Fetcher
+    codecs: CodecPool
+    budget: ByteBudget
+    options: Compression
+
+
+@asynccontextmanager
+async def opened(settings: JobrunnerSettings) -> AsyncIterator[Workshop]:
+    """Raises CodecStartError when codec processes do not start."""
+    limits = settings.fetch_limits
+    async with (
+        image_client(settings.address_policy, limits) as http,
+        CodecPool(settings.codec_limits, settings.picture_limits) as codecs,
+    ):
+        yield Workshop(
+            fetcher=Fetcher(http, limits),
+            codecs=codecs,
+            budget=ByteBudget(settings.bytes_in_flight),
+            options=settings.compression,
+        )

@@ -1,0 +1,175 @@
+"""The codec processes: what a hostile image costs, and what such a process can't reach."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagebatch.options import Compression
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner.codec_pool import CodecPool, codec_command
+from imagebatch_jobrunner.errors import CodecError, CodecStartError
+from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+
+pytestmark = pytest.mark.anyio
+
+Encode = Callable[..., bytes]
+
+HOOKED = """
+import os, signal, sys, tempfile
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner import codec
+from imagebatch_jobrunner.errors import CodecError
+
+def hooked(data, options, limits):
+    match data:
+        case b"crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case b"exit":
+            os._exit(3)
+        case b"hang":
+            while True:
+                pass
+        case b"memory":
+            bytearray(1 << 40)
+        case b"bug":
+            raise RuntimeError("secret words")
+        case b"noise":
+            print("noise" * 100_000)
+            print("noise" * 100_000, file=sys.stderr)
+            raise CodecError(ErrorCode.CORRUPT, "noisy")
+        case b"lie":
+            os.write(answers.fileno(), b"no frame at all, but longer than its lengths")
+        case b"file":
+            tempfile.TemporaryFile(buffering=0).write(b"x")
+        case b"environment":
+            raise CodecError(ErrorCode.CORRUPT, " ".join(sorted(os.environ)))
+    return real(data, options, limits)
+
+def pipes():
+    global answers
+    requests, answers = real_pipes()
+    return requests, answers
+
+real, codec.compress_image = codec.compress_image, hooked
+real_pipes, codec._pipes = codec._pipes, pipes
+codec.main()
+"""
+
+
+def hooked(limits: CodecLimits) -> tuple[str, ...]:
+    """The command of a codec process that does what these tests ask for."""
+    real = codec_command(limits)
+    return (sys.executable, "-I", "-B", "-c", HOOKED, *real[real.index("--memory-bytes") :])
+
+
+def a_pool(processes: int = 1, seconds: float = 20.0, command: Sequence[str] | None = None) -> CodecPool:
+    limits = CodecLimits(processes=processes, seconds=seconds, memory_bytes=1 << 30)
+    return CodecPool(limits, PictureLimits(), command or hooked(limits))
+
+
+async def error_of(work: Coroutine[Any, Any, object]) -> CodecError:
+    with pytest.raises(CodecError) as caught:
+        await work
+    return caught.value
+
+
+@pytest.fixture
+def picture(encode: Encode, photo: Image.Image) -> bytes:
+    return encode(photo, "JPEG", quality=90)
+
+
+async def test_images_are_compressed_by_the_real_process(picture: bytes) -> None:
+    limits = CodecLimits(processes=2)
+    async with a_pool(2, command=codec_command(limits)) as pool:
+        results = await asyncio.gather(*(pool.compress(picture, Compression()) for _ in range(8)))
+    assert {(result.format, result.quality, result.width) for result in results} == {("jpeg", 45, 160)}
+    assert all(0 < len(result.data) < len(picture) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        (b"crash", ErrorCode.DECODER_CRASHED, "SIGSEGV"),
+        (b"exit", ErrorCode.DECODER_CRASHED, "status 3"),
+        (b"lie", ErrorCode.DECODER_CRASHED, ""),
+        (b"memory", ErrorCode.OUT_OF_MEMORY, "memory"),
+        (b"bug", ErrorCode.CORRUPT, "RuntimeError"),
+        (b"file", ErrorCode.CORRUPT, "FileNotFoundError"),
+        (b"noise", ErrorCode.CORRUPT, "noisy"),
+        (b"<html>", ErrorCode.NOT_AN_IMAGE, "HTML"),
+    ],
+    ids=["crash", "exit", "lie", "memory", "bug", "file", "noise", "html"],
+)
+async def test_a_bad_image_costs_one_image_and_the_next_succeeds(
+    picture: bytes, data: bytes, code: ErrorCode, says: str
+) -> None:
+    async with a_pool() as pool:
+        error = await error_of(pool.compress(data, Compression()))
+        result = await pool.compress(picture, Compression())
+    assert error.code == code
+    assert says in error.message
+    assert "secret" not in error.message
+    assert result.quality == 45
+
+
+async def test_a_hanging_decoder_is_killed_and_the_next_image_succeeds(picture: bytes) -> None:
+    async with a_pool(seconds=1.0) as pool:
+        hanging = pool.pids
+        error = await error_of(pool.compress(b"hang", Compression()))
+        result = await pool.compress(picture, Compression())
+        assert pool.pids != hanging
+    assert error.code == ErrorCode.TIMEOUT
+    assert result.quality == 45
+
+
+async def test_a_process_that_is_killed_from_outside_is_replaced(picture: bytes) -> None:
+    async with a_pool() as pool:
+        os.kill(pool.pids[0], 9)
+        error = await error_of(pool.compress(picture, Compression()))
+        result = await pool.compress(picture, Compression())
+    assert error.code == ErrorCode.DECODER_CRASHED
+    assert result.quality == 45
+
+
+async def test_codec_processes_know_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEBATCH_S3_SECRET_KEY", "swordfish")
+    async with a_pool() as pool:
+        error = await error_of(pool.compress(b"environment", Compression()))
+    assert "IMAGEBATCH" not in error.message
+    assert "HOME" not in error.message
+
+
+async def test_no_process_is_left_behind() -> None:
+    async with a_pool(2) as pool:
+        busy = asyncio.create_task(pool.compress(b"hang", Compression()))
+        pids = pool.pids
+        await asyncio.gather(*(error_of(pool.compress(b"bug", Compression())) for _ in range(2)))
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_processes_that_do_not_start_are_a_defect() -> None:
+    command = (sys.executable, "-c", "import sys; sys.exit('no such decoder')")
+    with pytest.raises(CodecStartError, match="no such decoder"):
+        async with a_pool(command=command):
+            raise AssertionError("never reached")
+
+
+async def test_a_codec_process_ends_with_its_standard_input() -> None:
+    limits = CodecLimits()
+    process = await asyncio.create_subprocess_exec(
+        *codec_command(limits), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.close()
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"ready" in output

@@ -1,0 +1,97 @@
+"""The whole program against a real S3 server."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from imagebatch import keys, rows
+from imagebatch.exits import Exit
+from imagebatch.plan import Dialect, Plan, ShardRange
+from imagebatch.s3 import S3Store
+from imagebatch.settings import S3Settings
+from imagebatch.shard import Report, read_fragment
+from imagebatch.store import CSV, JSON
+from imagebatch_testing.web import Page, Web, serving
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+Encode = Callable[..., bytes]
+
+
+@pytest.fixture
+def s3_settings(servers: Any) -> S3Settings:
+    settings = servers.s3
+    assert isinstance(settings, S3Settings)
+    return settings
+
+
+def environment(s3: S3Settings, web: Web) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "IMAGEBATCH_S3_ENDPOINT": s3.s3_endpoint,
+        "IMAGEBATCH_S3_BUCKET": s3.s3_bucket,
+        "IMAGEBATCH_S3_ADDRESSING": s3.s3_addressing,
+        "IMAGEBATCH_S3_ACCESS_KEY": s3.s3_access_key,
+        "IMAGEBATCH_S3_SECRET_KEY": s3.s3_secret_key.get_secret_value(),
+        "IMAGEBATCH_ALLOWED_NETWORKS": web.host,
+        "IMAGEBATCH_REQUEST_ID": "r1",
+        "IMAGEBATCH_CODEC_PROCESSES": "2",
+        "JOB_COMPLETION_INDEX": "0",
+    }
+
+
+def plan(store: S3Store, cells: list[str]) -> None:
+    records = [rows.record([str(row), "Chair", cell]).encode() for row, cell in enumerate(cells, start=1)]
+    head = rows.record(rows.COLUMNS).encode()
+    stored = store.put(keys.canonical_input("r1"), head + b"".join(records), CSV)
+    only = ShardRange(len(head), sum(map(len, records)), 1, len(cells), len(cells))
+    etag = stored.etag.strip('"')
+    store.put(keys.plan("r1"), Plan(etag, len(cells), len(cells), Dialect(), (only,)).to_json(), JSON)
+
+
+async def started(variables: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "imagebatch_jobrunner", env=variables)
+
+
+async def test_a_shard_is_done_on_a_real_s3(
+    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image
+) -> None:
+    async with serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
+        plan(s3_store, [f"{web.url(f'/chair.jpg?{number}')},{web.url('/gone')}" for number in range(20)])
+        process = await started(environment(s3_settings, web))
+        assert await process.wait() == Exit.DONE
+    report = Report.from_json(s3_store.get(keys.report("r1", 1, 0)))
+    assert (report.counts.succeeded, report.counts.failed) == (20, 20)
+    with s3_store.open(report.fragment) as chunks:
+        names = [outcome.name for outcome in read_fragment(chunks) if outcome.name]
+    stored = [stored.key.rpartition("/")[2] for stored in s3_store.list(keys.image_prefix("r1"))]
+    assert stored == names
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_its_codec_processes_end_with_it(
+    s3_store: S3Store, s3_settings: S3Settings, how: signal.Signals
+) -> None:
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+
+    async with serving({"/x": silent}) as web:
+        plan(s3_store, [web.url("/x")])
+        process = await started(environment(s3_settings, web))
+        await asked.wait()
+        children = psutil.Process(process.pid).children()
+        process.send_signal(how)
+        assert await process.wait() == (Exit.TERMINATED if how == signal.SIGTERM else -signal.SIGKILL)
+    assert len(children) == 2
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+    assert alive == []

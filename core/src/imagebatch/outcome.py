@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     DECODER_CRASHED = "decoder_crashed"
     ENCODE_FAILED = "encode_failed"
     SHARD_FAILED = "shard_failed"
+    INTERNAL_ERROR = "internal_error"
 
 
 class Explanation(NamedTuple):
@@ -136,6 +137,11 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         "The part of the batch that holds this image could not be done.",
         True,
         "Upload errors.csv again; it holds exactly what failed.",
+    ),
+    ErrorCode.INTERNAL_ERROR: Explanation(
+        "A defect of ImageBatch; its log has the details.",
+        True,
+        "Upload errors.csv again, and report the defect if it stays.",
     ),
 }
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.credentials.credentials import Credentials
 from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
@@ -41,7 +42,7 @@ from imagebatch.store import Media, Stored
 
 PART_BYTES = 5 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
-TIMEOUT = urllib3.Timeout(connect=5, read=60)
+TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 _DENIED = frozenset(
     {
@@ -320,4 +321,20 @@ def _credentials(settings: S3Settings) -> Provider:
             settings.s3_secret_key.get_secret_value(),
             settings.s3_session_token.get_secret_value() or None,
         )
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
+    return _AwsChain()
+
+
+class _AwsChain(Provider):
+    """The AWS chain, with an error of ours when no link of it has credentials."""
+
+    def __init__(self) -> None:
+        self._chain = ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
+
+    def retrieve(self) -> Credentials:
+        try:
+            return self._chain.retrieve()
+        except (ValueError, MinioException, urllib3.exceptions.HTTPError) as error:
+            raise AccessDeniedError(
+                f"no S3 credentials: set IMAGEBATCH_S3_ACCESS_KEY and IMAGEBATCH_S3_SECRET_KEY, or give "
+                f"the program an AWS identity ({error})"
+            ) from error

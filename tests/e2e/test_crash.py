@@ -1,0 +1,99 @@
+"""The local system is killed without warning in the middle of a batch, and goes on at the next start."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from imagebatch import keys
+from imagebatch_testing.local import Up, csv_of, picture
+from imagebatch_testing.receiver import Receiver
+from imagebatch_testing.web import Page, Web, serving
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+IMAGES = 300
+PRODUCTS = 100
+ROWS_PER_SHARD = "20"
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Web]:
+    """300 different images, and one link that fails in each tenth product."""
+    pages = {f"/{number}.jpg": Page(picture(number)) for number in range(IMAGES)}
+    async with serving(pages) as web:
+        yield web
+
+
+def catalogue(shop: Web) -> bytes:
+    links = [shop.url(f"/{number}.jpg") for number in range(IMAGES)]
+    products = [links[first : first + 3] for first in range(0, IMAGES, 3)]
+    for product in products[::10]:
+        product.insert(1, shop.url("/missing.jpg"))
+    return csv_of(products)
+
+
+def system(data: Path, shop: Web, receiver: Receiver) -> Up:
+    allowed = f"127.0.0.1/32:{shop.port},127.0.0.1/32:{receiver.port}"
+    return Up(data, IMAGEBATCH_ALLOWED_NETWORKS=allowed, IMAGEBATCH_CONNECTIONS="4")
+
+
+async def result(status: dict[str, Any]) -> tuple[list[list[str]], list[bytes]]:
+    """The output CSV without what derives from the id, and the images, in order."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        text = (await client.get(status["output_csv"])).text
+        prefix = keys.image_prefix(status["request_id"])
+        table = list(csv.reader(io.StringIO(text, newline="")))
+        links = [link for row in table[1:] for link in row[3].split(",") if link]
+        images = [(await client.get(link)).content for link in links]
+    base = links[0][: links[0].index(prefix)]
+    return [[cell.replace(base + prefix, "") for cell in row] for row in table], images
+
+
+async def undisturbed(data: Path, shop: Web, receiver: Receiver) -> tuple[list[list[str]], list[bytes]]:
+    async with system(data, shop, receiver) as up:
+        accepted = await up.upload(catalogue(shop), rowsPerShard=ROWS_PER_SHARD)
+        return await result(await up.until_done(accepted["request_id"]))
+
+
+@pytest.mark.parametrize("with_children", [True, False], ids=["all processes", "the parent only"])
+async def test_a_killed_system_finishes_the_batch_at_its_next_start(
+    tmp_path: Path, shop: Web, receiver: Receiver, with_children: bool
+) -> None:
+    expected_table, expected_images = await undisturbed(tmp_path / "undisturbed", shop, receiver)
+    async with system(tmp_path / "killed", shop, receiver) as up:
+        accepted = await up.upload(
+            catalogue(shop), rowsPerShard=ROWS_PER_SHARD, webhook_url=receiver.url("/hook")
+        )
+        before = await up.until_done(accepted["request_id"], images=60)
+        assert before["status"] == "pending", "it was too fast to be killed in the middle"
+        left = up.family()
+        await up.kill(with_children=with_children)
+        await up.start()
+        status = await up.until_done(accepted["request_id"])
+        assert status["status"] == "complete"
+        table, images = await result(status)
+        async with asyncio.timeout(30):
+            await receiver.until_requests(1)
+        assert len(set(up.family()) & set(left)) == 0
+    assert table == expected_table
+    assert images == expected_images
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    assert not [
+        process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+async def test_stopping_ends_every_process(tmp_path: Path, shop: Web, receiver: Receiver) -> None:
+    async with system(tmp_path / "data", shop, receiver) as up:
+        accepted = await up.upload(catalogue(shop), rowsPerShard=ROWS_PER_SHARD)
+        await up.until_done(accepted["request_id"], images=1)
+        family = up.family()
+    assert len(family) > 3
+    assert not [process for process in family if process.is_running()]

@@ -62,20 +62,22 @@ async def undisturbed(data: Path, shop: Web, receiver: Receiver) -> tuple[list[l
         return await result(await up.until_done(accepted["request_id"]))
 
 
-@pytest.mark.parametrize("with_children", [True, False], ids=["all processes", "the parent only"])
 async def test_a_killed_system_finishes_the_batch_at_its_next_start(
-    tmp_path: Path, shop: Web, receiver: Receiver, with_children: bool
+    tmp_path: Path, shop: Web, receiver: Receiver
 ) -> None:
+    """Killed twice: everything at once, then the parent alone, whose children must not be in the way."""
     expected_table, expected_images = await undisturbed(tmp_path / "undisturbed", shop, receiver)
     async with system(tmp_path / "killed", shop, receiver) as up:
         accepted = await up.upload(
             catalogue(shop), rowsPerShard=ROWS_PER_SHARD, webhook_url=receiver.url("/hook")
         )
-        before = await up.until_done(accepted["request_id"], images=60)
-        assert before["status"] == "pending", "it was too fast to be killed in the middle"
-        left = up.family()
-        await up.kill(with_children=with_children)
-        await up.start()
+        left = []
+        for images_done, with_children in ((60, True), (180, False)):
+            before = await up.until_done(accepted["request_id"], images=images_done)
+            assert before["status"] == "pending", "it was too fast to be killed in the middle"
+            left += up.family()
+            await up.kill(with_children=with_children)
+            await up.start()
         status = await up.until_done(accepted["request_id"])
         assert status["status"] == "complete"
         table, images = await result(status)

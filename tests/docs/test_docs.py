@@ -1,0 +1,111 @@
+"""The documentation is complete, and what it shows works."""
+
+import asyncio
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from imagebatch_cli.folder import free_ports
+from imagebatch_testing.local import Up, imagebatch
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES_PORT = "8091"
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["settings.md", "errors.md"])
+def test_the_reference_is_current(page: str) -> None:
+    made = reference().PAGES[page]()
+    assert (ROOT / "docs" / page).read_text() == made, "run: python docs/make_reference.py"
+
+
+def test_every_setting_has_a_meaning() -> None:
+    lines = [line for line in reference().settings_page().splitlines() if line.startswith("| `")]
+    assert len(lines) > 30
+    assert not [line for line in lines if line.endswith(("|  |", "| None |"))]
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]),
+)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), f"{page} links to {target}"
+
+
+def block_of(name: str) -> list[str]:
+    """The words of the command under `<!-- tested: NAME -->` in the README."""
+    text = (ROOT / "README.md").read_text()
+    found = re.search(rf"<!-- tested: {name} -->\n```sh\n(.+?)\n```", text, re.DOTALL)
+    assert found is not None
+    return shlex.split(found[1])
+
+
+@pytest.fixture
+async def up(tmp_path: Path) -> AsyncIterator[Up]:
+    (port,) = free_ports(1)
+    async with Up(tmp_path / "data", IMAGEBATCH_EXAMPLES_PORT=str(port)) as running:
+        yield running
+
+
+def examples_on(port: int, name: str, folder: Path) -> Path:
+    """A copy of an example whose images are served on another port, so that tests don't collide."""
+    path = folder / name
+    path.write_bytes(
+        (ROOT / "examples" / name).read_bytes().replace(EXAMPLES_PORT.encode(), str(port).encode())
+    )
+    return path
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
+async def test_the_upload_that_the_readme_shows_works(up: Up) -> None:
+    process = await run_curl([word.replace(":8080/", f":{up.port}/") for word in block_of("upload")])
+    answer = json.loads(process)
+    assert (answer["status"], answer["rows"], answer["images"]) == ("pending", 28, 69)
+    status = await up.until_done(answer["request_id"])
+    assert status["status"] in {"complete", "failed"}
+
+
+async def run_curl(words: list[str]) -> str:
+    process = await asyncio.create_subprocess_exec(*words, "-sS", cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    stdout, _ = await process.communicate()
+    assert process.returncode == 0
+    return stdout.decode()
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
+async def test_the_run_that_the_readme_shows_works(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    words = block_of("run")
+    assert words.pop(0) == ".venv/bin/imagebatch"
+    replaced = {
+        "examples/products_spreadsheet.csv": examples_on(port, "products_spreadsheet.csv", tmp_path),
+        "build/out.csv": tmp_path / "out.csv",
+        "build/copies": tmp_path / "copies",
+    }
+    ended = await imagebatch(
+        *(replaced.get(word, word) for word in words),
+        *("--errors", tmp_path / "errors.csv", "--data", tmp_path / "data"),
+        IMAGEBATCH_EXAMPLES_PORT=str(port),
+    )
+    assert ended.code == 0, ended.stderr
+    assert len(list((tmp_path / "copies").iterdir())) == 30

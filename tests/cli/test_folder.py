@@ -1,0 +1,57 @@
+"""The data folder, and what a killed system left in it."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imagebatch_cli.folder import DataFolder, FolderBusyError, free_ports, is_free
+from imagebatch_cli.processes import clear_leftover
+
+SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+
+
+def test_a_folder_is_held_by_one_system(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    assert not folder.is_locked()
+    with folder.locked():
+        assert folder.is_locked()
+        with pytest.raises(FolderBusyError), folder.locked():
+            pass
+    assert not folder.is_locked()
+
+
+def test_ports_and_keys_are_chosen_once(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    first, second = folder.prepare(), folder.prepare()
+    assert (first.ports, first.s3_secret_key) == (second.ports, second.s3_secret_key)
+    assert len(set(first.ports.values())) == 8
+
+
+def test_the_file_with_keys_is_its_owners_alone(tmp_path: Path) -> None:
+    DataFolder(tmp_path).prepare()
+    assert (tmp_path / "system.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_port_in_use_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not is_free(server.getsockname()[1])
+    assert is_free(free_ports(1)[0])
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_only_a_leftover_that_names_the_folder_is_ended(tmp_path: Path, is_ours: bool) -> None:
+    folder = DataFolder(tmp_path)
+    words = [*SLEEP, str(tmp_path)] if is_ours else SLEEP
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        system = folder.read()
+        system.pids["s3"] = process.pid
+        folder.write(system)
+        clear_leftover(folder, "s3")
+        assert psutil.pid_exists(process.pid) != is_ours or process.poll() is not None
+        assert (process.poll() is None) == (not is_ours)
+        assert folder.read().pids == {}
+        process.kill()

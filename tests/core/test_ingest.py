@@ -203,3 +203,8 @@ def test_arbitrary_bytes_are_read_or_refused_and_nothing_else(data: bytes, start
         list(Reader([start + data]).canonical())
     except InputRefusedError as error:
         assert error.problems
+
+
+def test_utf_16_without_its_mark_is_refused() -> None:
+    problem = refusal((HEADER + f"1,a,{LINK}\n").encode("utf-16-le"), encoding="utf-16").problems[0]
+    assert problem.code == "not_utf8"

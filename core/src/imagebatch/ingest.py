@@ -108,6 +108,10 @@ class Reader:
             yield from self._blocks()
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
+        except UnicodeError as error:
+            raise InputRefusedError.of(
+                "not_utf8", f"the file is not {self._encoding} ({error}); save as CSV UTF-8", self._line + 1
+            ) from None
         except csv.Error as error:
             raise InputRefusedError([*self._problems, self._broken(error)]) from None
         if not self._problems and not self._link_count:

@@ -5,8 +5,8 @@ outbox entry are one transaction, so that exactly one delivery exists however ma
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
@@ -151,16 +151,23 @@ FROM webhook_deliveries WHERE state = 'pending'
 SELECT_DELIVERY = """
 SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 """
+LOCK_UPLOAD = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise RecordsError(f"Postgres: {type(error).__name__}: {error}") from error
 
 
 def _translate_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     @wraps(call)
     async def translating(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with _errors_translated():
             return await call(*args, **kwargs)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise RecordsError(f"Postgres: {type(error).__name__}: {error}") from error
 
     return translating
 
@@ -296,15 +303,15 @@ class Records:
     @asynccontextmanager
     async def claim_upload(self, request_id: str) -> AsyncIterator[bool]:
         """Hold a request id while its upload runs. Yields False when somebody else holds it."""
-        async with self._pool.acquire() as connection:
-            held = await connection.fetchval(
-                "SELECT pg_try_advisory_lock(hashtextextended($1, 1))", request_id
-            )
-            try:
-                yield bool(held)
-            finally:
-                if held:
-                    await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 1))", request_id)
+        with _errors_translated():
+            connection = await self._pool.acquire()
+        try:
+            with _errors_translated():
+                held = await connection.fetchval(LOCK_UPLOAD, request_id)
+            yield bool(held)
+        finally:
+            # The pool resets the session, and that lets go of the lock, whatever happened.
+            await self._pool.release(connection, timeout=TIMEOUT_S)
 
 
 def _request(found: "asyncpg.Record") -> Request:

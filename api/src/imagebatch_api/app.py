@@ -1,0 +1,41 @@
+"""The app, put together: routes, middleware, answers to errors. Nothing lives at module level."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from imagebatch_api import problems
+from imagebatch_api.endpoints import Endpoints
+from imagebatch_api.meters import Meters
+from imagebatch_api.middleware import AddHeaders, HostGuard, Measure, Recover
+from imagebatch_api.services import Services
+from imagebatch_api.settings import ApiSettings
+
+__all__ = ["Services", "create_app"]
+
+
+def create_app(services: Services, settings: ApiSettings) -> Starlette:
+    """The API over `services`; whoever makes it keeps them open as long as it is served."""
+    meters = Meters()
+    routes = _routes(Endpoints(services, settings, meters))
+    templates: dict[object, str] = {route.endpoint: route.path for route in routes}
+    middleware = [
+        Middleware(Measure, meters, templates),
+        Middleware(AddHeaders),
+        Middleware(Recover),
+        Middleware(HostGuard, settings.host_names),
+    ]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=problems.HANDLERS)
+
+
+def _routes(endpoints: Endpoints) -> list[Route]:
+    return [
+        Route("/", endpoints.index),
+        Route("/upload", endpoints.upload, methods=["POST"]),
+        Route("/status/{request_id}", endpoints.status),
+        Route("/batches/{request_id}/errors.csv", endpoints.errors_csv),
+        Route("/healthz", endpoints.healthz),
+        Route("/readyz", endpoints.readyz),
+        Route("/metrics", endpoints.metrics),
+        Route("/openapi.json", endpoints.openapi),
+    ]

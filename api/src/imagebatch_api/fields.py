@@ -1,0 +1,126 @@
+"""The fields of an upload: collected as they come, from the query and the form, then read as one."""
+
+import re
+from collections.abc import Iterable
+
+from imagebatch import webhook
+from imagebatch.batches import BatchSpec
+from imagebatch.errors import InputRefusedError, Problem
+from imagebatch.guard import AddressPolicy
+from imagebatch.lifecycle import Wish
+from imagebatch.options import OPTION_NAMES, Compression
+from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch_api.form import FILE_FIELD, ContentType, shown
+
+WEBHOOK = "webhook_url"
+ENCODING = "encoding"
+ROWS_PER_SHARD = "rowsPerShard"
+NUMBERS = {
+    ROWS_PER_SHARD: (1, 100_000),
+    "parallelism": (1, 1_000),
+    "maxFailedPercent": (0, 100),
+    "deadlineSeconds": (1, 31_536_000),
+}
+"""The whole numbers, with their bounds."""
+
+NAMES = (WEBHOOK, ENCODING, *OPTION_NAMES, *NUMBERS)
+NEEDED_FIRST = frozenset({ENCODING, ROWS_PER_SHARD})
+"""What is needed while the file is read, and so has to come before it."""
+
+
+class Fields:
+    """What one upload asks for. A field that is left empty counts as not given."""
+
+    def __init__(self, query: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        self._file_seen = False
+        for name, value in query:
+            self.add(name, value)
+
+    def add(self, name: str, value: str) -> None:
+        """Take a field. Raises InputRefusedError for one that is unknown, given before or too late."""
+        if name not in NAMES:
+            known = ", ".join((FILE_FIELD, *NAMES))
+            raise InputRefusedError.of("unknown_field", f"there is no field {shown(name)}; known are {known}")
+        if name in self._values:
+            raise InputRefusedError.of("duplicate_field", f"{name}: given more than once")
+        if self._file_seen and name in NEEDED_FIRST and value.strip():
+            raise InputRefusedError.of(
+                "field_after_file",
+                f"{name}: needed while the file is read; put it before the file, or in the URL as ?{name}=…",
+            )
+        self._values[name] = value
+
+    def begin_file(self) -> None:
+        """Note that the file begins. Raises InputRefusedError when it is not the first one."""
+        if self._file_seen:
+            raise InputRefusedError.of(
+                "duplicate_field", f"{FILE_FIELD}: given more than once; upload one CSV"
+            )
+        self._file_seen = True
+
+    @property
+    def file_seen(self) -> bool:
+        return self._file_seen
+
+    @property
+    def webhook_url(self) -> str | None:
+        return self._given(WEBHOOK)
+
+    def encoding(self, content_type: ContentType) -> str:
+        """The declared encoding of the file: by field, or by the charset of its type."""
+        charset = "" if content_type.charset in {"ascii", "us-ascii"} else content_type.charset
+        return self._given(ENCODING) or charset or "utf-8"
+
+    def batch_spec(self, policy: AddressPolicy) -> BatchSpec:
+        """What the batch is to do. Raises InputRefusedError with everything that is wrong."""
+        problems: list[Problem] = []
+        compression = self._compression(problems)
+        numbers = {name: self._number(name, problems) for name in NUMBERS}
+        self._check_webhook(policy, problems)
+        if problems:
+            raise InputRefusedError(problems)
+        return _spec(compression, numbers)
+
+    def _compression(self, problems: list[Problem]) -> Compression:
+        given = {name: value for name in OPTION_NAMES if (value := self._given(name)) is not None}
+        try:
+            return Compression.parse(given)
+        except InputRefusedError as error:
+            problems += error.problems
+            return Compression()
+
+    def _number(self, name: str, problems: list[Problem]) -> int | None:
+        low, high = NUMBERS[name]
+        text = self._given(name)
+        if text is None:
+            return None
+        if re.fullmatch(r"[0-9]{1,9}", text) and low <= int(text) <= high:
+            return int(text)
+        message = f"{name}: {shown(text)} is not a whole number from {low} to {high}"
+        problems.append(Problem("invalid_option", message))
+        return None
+
+    def _check_webhook(self, policy: AddressPolicy, problems: list[Problem]) -> None:
+        try:
+            if self.webhook_url is not None:
+                webhook.check_url(self.webhook_url, policy)
+        except InputRefusedError as error:
+            problems += error.problems
+
+    def _given(self, name: str) -> str | None:
+        return self._values.get(name, "").strip() or None
+
+
+def _spec(compression: Compression, numbers: dict[str, int | None]) -> BatchSpec:
+    default = Wish()
+    parallelism, failed = numbers["parallelism"], numbers["maxFailedPercent"]
+    return BatchSpec(
+        compression=compression,
+        rows_per_shard=numbers[ROWS_PER_SHARD] or DEFAULT_ROWS_PER_SHARD,
+        wish=Wish(
+            parallelism=parallelism or default.parallelism,
+            max_failed_percent=default.max_failed_percent if failed is None else failed,
+            deadline_seconds=numbers["deadlineSeconds"],
+        ),
+    )

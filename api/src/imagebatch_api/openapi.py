@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 description of the API. Tests hold every answer they get against it."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from imagebatch_api import fields, schemas
+from imagebatch_api.errors_file import MEDIA_TYPE as CSV_TYPE
+from imagebatch_api.form import CSV_TYPES, MULTIPART
+from imagebatch_api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from imagebatch_api.settings import ApiSettings
+
+Json = dict[str, Any]
+
+REQUEST_ID: Json = {
+    "name": "request_id",
+    "in": "path",
+    "required": True,
+    "description": "The id that POST /upload answered with.",
+    "schema": {"type": "string"},
+}
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes a repeated upload safe: the same key with the same upload is one batch.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+PROBLEMS = {
+    400: "The form is malformed, or the Idempotency-Key is not usable.",
+    403: "The Host or the Origin is not allowed.",
+    404: "There is no such thing.",
+    405: "The path does not take this method.",
+    408: "The upload stalled.",
+    409: "An upload with this Idempotency-Key runs, or the id belongs to somebody else.",
+    413: "The upload is too large.",
+    415: "The upload is not CSV.",
+    422: "The CSV, an option or a URL is not usable; nothing was stored.",
+    429: "Too many uploads run.",
+    500: "An error that nobody expected.",
+    503: "S3 or the database does not answer; try again later.",
+}
+WITH_RETRY_AFTER = {409, 429, 503}
+
+
+def document(settings: ApiSettings) -> Json:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ImageBatch",
+            "version": version("imagebatch-api"),
+            "summary": "Compress a shop's product images: CSV in, images on S3, CSV out.",
+            "description": "All errors are application/problem+json with a list of what is wrong.",
+        },
+        "servers": [{"url": settings.public_url or "/"}],
+        "paths": _paths(),
+        "components": {"schemas": schemas.ALL, "responses": _problem_responses()},
+    }
+
+
+def _paths() -> Json:
+    return {
+        "/": {"get": _operation("index", "A page to upload a CSV with", _content(200, "text/html"))},
+        "/upload": {"post": _upload()},
+        "/status/{request_id}": {"get": _status()},
+        "/batches/{request_id}/errors.csv": {"get": _errors_csv()},
+        "/healthz": {"get": _operation("healthz", "Whether the process is alive", _json(200, "Health"))},
+        "/readyz": {"get": _operation("readyz", "Whether uploads can be taken", _json(200, "Health"), [503])},
+        "/metrics": {"get": _operation("metrics", "Prometheus metrics", _content(200, "text/plain"))},
+        "/openapi.json": {"get": _operation("openapi", "This description", _json(200, "AnyObject"), [])},
+    }
+
+
+def _upload() -> Json:
+    accepted = _json(202, "Accepted", "Taken in; it will be run.")
+    accepted["202"]["headers"] = {
+        "Location": {
+            "description": "The path of the status.",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    }
+    return {
+        **_operation("upload", "Upload a CSV", accepted, [400, 403, 408, 409, 413, 415, 422, 429, 503]),
+        "description": (
+            "Fields may come in any order, but `encoding` and `rowsPerShard` come before the file, "
+            "or in the query. With a bare CSV body all fields are in the query."
+        ),
+        "parameters": [IDEMPOTENCY_KEY, *(_query(name) for name in fields.NAMES)],
+        "requestBody": {
+            "required": True,
+            "content": {
+                MULTIPART: {"schema": schemas.reference("Upload")},
+                **{name: {"schema": {"type": "string"}} for name in sorted(CSV_TYPES)},
+            },
+        },
+    }
+
+
+def _query(name: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schemas.FIELDS[name]}
+
+
+def _status() -> Json:
+    return {
+        **_operation("status", "How a batch stands", _json(200, "Status"), [403, 404, 503]),
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _errors_csv() -> Json:
+    return {
+        **_operation("errors_csv", "The failed images", _content(200, CSV_TYPE), [403, 404, 503]),
+        "description": "The input's columns with the failed links only, and why; can be uploaded as a retry.",
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _operation(name: str, summary: str, success: Json, problems: Iterable[int] = (403,)) -> Json:
+    statuses = sorted({*problems, 403, 500} - ({403} if name in {"healthz", "readyz"} else set()))
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            **success,
+            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in statuses},
+        },
+    }
+
+
+def _json(status: int, schema: str, description: str = "Done.") -> Json:
+    content = {"application/json": {"schema": schemas.reference(schema)}}
+    return {str(status): {"description": description, "content": content}}
+
+
+def _content(status: int, media_type: str) -> Json:
+    return {str(status): {"description": "Done.", "content": {media_type: {"schema": {"type": "string"}}}}}
+
+
+def _problem_responses() -> Json:
+    return {f"Problem{status}": _problem(status, text) for status, text in PROBLEMS.items()}
+
+
+def _problem(status: int, description: str) -> Json:
+    found: Json = {
+        "description": description,
+        "content": {PROBLEM_TYPE: {"schema": schemas.reference("Problem")}},
+    }
+    if status in WITH_RETRY_AFTER:
+        found["headers"] = {
+            "Retry-After": {
+                "description": "Seconds to wait.",
+                "required": status != 409,
+                "schema": {"type": "integer"},
+            }
+        }
+    return found

@@ -1,0 +1,166 @@
+"""The JSON schemas of the API's documents, for its OpenAPI description."""
+
+from typing import Any, get_args
+
+from imagebatch.ingest import ENCODINGS
+from imagebatch.lifecycle import Phase, Wish
+from imagebatch.options import Compression, Format
+from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch_api.fields import NAMES, NUMBERS
+from imagebatch_api.form import FILE_FIELD, MAX_FIELD_BYTES
+
+Json = dict[str, Any]
+
+
+def reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(properties: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str, **more: object) -> Json:
+    return {"type": "string", "description": description, **more}
+
+
+def _count(description: str) -> Json:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def _nullable(schema: Json) -> Json:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _number(name: str, default: float | None, description: str) -> Json:
+    low, high = NUMBERS[name]
+    schema: Json = {"type": "integer", "minimum": low, "maximum": high, "description": description}
+    return schema if default is None else {**schema, "default": default}
+
+
+def _side(description: str) -> Json:
+    return {"type": "integer", "minimum": 1, "maximum": 65_535, "description": description}
+
+
+def _flag(default: object, description: str) -> Json:
+    return {"type": "boolean", "default": default, "description": description}
+
+
+_DEFAULT = Compression()
+
+FIELDS: Json = {
+    "webhook_url": _text("Called when the batch ends.", format="uri", maxLength=MAX_FIELD_BYTES),
+    "encoding": _text(
+        "The file's encoding; before the file, or in the query.", default="utf-8", examples=list(ENCODINGS)
+    ),
+    "quality": _text(
+        "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
+        pattern="^(100|[1-9][0-9]?)%?$",
+        default=_DEFAULT.quality,
+    ),
+    "minQuality": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "default": _DEFAULT.min_quality,
+        "description": "A relative quality never falls below it.",
+    },
+    "format": {"enum": list(get_args(Format)), "default": _DEFAULT.format, "description": "Of the results."},
+    "maxWidth": _side("Pixels; images are only made smaller."),
+    "maxHeight": _side("Pixels; images are only made smaller."),
+    "stripMetadata": _flag(_DEFAULT.strip_metadata, "Remove EXIF and XMP, places among them."),
+    "progressive": _flag(_DEFAULT.progressive, "Write progressive JPEGs."),
+    "optimize": _flag(_DEFAULT.optimize, "A little smaller for twice the CPU."),
+    "rowsPerShard": _number(
+        "rowsPerShard",
+        DEFAULT_ROWS_PER_SHARD,
+        "Rows a worker takes at once; before the file, or in the query.",
+    ),
+    "parallelism": _number("parallelism", Wish().parallelism, "Workers at once."),
+    "maxFailedPercent": _number("maxFailedPercent", 100, "More failed images than this end the batch."),
+    "deadlineSeconds": _number("deadlineSeconds", None, "After this many seconds the batch ends."),
+}
+assert tuple(FIELDS) == NAMES
+
+UPLOAD: Json = {
+    "type": "object",
+    "properties": {
+        **FIELDS,
+        FILE_FIELD: {
+            "type": "string",
+            "contentMediaType": "text/csv",
+            "description": "Columns Serial Number, Product Name, Input Image Urls.",
+        },
+    },
+    "required": [FILE_FIELD],
+    "additionalProperties": False,
+}
+
+PROBLEM_ITEM = _object(
+    {
+        "code": _text("What is wrong; stable, so that programs can match on it."),
+        "message": _text("The same for people."),
+        "line": _nullable({"type": "integer", "minimum": 1, "description": "In the file, from 1."}),
+    }
+)
+
+PROBLEM = _object(
+    {
+        "type": _text("Always about:blank (RFC 9457)."),
+        "title": _text("The phrase of the status."),
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": _text("What is wrong, in a sentence."),
+        "errors": {"type": "array", "minItems": 1, "maxItems": 100, "items": reference("ProblemItem")},
+    }
+)
+
+ACCEPTED = _object(
+    {
+        "request_id": _text("The id of the batch."),
+        "status": {"enum": ["pending"]},
+        "status_url": _text("Where the status is.", format="uri"),
+        "rows": _count("Rows of the file, without blank ones."),
+        "images": _count("Links in the file."),
+        "warnings": {"type": "array", "items": reference("ProblemItem")},
+    }
+)
+
+STATUS = _object(
+    {
+        "request_id": _text("The id of the batch."),
+        "status": {"enum": ["pending", "complete", "failed"]},
+        "output_csv": _nullable(_text("The CSV with the new links beside the old.", format="uri")),
+        "error": _nullable(_text("Why the batch failed.")),
+        "phase": {"enum": [phase.value for phase in Phase]},
+        "message": _text("How it stands, for people."),
+        "progress": {"type": "number", "minimum": 0, "maximum": 1, "description": "Images done."},
+        "rows": _count("Rows of the file."),
+        "images": _object(
+            {"total": _count("All."), "succeeded": _count("Stored."), "failed": _count("Not stored.")}
+        ),
+        "bytes": _object({"in": _count("Downloaded."), "out": _count("Stored.")}),
+        "failures": {
+            "type": "object",
+            "additionalProperties": _count("Images."),
+            "description": "Failed images by error code.",
+        },
+        "errors_csv": _nullable(_text("The failed images, where there are any.", format="uri")),
+        "created_at": _text("RFC 3339, UTC.", format="date-time"),
+        "finished_at": _nullable(_text("RFC 3339, UTC.", format="date-time")),
+    }
+)
+
+ALL: Json = {
+    "Upload": UPLOAD,
+    "Accepted": ACCEPTED,
+    "Status": STATUS,
+    "Problem": PROBLEM,
+    "ProblemItem": PROBLEM_ITEM,
+    "Health": _object({"status": {"enum": ["ok", "ready"]}}),
+    "AnyObject": {"type": "object"},
+}

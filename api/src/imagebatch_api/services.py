@@ -1,0 +1,20 @@
+"""What the API works with: built once by the program that runs it, passed down from there."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from imagebatch.batches import BatchIntake
+from imagebatch.guard import AddressPolicy
+from imagebatch.records import Records
+from imagebatch.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`ready` names what is not ready, nothing when all is; without it Postgres and S3 are asked."""
+
+    store: ObjectStore
+    records: Records
+    intake: BatchIntake
+    policy: AddressPolicy
+    ready: Callable[[], Awaitable[list[str]]] | None = None

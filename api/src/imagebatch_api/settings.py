@@ -1,0 +1,47 @@
+"""What the environment says about the API. Read once, at start-up."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from imagebatch.settings import Settings
+
+LOOPBACK_NAMES = "localhost,127.0.0.1,[::1]"
+GIB = 1024**3
+
+
+class ApiSettings(Settings):
+    """How the API listens, and how much it takes."""
+
+    api_host: Annotated[str, Field(description="The address on which the API listens.")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=0xFFFF, description="The port on which the API listens.")] = 8080
+    public_url: Annotated[
+        str, Field(description="Where clients reach the API, if that is not where they seem to call it.")
+    ] = ""
+    max_upload_bytes: Annotated[int, Field(ge=1, description="The largest upload, in bytes.")] = GIB
+    max_uploads: Annotated[
+        int, Field(ge=1, le=1000, description="How many uploads run at once; more are told to come again.")
+    ] = 8
+    upload_idle_seconds: Annotated[float, Field(gt=0, description="How long an upload may send nothing.")] = (
+        60.0
+    )
+    max_rows: Annotated[int, Field(ge=1, description="The most rows of a file.")] = 5_000_000
+    allowed_hosts: Annotated[
+        str,
+        Field(
+            description="The names, comma-separated, that a Host header may carry; `*` means any, and then "
+            "the origin of a browser's request is not looked at either."
+        ),
+    ] = LOOPBACK_NAMES
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("not an http:// or https:// URL")
+        return value.rstrip("/")
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        names = (name.strip().lower() for name in self.allowed_hosts.split(","))
+        return frozenset(name for name in names if name)

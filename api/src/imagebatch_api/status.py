@@ -1,0 +1,52 @@
+"""What GET /status says of a request."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from imagebatch.lifecycle import Phase
+from imagebatch.records import Request
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a request could have this id at all."""
+    return _ID.fullmatch(text) is not None
+
+
+def status_document(request: Request, output_link: str | None, errors_link: str | None) -> dict[str, Any]:
+    """The status as JSON: the four fields of the seed first, and how far it is."""
+    counts = request.counts
+    return {
+        "request_id": request.request_id,
+        "status": request.status,
+        "output_csv": output_link,
+        "error": request.error,
+        "phase": request.phase.value,
+        "message": request.message,
+        "progress": progress(request),
+        "rows": request.rows,
+        "images": {"total": counts.total, "succeeded": counts.succeeded, "failed": counts.failed},
+        "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
+        "failures": dict(request.errors_by_code),
+        "errors_csv": errors_link,
+        "created_at": timestamp(request.created_at),
+        "finished_at": timestamp(request.finished_at),
+    }
+
+
+def progress(request: Request) -> float:
+    """The part of the images that is done, from 0 to 1."""
+    if request.phase is Phase.COMPLETE:
+        return 1.0
+    counts = request.counts
+    done = counts.succeeded + counts.failed
+    return round(min(done / counts.total, 1.0), 4) if counts.total else 0.0
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """RFC 3339, in UTC."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

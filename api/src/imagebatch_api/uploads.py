@@ -1,0 +1,310 @@
+"""One upload from its first byte to the promise: the form's parts go through ingest straight to S3.
+
+What is refused, or breaks off, leaves nothing on S3 and no row. The id is given to the client only after
+the intake has taken the batch.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from imagebatch import keys
+from imagebatch.batches import BatchSpec
+from imagebatch.errors import ConflictError, InputRefusedError, Problem, RecordsError, StoreError
+from imagebatch.ingest import Limits, Reader, ingest
+from imagebatch.options import Compression
+from imagebatch.records import NewRequest, Request
+from imagebatch_api import form
+from imagebatch_api.fields import Fields
+from imagebatch_api.form import ContentType, Field, FileBegins, FileEnds
+from imagebatch_api.handover import Handover
+from imagebatch_api.meters import Meters
+from imagebatch_api.problems import RefusedError, unavailable
+from imagebatch_api.services import Services
+from imagebatch_api.settings import ApiSettings
+
+NAMESPACE = uuid.UUID("5b4b3f5e-6a0f-5f0a-9c55-0d6f3c1c8a27")
+"""Of the request ids that idempotency keys make; never change it."""
+
+MAX_KEY_CHARS = 255
+BUSY_RETRY_S = 5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An upload as HTTP brings it. `length` is the declared one of the body, None when there is none."""
+
+    content_type: str
+    length: int | None
+    query: Sequence[tuple[str, str]]
+    idempotency_key: str | None
+    body: AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What reading the file found; `sha256` is of the file as it came."""
+
+    rows: int
+    images: int
+    sha256: str
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that was taken in."""
+
+    request_id: str
+    rows: int
+    images: int
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """The id of an upload, and the request that an earlier upload with its key made."""
+
+    request_id: str
+    earlier: Request | None = None
+
+
+Read = Callable[[Iterator[bytes]], Found]
+
+
+class Uploads:
+    """Takes uploads in, a bounded number at once."""
+
+    def __init__(self, services: Services, settings: ApiSettings, meters: Meters) -> None:
+        self._services = services
+        self._settings = settings
+        self._meters = meters
+        self._threads = anyio.CapacityLimiter(settings.max_uploads)
+        self._running = 0
+
+    async def take(self, incoming: Incoming) -> Accepted:
+        """Read the upload and promise to run it; once the promise is made it is kept.
+
+        Raises RefusedError, InputRefusedError, StoreError or RecordsError; then nothing was promised.
+        """
+        self._check_length(incoming.length or 0)
+        fields = Fields(incoming.query)
+        with self._room():
+            async with self._identity(incoming.idempotency_key) as identity:
+                if identity.earlier is not None:
+                    return await self._repeat(identity.earlier, incoming, fields)
+                return await self._take_new(identity.request_id, incoming, fields)
+
+    # -- a new batch ---------------------------------------------------------------------------------
+
+    async def _take_new(self, request_id: str, incoming: Incoming, fields: Fields) -> Accepted:
+        try:
+            found = await self._receive(incoming, fields, self._ingest(request_id))
+            spec = fields.batch_spec(self._services.policy)
+        except BaseException:
+            if fields.file_seen:
+                await self._discard(request_id)
+            raise
+        new = NewRequest(
+            request_id=request_id,
+            spec=spec.as_spec(),
+            input_sha256=found.sha256,
+            rows=found.rows,
+            images=found.images,
+            webhook_url=fields.webhook_url,
+        )
+        await asyncio.shield(self._promise(new))
+        log.info("upload accepted", request_id=request_id, rows=found.rows, images=found.images)
+        return Accepted(request_id, found.rows, found.images, found.warnings)
+
+    async def _promise(self, new: NewRequest) -> None:
+        """Hand the batch to the intake. Whoever asked may go away meanwhile; this goes on to its end."""
+        try:
+            await self._submit(new)
+        except ConflictError:
+            raise  # what is on S3 is that other owner's
+        except RecordsError as error:
+            log.warning("upload not accepted", request_id=new.request_id, error=str(error))
+            await self._discard(new.request_id)
+            raise unavailable("not_accepted", "the batch could not be recorded; upload it again") from error
+        except BaseException:
+            await self._discard(new.request_id)
+            raise
+
+    async def _submit(self, new: NewRequest) -> None:
+        """Submit, and once more after an error: the answer to the first may have been lost on its way."""
+        try:
+            await self._services.intake.submit(new)
+        except ConflictError:
+            raise
+        except RecordsError:
+            await self._services.intake.submit(new)
+
+    async def _discard(self, request_id: str) -> None:
+        """Remove what ingest stored, though this task is being cancelled."""
+        stored = [keys.canonical_input(request_id), keys.plan(request_id)]
+        with anyio.CancelScope(shield=True):
+            try:
+                await to_thread.run_sync(self._services.store.delete, stored)
+            except StoreError as error:
+                log.warning("a refused upload stays on S3", request_id=request_id, error=str(error))
+
+    # -- the same upload again -----------------------------------------------------------------------
+
+    async def _repeat(self, earlier: Request, incoming: Incoming, fields: Fields) -> Accepted:
+        found = await self._receive(incoming, fields, self._compare)
+        spec = fields.batch_spec(self._services.policy)
+        if not _is_same(earlier, found, spec, fields.webhook_url):
+            raise RefusedError(
+                422,
+                "idempotency_key_reused",
+                "this Idempotency-Key was used for another file or other fields",
+            )
+        return Accepted(earlier.request_id, earlier.rows, found.images, found.warnings)
+
+    @asynccontextmanager
+    async def _identity(self, key: str | None) -> AsyncIterator[_Identity]:
+        """The upload's id, held as long as the upload runs when it comes from a key."""
+        if key is None:
+            yield _Identity(str(uuid.uuid4()))
+            return
+        request_id = request_id_of(key)
+        async with self._services.records.claim_upload(request_id) as is_held:
+            if not is_held:
+                raise RefusedError(
+                    409,
+                    "upload_running",
+                    "an upload with this Idempotency-Key runs",
+                    retry_after_s=BUSY_RETRY_S,
+                )
+            yield _Identity(request_id, await self._services.records.get(request_id))
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    async def _receive(
+        self, incoming: Incoming, fields: Fields, reader: Callable[[ContentType, Fields], Read]
+    ) -> Found:
+        """Read the parts to the last; the file goes through a reader in a thread."""
+        found: Found | None = None
+        async with (
+            Handover[Found](self._threads) as handover,
+            aclosing(self._bounded(incoming.body)) as body,
+            aclosing(form.parts(incoming.content_type, body)) as parts,
+        ):
+            async for part in parts:
+                match part:
+                    case FileBegins(content_type):
+                        fields.batch_spec(self._services.policy)  # what is wrong by now is told by now
+                        fields.begin_file()
+                        handover.start(reader(content_type, fields))
+                    case FileEnds():
+                        found = await handover.finish()
+                    case Field(name, value):
+                        fields.add(name, value)
+                    case chunk:
+                        await handover.feed(chunk)
+        if found is None:
+            raise InputRefusedError.of("missing_file", "file: the form has no such field")
+        return found
+
+    def _ingest(self, request_id: str) -> Callable[[ContentType, Fields], Read]:
+        def reader(content_type: ContentType, fields: Fields) -> Read:
+            encoding = fields.encoding(content_type)
+            rows_per_shard = fields.batch_spec(self._services.policy).rows_per_shard
+
+            def read(chunks: Iterator[bytes]) -> Found:
+                done = ingest(
+                    self._services.store,
+                    request_id,
+                    chunks,
+                    encoding=encoding,
+                    rows_per_shard=rows_per_shard,
+                    limits=self._limits,
+                )
+                return Found(done.plan.rows, done.plan.images, done.sha256, done.warnings)
+
+            return read
+
+        return reader
+
+    def _compare(self, content_type: ContentType, fields: Fields) -> Read:
+        """A reader that reads as ingest does, and stores nothing."""
+        encoding = fields.encoding(content_type)
+
+        def read(chunks: Iterator[bytes]) -> Found:
+            reader = Reader(chunks, encoding=encoding, limits=self._limits)
+            for _ in reader.canonical():
+                pass
+            return Found(len(reader.index), reader.images, reader.sha256, tuple(reader.warnings))
+
+        return read
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(max_rows=self._settings.max_rows)
+
+    # -- bounds --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        if self._running >= self._settings.max_uploads:
+            message = f"{self._running} uploads are running; try again soon"
+            raise RefusedError(429, "too_many_uploads", message, retry_after_s=BUSY_RETRY_S)
+        self._running += 1
+        started = perf_counter()
+        try:
+            with self._meters.uploads_in_progress.track_inprogress():
+                yield
+        finally:
+            self._running -= 1
+            self._meters.upload_seconds.observe(perf_counter() - started)
+
+    async def _bounded(self, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The body's chunks, as long as they are not too many and don't stall."""
+        size = 0
+        async with aclosing(body):
+            while chunk := await self._next(body):
+                size += len(chunk)
+                self._meters.upload_bytes.inc(len(chunk))
+                self._check_length(size)
+                yield chunk
+
+    async def _next(self, body: AsyncGenerator[bytes, None]) -> bytes:
+        seconds = self._settings.upload_idle_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await anext(body, b"")
+        except TimeoutError:
+            raise RefusedError(408, "upload_stalled", f"nothing came for {seconds:g} s") from None
+
+    def _check_length(self, size: int) -> None:
+        limit = self._settings.max_upload_bytes
+        if size > limit:
+            raise RefusedError(413, "too_large", f"an upload may have {limit} bytes; split the file")
+
+
+def request_id_of(idempotency_key: str) -> str:
+    """The request id that a key stands for. Raises RefusedError for a key that is not usable."""
+    key = idempotency_key.strip()
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        raise RefusedError(
+            400, "invalid_idempotency_key", f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} ASCII characters"
+        )
+    return str(uuid.uuid5(NAMESPACE, key))
+
+
+def _is_same(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> bool:
+    return (
+        found.sha256 == earlier.input_sha256
+        and spec.compression == Compression.parse(earlier.spec.get("compression", {}))
+        and webhook_url == earlier.webhook_url
+    )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 
 import asyncpg
 import pytest
@@ -11,18 +10,13 @@ from imagebatch import migrations
 from imagebatch import records as records_module
 from imagebatch.records import Records
 from imagebatch.s3 import S3Store
-from imagebatch.settings import DatabaseSettings, S3Settings
+from imagebatch.settings import DatabaseSettings
 from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.receiver import Receiver
-
-
-@dataclass(frozen=True)
-class Servers:
-    database: DatabaseSettings
-    s3: S3Settings
+from imagebatch_testing.servers import Servers
 
 
 @pytest.fixture

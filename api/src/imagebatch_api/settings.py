@@ -11,26 +11,33 @@ GIB = 1024**3
 
 
 class ApiSettings(Settings):
-    """How the API listens, and how much it takes."""
+    """Where the API is served, for whom, and how much it takes."""
 
     api_host: Annotated[str, Field(description="The address on which the API listens.")] = "127.0.0.1"
-    api_port: Annotated[int, Field(ge=0, le=0xFFFF, description="The port on which the API listens.")] = 8080
+    api_port: Annotated[int, Field(ge=0, le=0xFFFF, description="Its port; 0 takes a free one.")] = 8080
     public_url: Annotated[
-        str, Field(description="Where clients reach the API, if that is not where they seem to call it.")
+        str,
+        Field(description="Where clients reach the API, if that is not where they seem to call it: a proxy."),
     ] = ""
     max_upload_bytes: Annotated[int, Field(ge=1, description="The largest upload, in bytes.")] = GIB
     max_uploads: Annotated[
-        int, Field(ge=1, le=1000, description="How many uploads run at once; more are told to come again.")
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="The most uploads at once. Each one with an Idempotency-Key holds a database "
+            "connection, so keep it below IMAGEBATCH_DATABASE_CONNECTIONS.",
+        ),
     ] = 8
-    upload_idle_seconds: Annotated[float, Field(gt=0, description="How long an upload may send nothing.")] = (
-        60.0
-    )
-    max_rows: Annotated[int, Field(ge=1, description="The most rows of a file.")] = 5_000_000
+    upload_idle_seconds: Annotated[
+        float, Field(gt=0, description="An upload that sends nothing for so many seconds is ended.")
+    ] = 60.0
+    max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = 5_000_000
     allowed_hosts: Annotated[
         str,
         Field(
-            description="The names, comma-separated, that a Host header may carry; `*` means any, and then "
-            "the origin of a browser's request is not looked at either."
+            description="The names, comma-separated, that a request's Host header may carry; other names "
+            "and pages of other sites are refused. `*` allows any name, and pages of any site."
         ),
     ] = LOOPBACK_NAMES
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import httpx
 import structlog
-from imagebatch_api.app import Services, create_app
-from imagebatch_api.server import serve
-from imagebatch_api.settings import ApiSettings
 from starlette.applications import Starlette
 
 from imagebatch import settings, transport, webhook
 from imagebatch.batches import RecordedIntake
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
+from imagebatch_api.app import Services, create_app
+from imagebatch_api.server import serve
+from imagebatch_api.settings import ApiSettings
 from imagebatch_cli import examples
 from imagebatch_cli.engine import Collaborators, LocalEngine
 from imagebatch_cli.folder import LOOPBACK, DataFolder, free_ports, is_free

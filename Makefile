@@ -28,7 +28,7 @@ check: $(INSTALLED) ## Lint, types, layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy examples/make_examples.py benchmarks
+	$(BIN)/mypy tests examples/make_examples.py benchmarks docs
 	$(BIN)/lint-imports --no-cache
 
 test: $(INSTALLED) ## Run the whole test suite.

@@ -37,7 +37,7 @@ async def test_leases_that_all_want_to_grow_do_not_block_each_other_for_ever() -
             await lease.reach(2 * FIRST_BYTES)
             return lease.held
 
-    assert await asyncio.gather(image(), image()) == [2 * FIRST_BYTES] * 2
+    assert list(await asyncio.gather(image(), image())) == [2 * FIRST_BYTES] * 2
 
 
 async def test_an_image_larger_than_the_budget_still_gets_through() -> None:

@@ -17,7 +17,7 @@ from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.fetch import Fetcher, image_client
 from imagebatch_jobrunner.hosts import FAILURES_TO_SKIP, SKIP_SECONDS, HostHealth
 from imagebatch_jobrunner.limits import FetchLimits
-from imagebatch_testing.web import Page, Web, serving
+from imagebatch_testing.web import Page, Route, Web, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,7 @@ async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     writer.close()
 
 
-ROUTES = {
+ROUTES: dict[str, Route] = {
     "/good": Page(b"picture"),
     "/chunked": Page(b"picture", chunked=True),
     "/zipped": Page(gzip.compress(b"picture"), headers={"Content-Encoding": "gzip"}),

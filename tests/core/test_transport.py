@@ -1,5 +1,7 @@
 """The guarded way out."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 
@@ -64,3 +66,19 @@ async def test_proxies_of_the_environment_are_ignored(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port}")
     assert (await get(receiver.url("/x"), "127.0.0.1/32")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", None),
+        ("soon", None),
+        ("7", 7),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30),
+        ("Mon, 23 Nov 2026 12:00:30 -0000", 30),
+        ("Mon, 23 Nov 2020 12:00:00 GMT", 0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date(value: str, seconds: float | None) -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert transport.retry_after_seconds(httpx.Headers({"retry-after": value}), now) == seconds

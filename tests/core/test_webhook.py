@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ from imagebatch.errors import InputRefusedError, SettingsError
 from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Ending, Phase
 from imagebatch.records import NewRequest, Records, Result
-from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, retry_after_seconds, wait_seconds
+from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, wait_seconds
 from imagebatch_testing.receiver import Receiver, Reply
 
 pytestmark = pytest.mark.anyio
@@ -81,20 +80,6 @@ def test_waits_follow_the_schedule_and_retry_after(
 
 def test_the_whole_schedule_takes_three_days() -> None:
     assert 3 * 86_400 < sum(RETRY_SECONDS) < 4 * 86_400
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("", 0),
-        ("7", 7),
-        ("Mon, 23 Nov 2026 12:00:30 GMT", 30),
-        ("Mon, 23 Nov 2020 12:00:00 GMT", 0),
-        ("x", 0),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_date(value: str, seconds: float) -> None:
-    assert retry_after_seconds(value, datetime(2026, 11, 23, 12, tzinfo=UTC)) == seconds
 
 
 @pytest.mark.parametrize("secret", ["secret", "whsec_%%%"])

@@ -4,15 +4,12 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 
 from imagebatch.guard import AddressPolicy
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.budget import ByteBudget
-from imagebatch_jobrunner.download import retry_after
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.fetch import Fetcher, image_client
 from imagebatch_jobrunner.hosts import FAILURES_TO_SKIP, SKIP_SECONDS, HostHealth
@@ -228,12 +225,3 @@ def test_a_skipped_host_is_probed_after_a_while() -> None:
     assert health.may_try()
     health.record(connected=True)
     assert [health.may_try(), health.may_try()] == [True, True]
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    later = datetime.now(UTC) + timedelta(seconds=60)
-    assert retry_after("7") == 7.0
-    assert 55 < (retry_after(format_datetime(later, usegmt=True)) or 0) <= 60
-    assert retry_after("Mon, 01 Jan 2024 00:00:00 GMT") == 0.0
-    assert retry_after("soon") is None
-    assert retry_after("") is None

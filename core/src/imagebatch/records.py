@@ -304,7 +304,7 @@ class Records:
     async def claim_upload(self, request_id: str) -> AsyncIterator[bool]:
         """Hold a request id while its upload runs. Yields False when somebody else holds it."""
         with _errors_translated():
-            connection = await self._pool.acquire()
+            connection = await self._pool.acquire(timeout=TIMEOUT_S)
         try:
             with _errors_translated():
                 held = await connection.fetchval(LOCK_UPLOAD, request_id)

@@ -10,6 +10,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import httpcore
@@ -38,6 +40,19 @@ def client(policy: AddressPolicy, *, connections: int, timeout: httpx.Timeout) -
         headers={"User-Agent": USER_AGENT},
         trust_env=False,
     )
+
+
+def retry_after_seconds(headers: httpx.Headers, now: datetime) -> float | None:
+    """How long an answer asks to wait (RFC 9110 section 10.2.3); None when it doesn't, or not readably."""
+    value = headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

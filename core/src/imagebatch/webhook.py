@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ import httpx
 import structlog
 from standardwebhooks import Webhook
 
-from imagebatch import links
+from imagebatch import links, transport
 from imagebatch.errors import AddressForbiddenError, InputRefusedError, RecordsError, SettingsError
 from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Ending
@@ -123,7 +122,7 @@ async def trigger_webhook(
         return Answer(ok=False, error=f"{type(error).__name__}: {error}"[:500])
     if response.is_success:
         return Answer(ok=True)
-    retry_after = retry_after_seconds(response.headers.get("retry-after", ""), datetime.now(UTC))
+    retry_after = transport.retry_after_seconds(response.headers, datetime.now(UTC)) or 0.0
     return Answer(False, f"HTTP {response.status_code}", retry_after, response.status_code == 410)
 
 
@@ -136,15 +135,6 @@ def _headers(payload: str, message_id: str, secret: str, now: datetime) -> dict[
     if secret:
         headers["webhook-signature"] = Webhook(secret).sign(message_id, now, payload)
     return headers
-
-
-def retry_after_seconds(value: str, now: datetime) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110 section 10.2.3); 0 when it says nothing."""
-    if value.isdigit():
-        return float(value)
-    with suppress(ValueError):
-        return max((parsedate_to_datetime(value) - now).total_seconds(), 0.0)
-    return 0.0
 
 
 def wait_seconds(tries_before: int, answer: Answer, jitter: float) -> float | None:

@@ -8,7 +8,6 @@ import ssl
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,7 +15,7 @@ import httpx
 from imagebatch import links
 from imagebatch.errors import AddressForbiddenError
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import MAX_REDIRECTS, NameNotFoundError
+from imagebatch.transport import MAX_REDIRECTS, NameNotFoundError, retry_after_seconds
 from imagebatch_jobrunner.budget import Lease
 from imagebatch_jobrunner.deadline import Deadline
 from imagebatch_jobrunner.errors import FetchError
@@ -118,20 +117,8 @@ def _bad_status(response: httpx.Response) -> FetchError:
         ErrorCode.HTTP_STATUS,
         f"HTTP {status}",
         retryable=status in _TEMPORARY_STATUS,
-        retry_after_s=retry_after(response.headers.get("Retry-After", "")),
+        retry_after_s=retry_after_seconds(response.headers, datetime.now(UTC)),
     )
-
-
-def retry_after(value: str) -> float | None:
-    """Seconds, from seconds or an HTTP date (RFC 9110, 10.2.3); None for neither."""
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def translated(error: Exception) -> FetchError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagebatch_cli.folder import DataFolder, FolderBusyError, free_ports, is_free
+from imagebatch_cli.folder import DataFolder, FolderBusyError, FolderUnusableError, free_ports, is_free
 from imagebatch_cli.processes import clear_leftover
 
 SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
@@ -55,3 +55,26 @@ def test_only_a_leftover_that_names_the_folder_is_ended(tmp_path: Path, is_ours:
         assert (process.poll() is None) == (not is_ours)
         assert folder.read().pids == {}
         process.kill()
+
+
+def test_a_damaged_file_is_told_and_what_is_unknown_in_it_ignored(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    (tmp_path / "system.json").write_text('{"api_port": 7, "from_the_future": 1}')
+    assert folder.read().api_port == 7
+    (tmp_path / "system.json").write_text('{"api_port"')
+    with pytest.raises(FolderUnusableError, match="damaged"):
+        folder.read()
+
+
+def test_a_folder_that_can_not_be_made_is_told() -> None:
+    with pytest.raises(FolderUnusableError, match="can't be used"), DataFolder(Path("/proc/nope")).locked():
+        pass
+
+
+def test_sockets_have_a_short_path(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 180)
+    long.mkdir()
+    sockets = DataFolder(long).sockets
+    assert len(str(sockets)) < 90
+    assert sockets.stat().st_mode & 0o777 == 0o700
+    sockets.rmdir()

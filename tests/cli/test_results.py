@@ -1,9 +1,13 @@
 """What is said of a finished batch."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-from imagebatch_cli.results import Saved, output_links, summary
+import pytest
+
+from imagebatch_cli.client import replacing
+from imagebatch_cli.results import Saved, UnwritableError, Wanted, check, output_links, summary
 
 
 def status(**fields: Any) -> dict[str, Any]:
@@ -57,3 +61,47 @@ def test_output_links_leave_failed_images_out(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
     output.write_text('\ufeffSerial Number,Output Image Urls\n1,"http://a,,http://b"\n2,\n', encoding="utf-8")
     assert list(output_links(output)) == ["http://a", "http://b"]
+
+
+@pytest.mark.parametrize(
+    ("output", "errors", "said"),
+    [
+        ("/proc/nope/o.csv", "e.csv", "can't be made"),
+        ("same.csv", "./same.csv", "the same file"),
+        ("folder", "e.csv", "is a folder"),
+    ],
+)
+def test_what_can_not_be_written_is_told_before_the_work(
+    output: str, errors: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UnwritableError, match=said):
+        check(Wanted(Path(output), Path(errors)))
+
+
+def test_a_file_is_replaced_whole_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "o.csv"
+    path.write_text("old")
+    with pytest.raises(ConnectionError), replacing(path) as file:
+        file.write(b"half")
+        raise ConnectionError
+    assert path.read_text() == "old"
+    with replacing(path) as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to("target")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (link, pipe):
+        with replacing(path) as file:
+            file.write(b"new")
+    assert (link.is_symlink(), link.read_text()) == (True, "new")
+    assert (pipe.is_fifo(), os.read(reader, 10)) == (True, b"new")
+    os.close(reader)

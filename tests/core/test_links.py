@@ -43,6 +43,7 @@ def test_check_accepts_a_link(link: str) -> None:
         ("http://a:b/", ErrorCode.INVALID_URL),
         ("http://[::1/", ErrorCode.INVALID_URL),
         ("http://a b/", ErrorCode.INVALID_URL),
+        ("http://xn--/x.jpg", ErrorCode.INVALID_URL),
         ("http://a/\x00", ErrorCode.INVALID_URL),
         ("http://a/" + "x" * 9000, ErrorCode.INVALID_URL),
         ("http://user:secret@a/", ErrorCode.CREDENTIALS_IN_URL),

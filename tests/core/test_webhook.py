@@ -29,14 +29,16 @@ async def client(policy: AddressPolicy = LOOPBACK) -> AsyncIterator[httpx.AsyncC
         yield opened
 
 
-async def finished(records: Records, url: str) -> str:
+async def finished(records: Records, url: str, request_id: str = "r1") -> str:
     """Record a finished request with a webhook; returns its delivery's id."""
-    await records.create(NewRequest(request_id="r1", webhook_url=url))
-    request = await records.get("r1")
+    await records.create(NewRequest(request_id=request_id, webhook_url=url))
+    request = await records.get(request_id)
     assert request is not None
     ending = Ending(Phase.COMPLETE, "Image processing completed successfully.")
-    message_id = webhook.webhook_id("r1", 1)
-    await records.finish(request, ending, Result(), webhook.body("r1", ending, "http://s3/o.csv"), message_id)
+    message_id = webhook.webhook_id(request_id, 1)
+    await records.finish(
+        request, ending, Result(), webhook.body(request_id, ending, "http://s3/o.csv"), message_id
+    )
     return message_id
 
 
@@ -82,7 +84,7 @@ def test_the_whole_schedule_takes_three_days() -> None:
     assert 3 * 86_400 < sum(RETRY_SECONDS) < 4 * 86_400
 
 
-@pytest.mark.parametrize("secret", ["secret", "whsec_%%%"])
+@pytest.mark.parametrize("secret", ["secret", "whsec_%%%", "whsec_!!é"])
 def test_an_unusable_secret_is_told_at_start_up(secret: str) -> None:
     with pytest.raises(SettingsError, match="IMAGEBATCH_WEBHOOK_SECRET"):
         webhook.check_secret(secret)
@@ -110,8 +112,8 @@ async def test_a_delivery_is_one_signed_post(records: Records, receiver: Receive
         return SECRET
 
     async with client() as opened:
-        assert await Dispatcher(records, opened, secret).send_due() == 1
-        assert await Dispatcher(records, opened, secret).send_due() == 0
+        await Dispatcher(records, opened, secret).drain()
+        await Dispatcher(records, opened, secret).drain()
     (request,) = receiver.requests
     assert request.method == "POST"
     assert request.headers["webhook-id"] == message_id
@@ -129,12 +131,12 @@ async def test_a_failed_delivery_is_sent_again_with_the_same_id_and_body(
     receiver.replies["/hook"] = lambda _: next(replies)
     async with client() as opened:
         dispatcher = Dispatcher(records, opened, no_secret)
-        await dispatcher.send_due()
+        await dispatcher.drain()
         state = await records.delivery("r1")
         assert state is not None
         assert (state.state, state.last_error) == ("pending", f"HTTP {status}")
         await records.postpone_delivery(webhook.webhook_id("r1", 1), 0, "")
-        await dispatcher.send_due()
+        await dispatcher.drain()
     first, second = receiver.requests
     assert (first.path, first.body) == (second.path, second.body) == ("/hook", first.body)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -148,7 +150,7 @@ async def test_gone_stops_the_deliveries(records: Records, receiver: Receiver) -
     await finished(records, receiver.url("/hook"))
     receiver.replies["/hook"] = Reply(410)
     async with client() as opened:
-        await Dispatcher(records, opened, no_secret).send_due()
+        await Dispatcher(records, opened, no_secret).drain()
     state = await records.delivery("r1")
     assert state is not None
     assert state.state == "failed"
@@ -158,7 +160,7 @@ async def test_gone_stops_the_deliveries(records: Records, receiver: Receiver) -
 async def test_a_webhook_never_reaches_a_closed_address(records: Records, receiver: Receiver) -> None:
     await finished(records, receiver.url("/hook").replace("127.0.0.1", "localhost"))
     async with client(AddressPolicy()) as opened:
-        await Dispatcher(records, opened, no_secret).send_due()
+        await Dispatcher(records, opened, no_secret).drain()
     assert receiver.requests == []
     state = await records.delivery("r1")
     assert state is not None
@@ -180,3 +182,51 @@ async def test_the_dispatcher_wakes_for_what_is_put_into_the_outbox(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "url", ["http://no-such-host.invalid/", "http://a..b/", "http://xn--/", "http://127.0.0.1:1/", "nonsense"]
+)
+async def test_no_url_can_stop_the_dispatcher(records: Records, url: str) -> None:
+    await finished(records, url)
+    async with client() as opened:
+        await Dispatcher(records, opened, no_secret).drain()
+    state = await records.delivery("r1")
+    assert state is not None
+    assert (state.state, state.tries) == ("pending", 1)
+    assert state.last_error
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("value", ["Wed, 21 Oct 2099 07:28:00 -0000", "\xb2", "-1", "soon"])
+async def test_no_answer_can_stop_the_dispatcher(records: Records, receiver: Receiver, value: str) -> None:
+    await finished(records, receiver.url("/hook"))
+    receiver.replies["/hook"] = Reply(503, {"retry-after": value})
+    async with client() as opened:
+        await Dispatcher(records, opened, no_secret).drain()
+    state = await records.delivery("r1")
+    assert state is not None
+    assert (state.state, state.last_error) == ("pending", "HTTP 503")
+
+
+@pytest.mark.integration
+async def test_a_receiver_that_hangs_holds_up_nobody_else(records: Records, receiver: Receiver) -> None:
+    async with await asyncio.start_server(_never_answers, "127.0.0.1", 0) as hanging, client() as opened:
+        await finished(records, f"http://127.0.0.1:{hanging.sockets[0].getsockname()[1]}/")
+        dispatcher = Dispatcher(records, opened, no_secret)
+        task = asyncio.create_task(dispatcher.run())
+        async with asyncio.timeout(15):
+            while await records.next_delivery_seconds() == 0:  # noqa: ASYNC110 - the database knows
+                await asyncio.sleep(0.01)
+            await finished(records, receiver.url("/hook"), "r2")
+            dispatcher.wake()
+            await receiver.until_requests(1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()

@@ -210,3 +210,27 @@ async def test_strangers_read_images_and_output_and_nothing_else(tmp_path: Path)
             assert [(await client.get(url)).status_code for url in private] == [403] * len(private)
         errors = await up.http.get(status["errors_csv"])
         assert errors.text.splitlines()[1].endswith(",http_status,HTTP 404")
+
+
+async def test_a_second_ctrl_c_ends_everything_at_once(tmp_path: Path) -> None:
+    async with Up(tmp_path / "data") as up:
+        family = up.family()
+        assert await up.interrupt_twice() in {0, 130}
+    assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+
+
+async def test_the_parts_of_the_embedded_s3_serve_nobody_without_keys(tmp_path: Path) -> None:
+    async with Up(tmp_path / "data") as up:
+        accepted = await up.upload(csv_of([["http://closed-shop.invalid/1.jpg"]]))
+        ports = json.loads((tmp_path / "data" / "system.json").read_text())["ports"]
+        path = f"/buckets/imagebatch/{keys.canonical_input(accepted['request_id'])}"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            filer = f"http://127.0.0.1:{ports['filer']}"
+            answers = [
+                await client.get(filer + path),
+                await client.put(f"{filer}/buckets/imagebatch/images/x.jpg", content=b"x"),
+                await client.post(f"{filer}/buckets/imagebatch/images/x.jpg", files={"file": b"x"}),
+                await client.delete(filer + path),
+                await client.get(f"http://127.0.0.1:{ports['volume']}/1,01637037d6"),
+            ]
+        assert [answer.status_code for answer in answers] == [401] * len(answers)

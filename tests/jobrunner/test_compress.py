@@ -495,3 +495,10 @@ def test_frames_and_the_pixels_of_all_frames_are_limited(photo: Image.Image, enc
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     assert error_of(data, PictureLimits(max_frames=4)).code == ErrorCode.TOO_MANY_FRAMES
     assert error_of(data, PictureLimits(max_pixels=4 * 160 * 120)).code == ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_too_long_for_the_chosen_format_is_kept(mode: str, encode: Encode) -> None:
+    data = encode(Image.new(mode, (70_000, 2)), "PNG")
+    kept = compress(data)
+    assert (kept.format, kept.notes, opened(kept.data).size) == ("png", ("kept_original",), (70_000, 2))

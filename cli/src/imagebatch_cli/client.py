@@ -1,11 +1,12 @@
 """The REST API from the command line's side."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, Self
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -47,25 +48,24 @@ class ApiClient:
         """Upload a CSV. Raises RefusedError or ServerError."""
         with file.open("rb") as content:
             return await self._json(
-                "POST", "/upload", data=dict(fields), files={"file": (file.name, content, "text/csv")}
+                "POST", "/upload", data=dict(fields), files={"file": (_sendable(file), content, "text/csv")}
             )
 
     async def status(self, request_id: str) -> dict[str, Any]:
-        return await self._json("GET", f"/status/{request_id}")
+        return await self._json("GET", f"/status/{quote(request_id, safe='')}")
 
     async def download(self, url: str, path: Path) -> None:
-        """Save a document; the file appears whole or not at all."""
-        fresh = path.with_name(f"{path.name}.part")
+        """Save a document; a file appears whole or not at all, a device or pipe is written to."""
         try:
-            async with self._http.stream("GET", url) as response:
-                response.raise_for_status()
-                with await asyncio.to_thread(fresh.open, "wb") as file:
+            with replacing(path) as file:
+                async with self._http.stream("GET", url) as response:
+                    response.raise_for_status()
                     async for chunk in response.aiter_bytes():
                         file.write(chunk)
         except httpx.HTTPError as error:
-            fresh.unlink(missing_ok=True)
             raise ServerError(f"{url} could not be read: {error}") from error
-        fresh.replace(path)
+        except OSError as error:
+            raise ServerError(f"{path} could not be written: {error.strerror}") from error
 
     async def download_all(self, links: Mapping[str, Path]) -> None:
         """Save many documents, a few at a time."""
@@ -86,10 +86,11 @@ class ApiClient:
     async def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's
         try:
             response = await self._http.request(method, path, **kwargs)
-            document: dict[str, Any] = response.json()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise ServerError(f"no answer from {self.base_url}: {reason}") from error
+        try:
+            document: dict[str, Any] = response.json()
         except ValueError:
             raise ServerError(
                 f"{self.base_url} is no ImageBatch server: HTTP {response.status_code}"
@@ -99,3 +100,28 @@ class ApiClient:
         if not response.is_success:
             raise ServerError(f"{self.base_url}: {document.get('detail') or response.status_code}")
         return document
+
+
+def _sendable(file: Path) -> str:
+    """The file's name, as far as it is text."""
+    return file.name.encode("utf-8", "replace").decode()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes `path`'s place at the end of the block, unless the block fails.
+
+    A symbolic link is followed. What is no regular file (a device, a pipe) is written to as it is.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    fresh = target.with_name(f"{target.name}.part")
+    try:
+        with fresh.open("wb") as file:
+            yield file
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

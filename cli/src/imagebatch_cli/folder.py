@@ -4,19 +4,22 @@ DIR/lock            held while a system runs here
 DIR/system.json     ports, S3 keys, the process ids of what was started
 DIR/postgres/       the database
 DIR/s3/             the objects
+DIR/sockets/        how Postgres is reached (elsewhere, if this path is too long for sockets)
 DIR/logs/           one log a process
 """
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 import json
 import os
 import random
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,15 @@ from imagebatch.errors import ImageBatchError
 
 LOOPBACK = "127.0.0.1"
 SERVICE_PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
+MAX_SOCKET_FOLDER_BYTES = 85
 
 
 class FolderBusyError(ImageBatchError):
     """Another system runs on this folder."""
+
+
+class FolderUnusableError(ImageBatchError):
+    """The folder, or what is in it, can't be used."""
 
 
 @dataclass(slots=True)
@@ -56,6 +64,16 @@ class DataFolder:
         return self.path / "postgres"
 
     @property
+    def sockets(self) -> Path:
+        """A folder whose path is short enough for Unix sockets (about 100 bytes on all systems)."""
+        if len(os.fsencode(self.path / "sockets")) <= MAX_SOCKET_FOLDER_BYTES:
+            return self._made("sockets")
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        elsewhere = Path(tempfile.gettempdir()) / f"imagebatch-{os.getuid()}-{digest}"
+        elsewhere.mkdir(exist_ok=True, mode=0o700)
+        return elsewhere
+
+    @property
     def objects(self) -> Path:
         return self._made("s3")
 
@@ -67,8 +85,14 @@ class DataFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; made if need be. Raises FolderBusyError when another system has it."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
-        with (self.path / "lock").open("w") as lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
+            lock = (self.path / "lock").open("w")
+        except OSError as error:
+            raise FolderUnusableError(
+                f"the data folder {self.path} can't be used: {error.strerror}"
+            ) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -82,22 +106,31 @@ class DataFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except FileNotFoundError:
-            pass
+        except OSError:
+            return False  # there is none, or it can't be used: whoever locks it will say so
         return False
 
     def read(self) -> SystemFile:
+        path = self.path / "system.json"
+        known = {field.name for field in fields(SystemFile)}
         try:
-            values: dict[str, Any] = json.loads((self.path / "system.json").read_text())
+            values: dict[str, Any] = json.loads(path.read_text())
+            return SystemFile(**{name: value for name, value in values.items() if name in known})
         except FileNotFoundError:
             return SystemFile()
-        return SystemFile(**values)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise FolderUnusableError(
+                f"{path} is damaged ({error}); it can't be guessed, restore it"
+            ) from error
+        except OSError as error:
+            raise FolderUnusableError(
+                f"the data folder {self.path} can't be used: {error.strerror}"
+            ) from error
 
     def write(self, system: SystemFile) -> None:
         """Replace system.json at once, readable by its owner only, for it holds keys."""
         fresh = self.path / "system.json.new"
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(asdict(system), file, indent=2)
+        write_private(fresh, json.dumps(asdict(system), indent=2))
         fresh.replace(self.path / "system.json")
 
     def remember_api(self, port: int) -> None:
@@ -116,6 +149,12 @@ class DataFolder:
             system.ports = dict(zip(SERVICE_PORTS, free_ports(len(SERVICE_PORTS)), strict=True))
         self.write(system)
         return system
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
 
 
 def is_free(port: int) -> bool:

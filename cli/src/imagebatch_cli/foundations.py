@@ -43,6 +43,7 @@ async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[F
         stack.callback(store.close)
         if own_s3() is None:
             await asyncio.to_thread(store.create_bucket)
+            await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
         yield Foundations(opened, store, s3, tuple(services))
 

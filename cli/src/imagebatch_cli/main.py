@@ -1,10 +1,11 @@
 """The `imagebatch` command.
 
 Exit codes: 0 the batch is complete, 1 it failed (or the system did), 2 the input was refused or the
-command misused, 130 stopped by Ctrl-C.
+command misused, 130 stopped by Ctrl-C, 143 by SIGTERM; `up` ends with 0 when it is stopped.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -14,14 +15,15 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 
-from imagebatch import logs, settings
-from imagebatch.errors import ImageBatchError
-from imagebatch.options import OPTION_NAMES
-from imagebatch_cli import commands
+from imagebatch import logs, settings, webhook
+from imagebatch.errors import ImageBatchError, InputRefusedError
+from imagebatch.options import OPTION_NAMES, Compression
+from imagebatch_cli import commands, results
 from imagebatch_cli.client import RefusedError
 from imagebatch_cli.commands import Submission
 from imagebatch_cli.folder import DataFolder
-from imagebatch_cli.results import Wanted
+from imagebatch_cli.processes import kill_children
+from imagebatch_cli.results import UnwritableError, Wanted
 from imagebatch_cli.settings import LocalSettings
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -41,8 +43,11 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt, asyncio.CancelledError):
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say, nor at exit
+        sys.exit(FAILED)
     except (ImageBatchError, ExceptionGroup) as error:
         ours = list(_ours(error))
         if not ours:
@@ -66,7 +71,10 @@ def _explain(errors: list[ImageBatchError]) -> int:
             for problem in error.problem.get("errors", []):
                 line = f"line {problem['line']}: " if problem.get("line") else ""
                 say(f"  {line}{problem['message']}  [{problem['code']}]")
-    return REFUSED if any(isinstance(error, RefusedError) for error in errors) else FAILED
+    return REFUSED if any(isinstance(error, _USERS_MISTAKES) for error in errors) else FAILED
+
+
+_USERS_MISTAKES = (RefusedError, InputRefusedError, UnwritableError)
 
 
 def _compression_options(command: F) -> F:
@@ -137,7 +145,8 @@ def run(  # noqa: PLR0917 - click passes them by name
     wanted = Wanted(
         output or Path(f"{file.stem}_output.csv"), errors or Path(f"{file.stem}_errors.csv"), images
     )
-    submission = Submission(file, _fields(webhook_url, options))
+    results.check(wanted)
+    submission = Submission(file, _fields(local, webhook_url, options))
     return _run(commands.run(_folder(local, data), local, submission, wanted, as_json=as_json))
 
 
@@ -148,7 +157,9 @@ def run(  # noqa: PLR0917 - click passes them by name
 @_compression_options
 def submit(file: Path, server: str | None, webhook_url: str | None, **options: str | None) -> int:
     """Upload a CSV to a running server and print the answer; returns at once."""
-    return _run(commands.submit(server or _local().server, Submission(file, _fields(webhook_url, options))))
+    local = _local()
+    fields = _fields(local, webhook_url, options)
+    return _run(commands.submit(server or local.server, Submission(file, fields)))
 
 
 @cli.command()
@@ -167,18 +178,41 @@ def _folder(local: LocalSettings, data: Path | None) -> DataFolder:
     return DataFolder((data or local.data).expanduser().resolve())
 
 
-def _fields(webhook_url: str | None, options: Mapping[str, str | None]) -> dict[str, str]:
-    given = {**options, "webhook_url": webhook_url}
-    return {name: value for name, value in given.items() if value is not None}
+def _fields(
+    local: LocalSettings, webhook_url: str | None, options: Mapping[str, str | None]
+) -> dict[str, str]:
+    """The form's fields. Raises InputRefusedError for what any server would refuse."""
+    given = {name: value for name, value in options.items() if value is not None}
+    Compression.parse(given)
+    if webhook_url is None:
+        return given
+    webhook.check_url(webhook_url, local.address_policy)
+    return {**given, "webhook_url": webhook_url}
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command; SIGTERM ends it as Ctrl-C does, in order."""
+    """Run a command. Ctrl-C, SIGTERM and SIGHUP end it in order; a second one ends it at once."""
+    return asyncio.run(_until_stopped(work))
 
-    async def until_stopped() -> int:
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+async def _until_stopped(work: Coroutine[Any, Any, int]) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    came: list[int] = []
+
+    def stop(number: int) -> None:
+        came.append(number)
+        if len(came) == 1:
+            task.cancel()
+            return
+        kill_children()
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
         return await work
-
-    return asyncio.run(until_stopped())
+    except asyncio.CancelledError:
+        if not came:
+            raise
+        return 128 + came[0]

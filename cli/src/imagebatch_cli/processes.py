@@ -76,7 +76,7 @@ class Service:
     async def wait(self) -> None:
         """Return never while it runs; raises ServiceFailedError when it ends by itself."""
         assert self._process is not None
-        code = await asyncio.to_thread(self._process.wait)
+        code = await _ended(self._process)
         raise ServiceFailedError(f"{self.program.name} ended with code {code}; {self._log_end()}")
 
     async def stop(self) -> None:
@@ -87,15 +87,29 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(self.program.stop_signal)
             try:
-                await asyncio.to_thread(self._process.wait, self.program.stop_seconds)
-            except subprocess.TimeoutExpired:
+                await asyncio.wait_for(_ended(self._process), self.program.stop_seconds)
+            except TimeoutError:
                 self._process.kill()
-                await asyncio.to_thread(self._process.wait)
+                await _ended(self._process)
         _forget(self._folder, self.program.name)
 
     def _log_end(self) -> str:
         lines = self.log_path.read_text(errors="replace").splitlines()[-5:]
         return f"the end of {self.log_path}:\n" + "\n".join(lines)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code, once there is one. Polled: a thread that waits could not be cancelled."""
+    while (code := process.poll()) is None:  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+    return code
+
+
+def kill_children() -> None:
+    """Kill everything that this process started, at once."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _remember(folder: DataFolder, name: str, pid: int) -> None:

@@ -1,17 +1,23 @@
 """What a finished batch leaves on the user's disk, and what is said of it."""
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from imagebatch.errors import ImageBatchError
 from imagebatch.outcome import EXPLANATIONS, ErrorCode
 from imagebatch.rows import OUTPUT_COLUMN
 from imagebatch_cli.client import ApiClient
 
 MAX_SHOWN = 12
+
+
+class UnwritableError(ImageBatchError):
+    """A result could not be written where the user wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,27 @@ class Wanted:
     output: Path
     errors: Path
     images: Path | None = None
+
+
+def check(wanted: Wanted) -> None:
+    """Raise UnwritableError now for what could not be written at the end."""
+    if wanted.output.resolve() == wanted.errors.resolve() and not _is_special(wanted.output):
+        raise UnwritableError(f"--output and --errors are the same file: {wanted.output}")
+    folders = [wanted.output.parent, wanted.errors.parent, *([wanted.images] if wanted.images else [])]
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnwritableError(f"{folder} can't be made: {error.strerror}") from error
+        if not os.access(folder, os.W_OK | os.X_OK) and not _is_special(wanted.output):
+            raise UnwritableError(f"{folder} can't be written to")
+    for path in (wanted.output, wanted.errors):
+        if path.is_dir():
+            raise UnwritableError(f"{path} is a folder")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +66,6 @@ async def save(client: ApiClient, status: dict[str, Any], wanted: Wanted) -> Sav
     if output is None or wanted.images is None:
         return Saved(output, errors)
     folder = wanted.images
-    folder.mkdir(parents=True, exist_ok=True)
     await client.download_all({link: folder / _name(link) for link in output_links(output)})
     return Saved(output, errors, folder)
 
@@ -47,7 +73,6 @@ async def save(client: ApiClient, status: dict[str, Any], wanted: Wanted) -> Sav
 async def _fetch(client: ApiClient, url: str | None, path: Path) -> Path | None:
     if url is None:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
     await client.download(url, path)
     return path
 

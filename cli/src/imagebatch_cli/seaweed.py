@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from imagebatch.settings import S3Settings
-from imagebatch_cli.folder import LOOPBACK, DataFolder, SystemFile
+from imagebatch_cli.folder import LOOPBACK, DataFolder, SystemFile, write_private
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 BUCKET = "imagebatch"
@@ -39,6 +40,7 @@ class EmbeddedS3:
 
     async def start(self) -> None:
         self._write_identity()
+        self._write_security()
         await self.service.start(self._is_ready)
 
     async def stop(self) -> None:
@@ -55,9 +57,16 @@ class EmbeddedS3:
             ],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        path = self._identity_path
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"identities": [identity]}, file)
+        write_private(self._identity_path, json.dumps({"identities": [identity]}))
+
+    def _write_security(self) -> None:
+        """Keys between SeaweedFS's own parts, or its filer and volumes would serve anybody on loopback.
+
+        It looks for this file in its working directory.
+        """
+        sections = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+        keys = (f'[{section}]\nkey = "{secrets.token_hex(32)}"\n' for section in sections)
+        write_private(self._folder.objects / "security.toml", "".join(keys))
 
     @property
     def _identity_path(self) -> Path:
@@ -80,7 +89,9 @@ class EmbeddedS3:
             "filer": "true",
             "filer.port": ports["filer"],
             "filer.port.grpc": ports["filer_grpc"],
-            "filer.localSocket": self._folder.objects / "filer.sock",
+            "filer.localSocket": self._folder.sockets / "filer.sock",
+            "filer.disableDirListing": "true",
+            "filer.exposeDirectoryData": "false",
             "s3": "true",
             "s3.port": ports["s3"],
             "s3.port.grpc": ports["s3_grpc"],

@@ -102,7 +102,8 @@ async def _background() -> AsyncIterator[_Background]:
             yield background
         finally:
             for task in reversed(background.tasks):
-                task.cancel()
+                if not task.cancelling():  # the group cancels them itself when one fails
+                    task.cancel()
 
 
 async def _serve_examples(background: _Background, port: int) -> str | None:

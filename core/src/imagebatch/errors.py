@@ -81,7 +81,11 @@ class ConflictError(RecordsError):
 
 
 class AddressForbiddenError(ImageBatchError):
-    """The address is one that ImageBatch does not dial for strangers."""
+    """The address is one that ImageBatch does not dial for strangers; an administrator may open some."""
+
+    def __init__(self, message: str, *, can_be_opened: bool = True) -> None:
+        self.can_be_opened = can_be_opened
+        super().__init__(message)
 
 
 class SettingsError(ImageBatchError):

@@ -108,7 +108,7 @@ class AddressPolicy:
         every = [address, *embedded(address)]
         for one in every:
             if one in _METADATA:
-                raise AddressForbiddenError(f"{address} is a {_METADATA[one]} address")
+                raise AddressForbiddenError(f"{address} is a {_METADATA[one]} address", can_be_opened=False)
         if any(opening.covers(address, port) for opening in self.openings):
             return
         for one in every:

@@ -142,14 +142,16 @@ class Reader:
             self._link_count += links.looks_like_link(link)
             bad = links.check(link)
             if bad is not None:
-                self._note_bad_link(f"{bad.message} ({bad.code})")
+                self._note_bad_link(f"this link will fail: {bad.message} ({bad.code})")
+            elif links.may_be_several(link):
+                self._note_bad_link("this looks like several links; separate them by commas")
         self.images += len(found)
         self.index.add(offset, len(found))
 
     def _note_bad_link(self, reason: str) -> None:
         self._bad_link_count += 1
         if len(self._bad_links) < MAX_WARNINGS:
-            self._bad_links.append(Problem("bad_link", f"this link will fail: {reason}", self._line))
+            self._bad_links.append(Problem("bad_link", reason, self._line))
 
     # -- bytes to lines ------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class Reader:
             self._record_chars = 0
             if _SEP_LINE.fullmatch(line) or not line.strip(" \t\r\n,;"):
                 continue
-            self.dialect = plan.Dialect(self.dialect.bom, "\r\n" if line.endswith("\r\n") else "\n")
+            self.dialect = plan.Dialect(self.dialect.bom, _line_end(line))
             self._learn(line)
             return rows.record(rows.COLUMNS)
         raise InputRefusedError.of("no_header", f"the file is empty; it must begin with {_EXPECTED}")
@@ -288,7 +290,7 @@ class Reader:
         yield from self._bad_links
         if self._bad_link_count > len(self._bad_links):
             more = self._bad_link_count - len(self._bad_links)
-            yield Problem("bad_link", f"{more} more links will fail")
+            yield Problem("bad_link", f"{more} more links are like these")
 
 
 _EXPECTED = ",".join(rows.COLUMNS)
@@ -322,6 +324,10 @@ def _names(line: str, delimiter: str) -> list[str]:
 
 def _fits_links(field: str) -> bool:
     return not field.strip() or links.looks_like_link(field.strip())
+
+
+def _line_end(line: str) -> str:
+    return next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "\n")
 
 
 def _shown(text: str) -> str:

@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import httpx
+
 from imagebatch.outcome import ErrorCode
 
 MAX_LINK_CHARS = 8192
 
 # A separator is a comma or line break that a new link follows: links may contain commas themselves.
 _SEPARATOR = re.compile(r"[,\r\n][\s,]*(?=https?://)", re.IGNORECASE)
+_JOINED = re.compile(r"[;|\s]\s*https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -21,6 +24,11 @@ def split(cell: str) -> list[str]:
     """The links of a cell in order, without surrounding spaces; `""` and `" , "` have none."""
     pieces = (piece.strip().rstrip(",").rstrip() for piece in _SEPARATOR.split(cell))
     return [piece for piece in (piece.lstrip(", \t\r\n") for piece in pieces) if piece]
+
+
+def may_be_several(link: str) -> bool:
+    """Whether a link looks like several, joined by what is no separator here: `;`, `|` or a space."""
+    return _JOINED.search(link) is not None
 
 
 def looks_like_link(text: str) -> bool:
@@ -54,9 +62,19 @@ def _check_authority(link: str) -> BadLink | None:
         return BadLink(ErrorCode.INVALID_URL, f"malformed: {_reason(error)}")
     if "@" in parts.netloc:
         return BadLink(ErrorCode.CREDENTIALS_IN_URL, "carries user:password@")
-    if not host or any(character.isspace() for character in parts.netloc):
+    if not host or any(character.isspace() for character in parts.netloc) or not _is_valid_name(host):
         return BadLink(ErrorCode.INVALID_URL, "names no valid host")
     return None
+
+
+def _is_valid_name(host: str) -> bool:
+    """Whether an internationalised name can be encoded (IDNA); plain ASCII names always pass."""
+    if host.isascii() and "xn--" not in host:
+        return True
+    try:
+        return bool(httpx.URL(scheme="http", host=host).host)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def _reason(error: ValueError) -> str:

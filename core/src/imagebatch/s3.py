@@ -226,6 +226,15 @@ class S3Store:
             self._client.make_bucket(self._bucket)
         self._client.set_bucket_policy(self._bucket, json.dumps(read_policy(self._bucket)))
 
+    @_translate_errors
+    def abort_uploads(self) -> int:
+        """End uploads that were begun and never completed; only where nobody else uploads now."""
+        bucket, ended = self._bucket, 0
+        for upload in self._client._list_multipart_uploads(bucket).uploads:  # noqa: SLF001 - see the module
+            self._client._abort_multipart_upload(bucket, upload.object_name, upload.upload_id or "")  # noqa: SLF001
+            ended += 1
+        return ended
+
     def probe(self) -> None:
         """Put an object and read it back by its link, as a client would. Raises StoreError with the cure."""
         key = f"{keys.IMAGES}probe-{secrets.token_hex(8)}.txt"

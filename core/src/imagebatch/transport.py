@@ -24,7 +24,7 @@ MAX_REDIRECTS = 5
 USER_AGENT = "ImageBatch/0.1"
 
 
-class NameNotFoundError(httpcore.ConnectError):
+class NameNotFoundError(httpx.ConnectError):
     """The host's name has no address."""
 
 
@@ -84,8 +84,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     extensions=request.extensions,
                 )
             )
-        except NameNotFoundError:
-            raise
         except tuple(_TRANSLATED) as error:
             raise _translated(error) from error
         assert isinstance(response.stream, AsyncIterable)

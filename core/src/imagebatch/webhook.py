@@ -7,7 +7,6 @@ The operator, or the local engine, runs one `Dispatcher`.
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import json
 import random
@@ -35,8 +34,9 @@ JITTER = 0.2
 MIN_SECRET_BYTES = 24
 TIMEOUT_S = 20.0
 LEASE_S = 60.0
-CONCURRENCY = 8
+CONCURRENCY = 32
 IDLE_S = 30.0
+TROUBLE_S = 5.0
 
 SecretFor = Callable[[str], Awaitable[str]]
 """Finds the signing secret that a delivery's reference names; "" for none."""
@@ -69,7 +69,7 @@ def check_secret(secret: str) -> None:
         return
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if len(key) < MIN_SECRET_BYTES:
         raise SettingsError(
@@ -91,11 +91,17 @@ def check_url(url: str, policy: AddressPolicy) -> None:
     except AddressForbiddenError as error:
         raise InputRefusedError.of(
             "forbidden_webhook_url",
-            f"webhook_url: {error}; the administrator can open it with "
-            f"IMAGEBATCH_ALLOWED_NETWORKS={host}:{port}",
+            f"webhook_url: {error}{_how_to_open(error, host, port)}",
         ) from None
     except ValueError:
         return  # a name: it is checked when it is dialled
+
+
+def _how_to_open(error: AddressForbiddenError, host: str, port: int) -> str:
+    if not error.can_be_opened:
+        return ""
+    network = f"[{host}]" if ":" in host else host
+    return f"; the administrator can open it with IMAGEBATCH_ALLOWED_NETWORKS={network}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ async def trigger_webhook(
             request = client.build_request("POST", webhook_url, content=payload.encode(), headers=headers)
             response = await client.send(request, stream=True, follow_redirects=False)
             await response.aclose()
-    except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, OSError, UnicodeError) as error:
         return Answer(ok=False, error=f"{type(error).__name__}: {error}"[:500])
     if response.is_success:
         return Answer(ok=True)
@@ -146,42 +152,75 @@ def wait_seconds(tries_before: int, answer: Answer, jitter: float) -> float | No
 
 
 class Dispatcher:
-    """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one."""
+    """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one.
+
+    A receiver that hangs holds up its own delivery, and nothing that goes wrong with one ends the others.
+    """
 
     def __init__(self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor) -> None:
         self._records = records
         self._client = client
         self._secret_for = secret_for
         self._woken = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Look into the outbox now: something was put there."""
+        """Look into the outbox now: something was put there, or there is room again."""
         self._woken.set()
 
     async def run(self) -> None:
-        while True:
-            self._woken.clear()
-            try:
-                sent = await self.send_due()
-                wait = 0.0 if sent else await self._records.next_delivery_seconds()
-            except RecordsError as error:
-                log.warning("webhook outbox unreachable", error=str(error))
-                wait = 5.0
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), IDLE_S if wait is None else min(wait, IDLE_S))
+        try:
+            while True:
+                self._woken.clear()
+                wait = await self._start_due()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), wait)
+        finally:
+            for task in self._sending:
+                task.cancel()
 
-    async def send_due(self) -> int:
-        """Send what is due once, at most `CONCURRENCY` deliveries; returns how many were tried."""
-        claimed = await self._records.claim_deliveries(CONCURRENCY, LEASE_S)
-        await asyncio.gather(*(self._send(delivery) for delivery in claimed))
-        return len(claimed)
+    async def drain(self) -> None:
+        """Send what is due now, once, and return when it is sent."""
+        await self._start_due()
+        await asyncio.gather(*self._sending)
+
+    async def _start_due(self) -> float:
+        """Start sending what is due, as far as there is room; returns how long nothing more is due."""
+        room = CONCURRENCY - len(self._sending)
+        if not room:
+            return IDLE_S
+        try:
+            claimed = await self._records.claim_deliveries(room, LEASE_S)
+            wait = await self._records.next_delivery_seconds()
+        except RecordsError as error:
+            log.warning("webhook outbox unreachable", error=str(error))
+            return TROUBLE_S
+        for delivery in claimed:
+            task = asyncio.create_task(self._send(delivery))
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+        return IDLE_S if wait is None else min(wait, IDLE_S)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self.wake()
 
     async def _send(self, delivery: Delivery) -> None:
-        secret = await self._secret_for(delivery.secret)
-        answer = await trigger_webhook(
-            self._client, delivery.url, delivery.body, message_id=delivery.webhook_id, secret=secret
-        )
         bound = log.bind(request_id=delivery.request_id, webhook_id=delivery.webhook_id)
+        try:
+            secret = await self._secret_for(delivery.secret)
+            answer = await trigger_webhook(
+                self._client, delivery.url, delivery.body, message_id=delivery.webhook_id, secret=secret
+            )
+        except Exception as error:  # noqa: BLE001 - one receiver must not stop the others
+            bound.exception("webhook failed by a defect")
+            answer = Answer(ok=False, error=type(error).__name__)
+        try:
+            await self._settle(delivery, answer, bound)
+        except RecordsError as error:
+            bound.warning("webhook not settled; it is sent again after its lease", error=str(error))
+
+    async def _settle(self, delivery: Delivery, answer: Answer, bound: "structlog.BoundLogger") -> None:
         wait = wait_seconds(delivery.tries, answer, random.random())  # noqa: S311 - jitter
         if answer.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)

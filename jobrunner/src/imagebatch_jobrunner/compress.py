@@ -7,6 +7,7 @@ later be done natively is behind `compress_image`.
 import warnings
 
 from imagebatch.options import Compression
+from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner import choice, encode, formats, opening, picture, strip
 from imagebatch_jobrunner.choice import Choice, Facts
 from imagebatch_jobrunner.compressed import Compressed
@@ -47,7 +48,12 @@ def _facts(source: Source, whole: Picture) -> Facts:
 
 
 def _smallest(source: Source, whole: Picture, chosen: Choice, options: Compression) -> Compressed:
-    encoded = _encoded(source, whole, chosen, options)
+    try:
+        encoded = _encoded(source, whole, chosen, options)
+    except CodecError as error:
+        if chosen.may_keep and error.code is ErrorCode.ENCODE_FAILED:  # such as a side too long for WebP
+            return _kept(source, whole, options, KEPT_ORIGINAL)
+        raise
     if chosen.may_keep and len(encoded.data) >= _kept_bytes(source, options):
         return _kept(source, whole, options, KEPT_ORIGINAL)
     return _result(source, whole, encoded, chosen.format, chosen.quality)

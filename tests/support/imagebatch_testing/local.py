@@ -108,6 +108,16 @@ class Up:
             async with asyncio.timeout(DEADLINE_S):
                 await self._process.wait()
 
+    async def interrupt_twice(self) -> int:
+        """Ctrl-C, and again before it has stopped; returns the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.2)
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            return await self._process.wait()
+
     def family(self) -> list[psutil.Process]:
         """The process and everything it started."""
         assert self._process is not None

@@ -69,7 +69,7 @@ class Receiver:
         reply = reply if isinstance(reply, Reply) else reply(request)
         headers = {"content-length": "0", "connection": "close", **reply.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"HTTP/1.1 {reply.status} Test\r\n{lines}\r\n".encode()
+        return f"HTTP/1.1 {reply.status} Test\r\n{lines}\r\n".encode("latin-1")
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

@@ -1,5 +1,6 @@
 """The data folder, and what a killed system left in it."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import psutil
 import pytest
 
 from imagebatch_cli.folder import DataFolder, FolderBusyError, FolderUnusableError, free_ports, is_free
+from imagebatch_cli.postgres import _remove_if_stale
 from imagebatch_cli.processes import clear_leftover
 
 SLEEP = [sys.executable, "-c", "import sys; sys.stdin.read()"]
@@ -78,3 +80,21 @@ def test_sockets_have_a_short_path(tmp_path: Path) -> None:
     assert len(str(sockets)) < 90
     assert sockets.stat().st_mode & 0o777 == 0o700
     sockets.rmdir()
+
+
+@pytest.mark.parametrize("is_reaped", [True, False])
+def test_the_lock_of_a_killed_postgres_is_removed_while_its_zombie_is_left(
+    tmp_path: Path, is_reaped: bool
+) -> None:
+    lock = tmp_path / "postmaster.pid"
+    process = subprocess.Popen(SLEEP, stdin=subprocess.PIPE)
+    lock.write_text(f"{process.pid}\n/somewhere\n")
+    _remove_if_stale(lock)
+    assert lock.exists(), "it is alive"
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped
+    if is_reaped:
+        process.wait()
+    _remove_if_stale(lock)
+    assert lock.exists() == is_reaped, "Postgres itself deals with the lock of a process that is gone"
+    process.communicate()

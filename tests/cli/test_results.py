@@ -80,12 +80,17 @@ def test_what_can_not_be_written_is_told_before_the_work(
         check(Wanted(Path(output), Path(errors)))
 
 
+def _fail_halfway(path: Path) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise ConnectionError
+
+
 def test_a_file_is_replaced_whole_and_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "o.csv"
     path.write_text("old")
-    with pytest.raises(ConnectionError), replacing(path) as file:
-        file.write(b"half")
-        raise ConnectionError
+    with pytest.raises(ConnectionError):
+        _fail_halfway(path)
     assert path.read_text() == "old"
     with replacing(path) as file:
         file.write(b"new")

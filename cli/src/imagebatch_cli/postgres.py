@@ -69,20 +69,8 @@ class EmbeddedPostgres:
             _let_pass(BINARIES / "postgres")
         if not self._data.exists():
             self._initdb()
-        self._remove_stale_lock()
-
-    def _remove_stale_lock(self) -> None:
-        """Remove the lock file of a killed Postgres whose process nobody has reaped yet.
-
-        Postgres takes such a zombie for alive; there are some in containers without an init process.
-        """
-        lock = self._data / "postmaster.pid"
-        try:
-            owner = psutil.Process(int(lock.read_text().split()[0]))
-        except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
-            return  # Postgres sees by itself that nobody holds it
-        if owner.status() == psutil.STATUS_ZOMBIE:
-            lock.unlink()
+        for lock in (self._data / "postmaster.pid", self._sockets / ".s.PGSQL.5432.lock"):
+            _remove_if_stale(lock)
 
     def _give(self, folder: Path) -> None:
         """Make a folder of the user that Postgres runs as."""
@@ -119,6 +107,19 @@ class EmbeddedPostgres:
             return False
         await connection.close()
         return True
+
+
+def _remove_if_stale(lock: Path) -> None:
+    """Remove the lock file of a killed Postgres whose process nobody has reaped yet.
+
+    Postgres takes such a zombie for alive; there are some in containers without an init process.
+    """
+    try:
+        owner = psutil.Process(int(lock.read_text().split()[0]))
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        return  # Postgres sees by itself that nobody holds it
+    if owner.status() == psutil.STATUS_ZOMBIE:
+        lock.unlink()
 
 
 def _unprivileged_user() -> int | None:

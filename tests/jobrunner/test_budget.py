@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from imagebatch_jobrunner.budget import FIRST_BYTES, ByteBudget
-from imagebatch_jobrunner.deadline import Deadline
+from imagebatch_jobrunner.download.budget import FIRST_BYTES, ByteBudget
+from imagebatch_jobrunner.download.deadline import Deadline
 
 pytestmark = pytest.mark.anyio
 

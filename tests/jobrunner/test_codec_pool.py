@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec_pool import CodecPool, codec_command
+from imagebatch_jobrunner.codec.pool import CodecPool, codec_command
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 
@@ -22,7 +22,7 @@ Encode = Callable[..., bytes]
 HOOKED = """
 import os, signal, sys, tempfile
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import codec
+from imagebatch_jobrunner.codec import __main__ as codec
 from imagebatch_jobrunner.errors import CodecError
 
 def hooked(data, options, limits):

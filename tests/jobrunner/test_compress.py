@@ -9,9 +9,9 @@ from PIL import Image, ImageCms, ImageSequence, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import formats, strip
-from imagebatch_jobrunner.compress import compress_image
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import formats, strip
+from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 

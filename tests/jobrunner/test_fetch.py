@@ -9,10 +9,10 @@ import pytest
 
 from imagebatch.guard import AddressPolicy
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.budget import ByteBudget
+from imagebatch_jobrunner.download.budget import ByteBudget
+from imagebatch_jobrunner.download.fetch import Fetcher, image_client
+from imagebatch_jobrunner.download.hosts import FAILURES_TO_SKIP, SKIP_SECONDS, HostHealth
 from imagebatch_jobrunner.errors import FetchError
-from imagebatch_jobrunner.fetch import Fetcher, image_client
-from imagebatch_jobrunner.hosts import FAILURES_TO_SKIP, SKIP_SECONDS, HostHealth
 from imagebatch_jobrunner.limits import FetchLimits
 from imagebatch_testing.web import Page, Route, Web, serving
 

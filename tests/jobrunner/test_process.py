@@ -16,10 +16,10 @@ from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.plan import Dialect, Plan, ShardRange
 from imagebatch.shard import Progress, Report, ShardId
 from imagebatch.store import CSV, JSON, Media, Stored
-from imagebatch_jobrunner.budget import ByteBudget
-from imagebatch_jobrunner.codec_pool import CodecPool
+from imagebatch_jobrunner.codec.pool import CodecPool
+from imagebatch_jobrunner.download.budget import ByteBudget
+from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.errors import PoisonShardError
-from imagebatch_jobrunner.fetch import Fetcher, image_client
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
 from imagebatch_jobrunner.process import ShardRun, process_images
 from imagebatch_jobrunner.progress import Pace

@@ -6,8 +6,8 @@ import pytest
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import wire
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 

@@ -4,8 +4,8 @@
 
     __main__ ── process ─┬─ shard_input   which links
                          ├─ image         one link: fetch, compress, put
-                         │    ├─ fetch (hosts, budget)      the network, in this process
-                         │    └─ codec_pool ══ pipes ══ codec ── compress
+                         │    ├─ download.fetch (hosts, budget)   the network, in this process
+                         │    └─ codec.pool ══ pipes ══ codec ── compress
                          └─ progress      how far
 
 The parent process does the network and never decodes; the codec processes decode and know no secret.

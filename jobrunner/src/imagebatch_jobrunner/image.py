@@ -14,10 +14,10 @@ import structlog
 from imagebatch import keys, links
 from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.store import Media
-from imagebatch_jobrunner import formats
 from imagebatch_jobrunner.async_store import AsyncStore
-from imagebatch_jobrunner.budget import Lease
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError
 from imagebatch_jobrunner.shard_input import Slot
 from imagebatch_jobrunner.workshop import Workshop

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.budget import ByteBudget
-from imagebatch_jobrunner.codec_pool import CodecPool
-from imagebatch_jobrunner.fetch import Fetcher, image_client
+from imagebatch_jobrunner.codec.pool import CodecPool
+from imagebatch_jobrunner.download.budget import ByteBudget
+from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.settings import JobrunnerSettings
 
 

@@ -15,8 +15,8 @@ import structlog
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import wire
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 

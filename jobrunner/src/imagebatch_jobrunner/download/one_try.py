@@ -16,10 +16,10 @@ from imagebatch import links
 from imagebatch.errors import AddressForbiddenError
 from imagebatch.outcome import ErrorCode
 from imagebatch.transport import MAX_REDIRECTS, NameNotFoundError, retry_after_seconds
-from imagebatch_jobrunner.budget import Lease
-from imagebatch_jobrunner.deadline import Deadline
+from imagebatch_jobrunner.download.budget import Lease
+from imagebatch_jobrunner.download.deadline import Deadline
+from imagebatch_jobrunner.download.hosts import HostHealth
 from imagebatch_jobrunner.errors import FetchError
-from imagebatch_jobrunner.hosts import HostHealth
 from imagebatch_jobrunner.limits import FetchLimits
 
 _HEADERS = {

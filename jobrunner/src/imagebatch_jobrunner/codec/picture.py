@@ -9,9 +9,9 @@ from itertools import pairwise
 from PIL import Image
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner import colour, formats, metadata
-from imagebatch_jobrunner.metadata import Metadata
-from imagebatch_jobrunner.opening import Source, decoding
+from imagebatch_jobrunner.codec import colour, formats, metadata
+from imagebatch_jobrunner.codec.metadata import Metadata
+from imagebatch_jobrunner.codec.opening import Source, decoding
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -6,9 +6,9 @@ Used by `compress`.
 from dataclasses import dataclass
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner import formats
-from imagebatch_jobrunner.formats import ImageFormat
-from imagebatch_jobrunner.quality import SourceQuality
+from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner.codec.formats import ImageFormat
+from imagebatch_jobrunner.codec.quality import SourceQuality
 
 _KEEPABLE = frozenset({formats.JPEG, formats.PNG, formats.WEBP, formats.GIF, formats.AVIF})
 """What browsers show. `keep` treats the other formats like `auto`."""

@@ -14,11 +14,11 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import colour, metadata
-from imagebatch_jobrunner.colour import Coloured
+from imagebatch_jobrunner.codec import colour, metadata
+from imagebatch_jobrunner.codec.colour import Coloured
+from imagebatch_jobrunner.codec.formats import FormatName
+from imagebatch_jobrunner.codec.picture import Picture
 from imagebatch_jobrunner.errors import CodecError
-from imagebatch_jobrunner.formats import FormatName
-from imagebatch_jobrunner.picture import Picture
 
 _DEFAULT_SUBSAMPLING = 2
 _WHITE = (255, 255, 255)

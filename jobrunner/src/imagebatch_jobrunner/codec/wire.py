@@ -12,8 +12,8 @@ from typing import Any, get_args
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode, QualityBasis
-from imagebatch_jobrunner import formats
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 

@@ -10,11 +10,11 @@ import httpx
 
 from imagebatch.guard import AddressPolicy
 from imagebatch.transport import client
-from imagebatch_jobrunner.budget import Lease
-from imagebatch_jobrunner.deadline import Deadline
-from imagebatch_jobrunner.download import Download, host_of
+from imagebatch_jobrunner.download.budget import Lease
+from imagebatch_jobrunner.download.deadline import Deadline
+from imagebatch_jobrunner.download.hosts import Hosts
+from imagebatch_jobrunner.download.one_try import Download, host_of
 from imagebatch_jobrunner.errors import FetchError
-from imagebatch_jobrunner.hosts import Hosts
 from imagebatch_jobrunner.limits import FetchLimits
 
 MAX_TRIES = 3

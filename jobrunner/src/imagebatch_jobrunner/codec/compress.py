@@ -8,15 +8,15 @@ import warnings
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import choice, encode, formats, opening, picture, strip
-from imagebatch_jobrunner.choice import Choice, Facts
-from imagebatch_jobrunner.compressed import Compressed
-from imagebatch_jobrunner.encode import Encoded, Wish
+from imagebatch_jobrunner.codec import choice, encode, formats, opening, picture, strip
+from imagebatch_jobrunner.codec.choice import Choice, Facts
+from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.codec.encode import Encoded, Wish
+from imagebatch_jobrunner.codec.formats import ImageFormat
+from imagebatch_jobrunner.codec.opening import Source
+from imagebatch_jobrunner.codec.picture import Picture
 from imagebatch_jobrunner.errors import CodecError
-from imagebatch_jobrunner.formats import ImageFormat
 from imagebatch_jobrunner.limits import PictureLimits
-from imagebatch_jobrunner.opening import Source
-from imagebatch_jobrunner.picture import Picture
 
 ALREADY_COMPRESSED = "already_compressed"
 KEPT_ORIGINAL = "kept_original"

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imagebatch_jobrunner import strip_avif
-from imagebatch_jobrunner.formats import FormatName
-from imagebatch_jobrunner.metadata import minimal_exif
+from imagebatch_jobrunner.codec import strip_avif
+from imagebatch_jobrunner.codec.formats import FormatName
+from imagebatch_jobrunner.codec.metadata import minimal_exif
 
 
 class UnstrippableError(Exception):

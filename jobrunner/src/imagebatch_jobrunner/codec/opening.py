@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import formats, quality
+from imagebatch_jobrunner.codec import formats, quality
+from imagebatch_jobrunner.codec.formats import ImageFormat
+from imagebatch_jobrunner.codec.quality import SourceQuality
 from imagebatch_jobrunner.errors import CodecError
-from imagebatch_jobrunner.formats import ImageFormat
 from imagebatch_jobrunner.limits import PictureLimits
-from imagebatch_jobrunner.quality import SourceQuality
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one codec process a core is the parallelism
 

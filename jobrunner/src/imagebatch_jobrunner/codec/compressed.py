@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from imagebatch.outcome import QualityBasis
-from imagebatch_jobrunner.formats import FormatName
+from imagebatch_jobrunner.codec.formats import FormatName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

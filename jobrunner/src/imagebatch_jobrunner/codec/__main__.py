@@ -1,6 +1,6 @@
 """A codec process: reads images from standard input, writes compressed ones to standard output.
 
-Started by `codec_pool` as `python -m imagebatch_jobrunner.codec`. It decodes what strangers made, so it
+Started by `codec.pool` as `python -m imagebatch_jobrunner.codec`. It decodes what strangers made, so it
 gives up what it does not need before the first image: memory, files, core dumps, priority. It ends when
 its standard input does, which is also how the death of its parent ends it.
 """
@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner import wire
-from imagebatch_jobrunner.compress import compress_image
-from imagebatch_jobrunner.compressed import Compressed
+from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 
 _OPEN_FILES = 32

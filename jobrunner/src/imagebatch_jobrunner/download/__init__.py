@@ -1,0 +1,1 @@
+"""Downloading images politely, within bounds of time and memory."""

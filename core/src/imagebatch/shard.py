@@ -6,7 +6,7 @@ without it, nothing of the shard counts. Whichever run writes it first wins, and
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -84,29 +84,32 @@ def _cell(value: object) -> str:
 
 
 def read_fragment(chunks: Iterable[bytes]) -> Iterator[ImageOutcome]:
-    """The outcomes of a fragment, in its order."""
-    for values in csv.DictReader(rows.text_lines(chunks, "utf-8"), strict=True):
-        yield _outcome(values)
+    """The outcomes of a fragment, in its order. Raises ValueError for one of other columns."""
+    records = csv.reader(rows.text_lines(chunks, "utf-8"), strict=True)
+    if tuple(next(records, ())) != FRAGMENT_COLUMNS:
+        raise ValueError("the fragment has other columns than this program reads")
+    for record in records:
+        yield ImageOutcome(
+            **{name: _READERS[name](cell) for name, cell in zip(FRAGMENT_COLUMNS, record, strict=True)}
+        )
 
 
-def _outcome(values: dict[str, str]) -> ImageOutcome:
-    return ImageOutcome(
-        row=int(values["row"]),
-        slot=int(values["slot"]),
-        name=values["name"] or None,
-        error=ErrorCode(values["error"]) if values["error"] else None,
-        message=values["message"],
-        bytes_in=int(values["bytes_in"]),
-        bytes_out=int(values["bytes_out"]),
-        format=values["format"],
-        width=int(values["width"]),
-        height=int(values["height"]),
-        source_format=values["source_format"],
-        source_quality=int(values["source_quality"]) if values["source_quality"] else None,
-        quality=int(values["quality"]) if values["quality"] else None,
-        quality_basis=values["quality_basis"] or None,  # type: ignore[arg-type]
-        notes=tuple(values["notes"].split()),
-    )
+def _optional_int(cell: str) -> int | None:
+    return int(cell) if cell else None
+
+
+def _optional_text(cell: str) -> str | None:
+    return cell or None
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(FRAGMENT_COLUMNS, str),
+    **dict.fromkeys(("row", "slot", "bytes_in", "bytes_out", "width", "height"), int),
+    **dict.fromkeys(("source_quality", "quality"), _optional_int),
+    **dict.fromkeys(("name", "quality_basis"), _optional_text),
+    "error": lambda cell: ErrorCode(cell) if cell else None,
+    "notes": lambda cell: tuple(cell.split()),
+}
 
 
 def commit(store: ObjectStore, shard: ShardId, report: Report) -> bool:

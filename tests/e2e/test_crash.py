@@ -14,20 +14,48 @@ import pytest
 from imagebatch import keys
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.receiver import Receiver
-from imagebatch_testing.web import Page, Web, serving
+from imagebatch_testing.web import Handler, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 IMAGES = 300
-PRODUCTS = 100
 ROWS_PER_SHARD = "20"
 
 
+class Gate:
+    """Lets the images below a number through; who asks for others waits until it is opened further."""
+
+    def __init__(self) -> None:
+        self._open_below = 0
+        self._opened = asyncio.Condition()
+
+    async def open(self, below: int) -> None:
+        async with self._opened:
+            self._open_below = below
+            self._opened.notify_all()
+
+    def page(self, number: int) -> Handler:
+        body = picture(number)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            async with self._opened:
+                await self._opened.wait_for(lambda: number < self._open_below)
+            writer.write(head + body)
+            await writer.drain()
+
+        return answer
+
+
 @pytest.fixture
-async def shop() -> AsyncIterator[Web]:
-    """300 different images, and one link that fails in each tenth product."""
-    pages = {f"/{number}.jpg": Page(picture(number)) for number in range(IMAGES)}
-    async with serving(pages) as web:
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def shop(gate: Gate) -> AsyncIterator[Web]:
+    """300 different images behind the gate; whatever else is asked for is 404."""
+    async with serving({f"/{number}.jpg": gate.page(number) for number in range(IMAGES)}) as web:
         yield web
 
 
@@ -63,20 +91,23 @@ async def undisturbed(data: Path, shop: Web, receiver: Receiver) -> tuple[list[l
 
 
 async def test_a_killed_system_finishes_the_batch_at_its_next_start(
-    tmp_path: Path, shop: Web, receiver: Receiver
+    tmp_path: Path, shop: Web, gate: Gate, receiver: Receiver
 ) -> None:
     """Killed twice: everything at once, then the parent alone, whose children must not be in the way."""
+    await gate.open(IMAGES)
     expected_table, expected_images = await undisturbed(tmp_path / "undisturbed", shop, receiver)
+    await gate.open(100)
     async with system(tmp_path / "killed", shop, receiver) as up:
         accepted = await up.upload(
             catalogue(shop), rowsPerShard=ROWS_PER_SHARD, webhook_url=receiver.url("/hook")
         )
         left = []
-        for images_done, with_children in ((60, True), (180, False)):
+        for images_done, with_children, open_next in ((60, True, 220), (180, False, IMAGES)):
             before = await up.until_done(accepted["request_id"], images=images_done)
-            assert before["status"] == "pending", "it was too fast to be killed in the middle"
+            assert before["status"] == "pending"
             left += up.family()
             await up.kill(with_children=with_children)
+            await gate.open(open_next)
             await up.start()
         status = await up.until_done(accepted["request_id"])
         assert status["status"] == "complete"
@@ -92,7 +123,8 @@ async def test_a_killed_system_finishes_the_batch_at_its_next_start(
     ]
 
 
-async def test_stopping_ends_every_process(tmp_path: Path, shop: Web, receiver: Receiver) -> None:
+async def test_stopping_ends_every_process(tmp_path: Path, shop: Web, gate: Gate, receiver: Receiver) -> None:
+    await gate.open(10)
     async with system(tmp_path / "data", shop, receiver) as up:
         accepted = await up.upload(catalogue(shop), rowsPerShard=ROWS_PER_SHARD)
         await up.until_done(accepted["request_id"], images=1)

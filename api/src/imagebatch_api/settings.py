@@ -13,8 +13,6 @@ GIB = 1024**3
 class ApiSettings(Settings):
     """Where the API is served, for whom, and how much it takes."""
 
-    api_host: Annotated[str, Field(description="The address on which the API listens.")] = "127.0.0.1"
-    api_port: Annotated[int, Field(ge=0, le=0xFFFF, description="Its port; 0 takes a free one.")] = 8080
     public_url: Annotated[
         str,
         Field(description="Where clients reach the API, if that is not where they seem to call it: a proxy."),

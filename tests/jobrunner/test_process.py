@@ -186,6 +186,23 @@ async def test_progress_is_told_no_more_often_than_wished(store: MemoryStore, we
     assert Progress.from_json(store.get(key)) == Progress("run-1", Counts(8, 0, 8))
 
 
+async def test_progress_is_told_though_the_next_image_hangs(store: MemoryStore, web: Web) -> None:
+    told = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await told.wait()
+
+    web.routes["/hanging.jpg"] = hang
+    planned(store, [web.url("/missing"), web.url("/hanging.jpg")])
+    running = asyncio.create_task(process_images(a_run(pace=Pace(seconds=0.5, images=1)), store, a_workshop))
+    async with asyncio.timeout(30):
+        while keys.progress(REQUEST_ID, 1, 0) not in store.writes:  # noqa: ASYNC110 - the store knows
+            await asyncio.sleep(0.01)
+    told.set()
+    await running
+    assert Progress.from_json(store.get(keys.progress(REQUEST_ID, 1, 0))).counts == Counts(1, 0, 1)
+
+
 async def test_progress_waits_for_its_time_however_many_images(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url(f"/missing{number}") for number in range(10)])
     await process_images(a_run(pace=Pace(seconds=5, images=1, clock=lambda: 0.0)), store, a_workshop)

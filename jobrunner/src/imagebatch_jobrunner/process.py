@@ -67,7 +67,6 @@ async def _outcomes(
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows."""
     worker = ImageWorker(workshop, store, work.shard.request_id)
-    progress = ProgressWriter(store, work.shard, work.run, work.pace)
     outcomes: list[ImageOutcome] = []
 
     async def drain(slots: Iterator[Slot]) -> None:
@@ -78,7 +77,10 @@ async def _outcomes(
             await progress.add(outcome)
 
     slots = given.slots()
-    async with asyncio.TaskGroup() as group:
+    async with (
+        ProgressWriter(store, work.shard, work.run, work.pace) as progress,
+        asyncio.TaskGroup() as group,
+    ):
         for _ in range(min(work.window, max(given.range.images, 1))):
             group.create_task(drain(slots))
     return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))

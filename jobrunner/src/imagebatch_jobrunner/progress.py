@@ -3,9 +3,11 @@
 Used by `process`. Progress is a hint: if it can't be written, the shard goes on.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import structlog
 
@@ -29,7 +31,10 @@ class Pace:
 
 
 class ProgressWriter:
-    """Counts outcomes and writes the counts now and then."""
+    """Counts outcomes and writes the counts now and then: an async context manager.
+
+    What may not be written yet is written when its time has come, though no further image ends until then.
+    """
 
     def __init__(self, store: AsyncStore, shard: ShardId, run: str, pace: Pace) -> None:
         self._store = store
@@ -38,22 +43,35 @@ class ProgressWriter:
         self._pace = pace
         self._written_at = pace.clock()
         self._written_total = 0
+        self._later: asyncio.Task[None] | None = None
         self.counts = Counts()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            await asyncio.wait([self._later])
 
     async def add(self, outcome: ImageOutcome) -> None:
         self.counts = self.counts.with_outcome(outcome)
-        if self._is_due():
-            self._written_at = self._pace.clock()
-            self._written_total = self.counts.total
+        if self._later is not None or self.counts.total - self._written_total < self._pace.images:
+            return
+        wait_s = self._written_at + self._pace.seconds - self._pace.clock()
+        if wait_s <= 0:
             await self._write()
+        else:
+            self._later = asyncio.create_task(self._write_after(wait_s))
 
-    def _is_due(self) -> bool:
-        return (
-            self.counts.total - self._written_total >= self._pace.images
-            and self._pace.clock() - self._written_at >= self._pace.seconds
-        )
+    async def _write_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._later = None
+        await self._write()
 
     async def _write(self) -> None:
+        self._written_at = self._pace.clock()
+        self._written_total = self.counts.total
         try:
             await self._store.put(self._key, Progress(self._run, self.counts).to_json(), JSON)
         except StoreError as error:

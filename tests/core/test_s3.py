@@ -50,6 +50,11 @@ class TestOnARealServer:
         assert list(s3_store.list("")) == []
         assert not s3_store._client._list_multipart_uploads("imagebatch").uploads
 
+    def test_uploads_that_a_killed_program_left_are_ended(self, s3_store: S3Store) -> None:
+        s3_store._client._create_multipart_upload("imagebatch", "batches/r/input.csv", {})
+        assert s3_store.abort_uploads() == 1
+        assert s3_store.abort_uploads() == 0
+
     def test_a_read_with_another_etag_is_refused(self, s3_store: S3Store) -> None:
         s3_store.put("batches/x", b"new", TEXT)
         with pytest.raises(NotFoundError):

@@ -99,8 +99,13 @@ async def _own_or_running(
 def _warn(accepted: Mapping[str, Any]) -> None:
     say(f"Request {accepted['request_id']}: {accepted['rows']} rows, {accepted['images']} images")
     for warning in accepted["warnings"]:
-        line = f"line {warning['line']}: " if warning.get("line") else ""
-        say(f"  warning: {line}{warning['message']}")
+        say(f"  warning: {sentence(warning)}")
+
+
+def sentence(problem: Mapping[str, Any]) -> str:
+    """A problem or warning of the API in words, with its line where it has one."""
+    line = f"line {problem['line']}: " if problem.get("line") else ""
+    return f"{line}{problem['message']}"
 
 
 async def _webhook_tried(system: LocalSystem, request_id: str) -> None:

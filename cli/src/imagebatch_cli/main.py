@@ -13,27 +13,24 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
-from rich.console import Console
 
 from imagebatch import logs, settings, webhook
 from imagebatch.errors import ImageBatchError, InputRefusedError
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch_cli import commands, results
 from imagebatch_cli.client import RefusedError
-from imagebatch_cli.commands import Submission
+from imagebatch_cli.commands import FAILED, Submission, say, sentence
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.processes import kill_children
 from imagebatch_cli.results import UnwritableError, Wanted
 from imagebatch_cli.settings import LocalSettings
 
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+REFUSED, INTERRUPTED = 2, 130
 
 F = TypeVar("F", bound=Callable[..., object])
 CSV_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
 def main() -> NoReturn:
@@ -69,8 +66,7 @@ def _explain(errors: list[ImageBatchError]) -> int:
         say(f"imagebatch: {error}")
         if isinstance(error, RefusedError):
             for problem in error.problem.get("errors", []):
-                line = f"line {problem['line']}: " if problem.get("line") else ""
-                say(f"  {line}{problem['message']}  [{problem['code']}]")
+                say(f"  {sentence(problem)}  [{problem['code']}]")
     return REFUSED if any(isinstance(error, _USERS_MISTAKES) for error in errors) else FAILED
 
 

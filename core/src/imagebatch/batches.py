@@ -4,7 +4,7 @@ The API parses an upload to a `BatchSpec` and hands it to a `BatchIntake`: on on
 records, on Kubernetes it is an ImageBatch object and the records. Whoever runs the batch reads it back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,9 @@ from imagebatch.lifecycle import Wish
 from imagebatch.options import Compression
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.records import NewRequest, Records
+
+Wake = Callable[[str], None]
+"""Tells an engine that the request with this id wants attention."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +68,10 @@ class BatchIntake(Protocol):
 class RecordedIntake:
     """Takes a batch in by its row alone, and tells the engine of this process."""
 
-    def __init__(self, records: Records, wake: "Wake") -> None:
+    def __init__(self, records: Records, wake: Wake) -> None:
         self._records = records
         self._wake = wake
 
     async def submit(self, request: NewRequest) -> None:
         await self._records.create(request)
         self._wake(request.request_id)
-
-
-class Wake(Protocol):
-    """Tells an engine that a request wants attention."""
-
-    def __call__(self, request_id: str) -> None: ...

@@ -5,12 +5,12 @@ stands in the log, as JSON lines on standard error, and in the termination log.
 """
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
 import structlog
 
+from imagebatch import logs
 from imagebatch.errors import SettingsError, StoreError
 from imagebatch.exits import Exit
 from imagebatch.s3 import S3Store
@@ -28,13 +28,13 @@ _MAX_REASON_CHARS = 1000
 
 
 def main() -> int:
-    configure_log("info")
+    logs.configure("info")
     try:
         settings = read(JobrunnerSettings)
     except SettingsError as error:
         log.critical("settings are not usable", reason=str(error))
         return Exit.DEFECT
-    configure_log(settings.log_level)
+    logs.configure(settings.log_level)
     structlog.contextvars.bind_contextvars(request_id=settings.request_id, shard=settings.shard)
     return asyncio.run(_supervised(settings))
 
@@ -95,21 +95,6 @@ def _ended(settings: JobrunnerSettings, code: Exit, reason: str) -> Exit:
     except OSError as error:
         log.warning("termination log not written", reason=str(error))
     return code
-
-
-def configure_log(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
 
 
 if __name__ == "__main__":

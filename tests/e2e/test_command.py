@@ -171,6 +171,13 @@ async def test_submit_and_status_talk_to_a_running_server(tmp_path: Path) -> Non
             server = f"http://127.0.0.1:{up.port}"
             submitted = await imagebatch("submit", source, "--server", server, "--quality", "60")
             assert submitted.code == 0, submitted.stderr
+            hook = ("--webhook-url", shop.url("/hook"))
+            opened_there = await imagebatch("submit", source, "--server", server, *hook)
+            assert opened_there.code == 0, "which addresses are open is the server's to say"
+            closed = await imagebatch(
+                "submit", source, "--server", server, "--webhook-url", "http://10.0.0.1/"
+            )
+            assert (closed.code, "forbidden_webhook_url" in closed.stderr) == (2, True)
             request_id = json.loads(submitted.stdout)["request_id"]
             await up.until_done(request_id)
             asked = await imagebatch("status", request_id, IMAGEBATCH_SERVER=server)

@@ -18,9 +18,10 @@ from imagebatch.settings import (
     WebhookSettings,
     variable,
 )
-from imagebatch_api.settings import ApiSettings
+from imagebatch_api.settings import ApiSettings, ServerSettings
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_jobrunner.settings import JobrunnerSettings
+from imagebatch_operator.settings import OperatorSettings
 
 HERE = Path(__file__).parent
 
@@ -31,6 +32,8 @@ GROUPS: dict[str, tuple[type[BaseSettings], ...]] = {
     "Addresses": (NetworkSettings,),
     "Webhooks": (WebhookSettings,),
     "The API": (ApiSettings,),
+    "The API on Kubernetes": (ServerSettings,),
+    "The operator": (OperatorSettings,),
     "The local system and the command line": (LocalSettings,),
     "The jobrunner": (JobrunnerSettings,),
 }

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from imagebatch.errors import ImageBatchError, RecordsError
 from imagebatch.guard import AddressPolicy
-from imagebatch.records import NewRequest, Records
+from imagebatch.records import NewRequest, Records, Request
 from imagebatch_api import openapi
 from imagebatch_api.app import Services, create_app
 from imagebatch_api.settings import ApiSettings
@@ -36,6 +36,9 @@ class MemoryIntake:
         if self.failures:
             raise self.failures.pop(0)
         self.taken.append(request)
+
+    async def find(self, request_id: str) -> Request | None:  # noqa: ARG002
+        return None
 
     def fail(self, times: int) -> None:
         self.failures = [RecordsError("Postgres: down") for _ in range(times)]

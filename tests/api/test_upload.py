@@ -446,7 +446,7 @@ class TestIdempotency:
         assert first.json()["request_id"] != second.json()["request_id"]
 
     async def test_a_key_that_is_held_is_409(self, keyed: httpx.AsyncClient, records: Any) -> None:
-        async with records.claim_upload(request_id_of("order-7")) as is_held:
+        async with records.claim_input(request_id_of("order-7")) as is_held:
             assert is_held
             response = await post(keyed, the_file(), **self.KEY)
         assert (response.status_code, codes(response)) == (409, ["upload_running"])

@@ -171,7 +171,7 @@ def test_settings_have_names_defaults_and_descriptions(monkeypatch: pytest.Monke
     assert (settings.shard_id.request_id, settings.shard_id.attempt, settings.shard_id.index) == ("r1", 1, 0)
     assert settings.run != read(JobrunnerSettings).run
     assert all(field.description for field in JobrunnerSettings.model_fields.values())
-    assert variable(JobrunnerSettings, "shard") == "JOB_COMPLETION_INDEX"
+    assert variable(JobrunnerSettings, "completion_index") == "JOB_COMPLETION_INDEX"
 
 
 @pytest.mark.parametrize("text", ["[]", "no json", '{"qualty": "5"}', '{"quality": "0"}'])

@@ -72,7 +72,7 @@ class Endpoints:
         return Response(self._page.html, headers=self._page.headers, media_type="text/html")
 
     async def _find(self, request_id: str) -> records.Request:
-        found = await self._services.records.get(request_id) if is_request_id(request_id) else None
+        found = await self._services.find(request_id) if is_request_id(request_id) else None
         if found is None:
             raise RefusedError(404, "unknown_request", "there is no request with this id")
         return found

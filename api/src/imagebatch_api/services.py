@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imagebatch.batches import BatchIntake
 from imagebatch.guard import AddressPolicy
-from imagebatch.records import Records
+from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore
 
 
@@ -18,3 +18,7 @@ class Services:
     intake: BatchIntake
     policy: AddressPolicy
     ready: Callable[[], Awaitable[list[str]]] | None = None
+
+    async def find(self, request_id: str) -> Request | None:
+        """A request by its row or, where the row is not written yet, by what else was promised."""
+        return await self.records.get(request_id) or await self.intake.find(request_id)

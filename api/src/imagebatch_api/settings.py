@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from imagebatch.settings import Settings
+from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, Settings
 
 LOOPBACK_NAMES = "localhost,127.0.0.1,[::1]"
 GIB = 1024**3
@@ -50,3 +50,20 @@ class ApiSettings(Settings):
     def host_names(self) -> frozenset[str]:
         names = (name.strip().lower() for name in self.allowed_hosts.split(","))
         return frozenset(name for name in names if name)
+
+
+class ServerSettings(S3Settings, DatabaseSettings, NetworkSettings):
+    """How the API runs as a program of its own, on Kubernetes."""
+
+    namespace: Annotated[
+        str, Field(min_length=1, description="The namespace in which uploads become ImageBatches.")
+    ]
+    api_host: Annotated[str, Field(description="The address that is listened on.")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535, description="The port that is listened on.")] = 8080
+    s3_create_bucket: Annotated[
+        bool,
+        Field(description="Create the bucket, and set its policy for anonymous readers, at start-up."),
+    ] = False
+    log_level: Annotated[
+        str, Field(pattern="^(debug|info|warning|error)$", description="What is logged.")
+    ] = "info"

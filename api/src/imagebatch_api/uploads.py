@@ -18,13 +18,13 @@ from anyio import to_thread
 from imagebatch import keys
 from imagebatch.batches import BatchSpec
 from imagebatch.errors import ConflictError, InputRefusedError, Problem, RecordsError, StoreError
+from imagebatch.handover import Handover
 from imagebatch.ingest import Limits, Reader, ingest
 from imagebatch.options import Compression
 from imagebatch.records import NewRequest, Request
 from imagebatch_api import form
 from imagebatch_api.fields import Fields
 from imagebatch_api.form import ContentType, Field, FileBegins, FileEnds
-from imagebatch_api.handover import Handover
 from imagebatch_api.meters import Meters
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
@@ -178,7 +178,7 @@ class Uploads:
             yield _Identity(str(uuid.uuid4()))
             return
         request_id = request_id_of(key)
-        async with self._services.records.claim_upload(request_id) as is_held:
+        async with self._services.records.claim_input(request_id) as is_held:
             if not is_held:
                 raise RefusedError(
                     409,
@@ -186,7 +186,7 @@ class Uploads:
                     "an upload with this Idempotency-Key runs",
                     retry_after_s=BUSY_RETRY_S,
                 )
-            yield _Identity(request_id, await self._services.records.get(request_id))
+            yield _Identity(request_id, await self._services.find(request_id))
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -13,14 +13,15 @@ from typing import Self
 
 import structlog
 
-from imagebatch import keys, lifecycle, webhook
+from imagebatch import keys, lifecycle
 from imagebatch.batches import BatchSpec
+from imagebatch.ending import commit
 from imagebatch.errors import ImageBatchError, NotFoundError, Problem, RecordsError
 from imagebatch.lifecycle import Ending, Observed, Phase, ShardHistory
 from imagebatch.merge import Merged, merge
 from imagebatch.outcome import Counts
 from imagebatch.plan import Plan
-from imagebatch.records import Records, Request, Result
+from imagebatch.records import Records, Request
 from imagebatch.shard import Progress, Report, ShardId
 from imagebatch.store import ObjectStore
 from imagebatch_cli.shards import ShardProcesses
@@ -258,17 +259,6 @@ class Run:
         await self._commit(ending, merged)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> None:
-        request = self._request
-        result = Result()
-        link = None
-        if merged is not None:
-            result = Result(merged.counts, merged.errors, merged.output_key, merged.errors_key)
-            link = self._with.store.link(merged.output_key)
-        body = webhook.body(request.request_id, ending, link)
-        message_id = webhook.webhook_id(request.request_id, request.attempt)
-        await self._with.records.finish(request, ending, result, body, message_id)
+        await commit(self._with.records, self._with.store, self._request, ending, merged)
         self._phase = ending.phase
         self._with.finished()
-        log.info(
-            "batch ended", request_id=request.request_id, phase=ending.phase.value, message=ending.message
-        )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from imagebatch.lifecycle import Wish
 from imagebatch.options import Compression
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
-from imagebatch.records import NewRequest, Records
+from imagebatch.records import NewRequest, Records, Request
 
 Wake = Callable[[str], None]
 """Tells an engine that the request with this id wants attention."""
@@ -64,6 +64,10 @@ class BatchIntake(Protocol):
         """
         ...
 
+    async def find(self, request_id: str) -> Request | None:
+        """A request that was taken in, though it may have no row yet. Raises RecordsError."""
+        ...
+
 
 class RecordedIntake:
     """Takes a batch in by its row alone, and tells the engine of this process."""
@@ -75,3 +79,6 @@ class RecordedIntake:
     async def submit(self, request: NewRequest) -> None:
         await self._records.create(request)
         self._wake(request.request_id)
+
+    async def find(self, request_id: str) -> Request | None:
+        return await self._records.get(request_id)

@@ -9,6 +9,7 @@ import hashlib
 IMAGES = "images/"
 CSV_FILES = "csvfile/"
 BATCHES = "batches/"
+IMPORTS = "imports/"
 OUTPUT_SUFFIX = "_output.csv"
 
 
@@ -35,6 +36,11 @@ def batch_prefix(request_id: str) -> str:
 
 def canonical_input(request_id: str) -> str:
     return f"{batch_prefix(request_id)}input.csv"
+
+
+def imports_prefix(namespace: str) -> str:
+    """Where the owners of a namespace put CSVs for their ImageBatches to read; nobody else's batch may."""
+    return f"{IMPORTS}{namespace}/"
 
 
 def plan(request_id: str) -> str:

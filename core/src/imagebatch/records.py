@@ -31,6 +31,7 @@ class NewRequest:
 
     request_id: str
     owner: str = "api"
+    attempt: int = 1
     spec: Mapping[str, Any] = field(default_factory=dict)
     input_sha256: str = ""
     rows: int = 0
@@ -97,12 +98,23 @@ class DeliveryState:
 
 INSERT = """
 INSERT INTO processing_requests
-    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (request_id) DO NOTHING
 """
 SELECT = "SELECT * FROM processing_requests WHERE request_id = $1"
 SELECT_PENDING = "SELECT * FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
+UPDATE_PLANNED = """
+UPDATE processing_requests SET rows = $3, images = $4, input_sha256 = $5
+WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+"""
+UPDATE_REOPENED = """
+UPDATE processing_requests
+SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
+    images_failed = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
+    started_at = NULL, finished_at = NULL
+WHERE request_id = $1 AND attempt < $2 AND status <> 'pending'
+"""
 UPDATE_PROGRESS = """
 UPDATE processing_requests
 SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
@@ -151,7 +163,7 @@ FROM webhook_deliveries WHERE state = 'pending'
 SELECT_DELIVERY = """
 SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 """
-LOCK_UPLOAD = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
+LOCK_INPUT = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
 
 
@@ -196,6 +208,7 @@ class Records:
             request.images,
             request.webhook_url,
             request.webhook_secret,
+            request.attempt,
         )
         if done == "INSERT 0 1":
             return True
@@ -213,6 +226,18 @@ class Records:
     async def pending(self) -> list[Request]:
         """Every request that is not at its end, oldest first."""
         return [_request(found) for found in await self._pool.fetch(SELECT_PENDING)]
+
+    @_translate_errors
+    async def planned(self, request: Request, rows: int, images: int, input_sha256: str) -> None:
+        """Record what planning found; does nothing to a finished request."""
+        await self._pool.execute(
+            UPDATE_PLANNED, request.request_id, request.attempt, rows, images, input_sha256
+        )
+
+    @_translate_errors
+    async def reopen(self, request_id: str, attempt: int) -> None:
+        """Begin a later attempt at a finished request. The CSVs of the earlier one stay until replaced."""
+        await self._pool.execute(UPDATE_REOPENED, request_id, attempt)
 
     @_translate_errors
     async def progress(self, request: Request, phase: Phase, message: str, counts: Counts) -> None:
@@ -301,13 +326,13 @@ class Records:
         return DeliveryState(**found) if found is not None else None
 
     @asynccontextmanager
-    async def claim_upload(self, request_id: str) -> AsyncIterator[bool]:
-        """Hold a request id while its upload runs. Yields False when somebody else holds it."""
+    async def claim_input(self, request_id: str) -> AsyncIterator[bool]:
+        """Hold a request's input while it is written. Yields False when somebody else holds it."""
         with _errors_translated():
             connection = await self._pool.acquire(timeout=TIMEOUT_S)
         try:
             with _errors_translated():
-                held = await connection.fetchval(LOCK_UPLOAD, request_id)
+                held = await connection.fetchval(LOCK_INPUT, request_id)
             yield bool(held)
         finally:
             # The pool resets the session, and that lets go of the lock, whatever happened.

@@ -109,6 +109,8 @@ def read(settings: type[S], **overrides: object) -> S:
 def _explained(settings: type[BaseSettings], problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
+    if not location:
+        return str(problem["msg"])  # of several variables, which it names itself
     name = variable(settings, str(location[0]))
     return f"{name}: {problem['msg']}" if problem["type"] != "missing" else f"{name} is not set"
 

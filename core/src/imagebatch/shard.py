@@ -7,11 +7,11 @@ without it, nothing of the shard counts. Whichever run writes it first wins, and
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from imagebatch import keys, rows
-from imagebatch.errors import AlreadyExistsError
+from imagebatch.errors import AlreadyExistsError, NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.store import CSV, JSON, ObjectStore
 
@@ -127,3 +127,59 @@ def write_fragment(store: ObjectStore, shard: ShardId, run: str, outcomes: Itera
     key = keys.fragment(shard.request_id, shard.attempt, shard.index, run)
     store.put_stream(key, fragment_bytes(outcomes), CSV)
     return key
+
+
+def read_report(store: ObjectStore, shard: ShardId) -> Report | None:
+    """The shard's report; None while there is none."""
+    try:
+        return Report.from_json(store.get(keys.report(shard.request_id, shard.attempt, shard.index)))
+    except NotFoundError:
+        return None
+
+
+def earlier_report(store: ObjectStore, shard: ShardId) -> Report | None:
+    """What the newest earlier attempt at the shard reported. It includes what still earlier ones achieved."""
+    for attempt in range(shard.attempt - 1, 0, -1):
+        report = read_report(store, replace(shard, attempt=attempt))
+        if report is not None:
+            return report
+    return None
+
+
+def earlier_successes(store: ObjectStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
+    """The images that earlier attempts stored, by row and slot: they are not done again."""
+    report = earlier_report(store, shard)
+    if report is None:
+        return {}
+    with store.open(report.fragment) as chunks:
+        outcomes = read_fragment(chunks)
+        return {(outcome.row, outcome.slot): outcome for outcome in outcomes if outcome.error is None}
+
+
+def carry_forward(store: ObjectStore, shard: ShardId) -> bool:
+    """Take an earlier attempt's report over when none of its images failed; False when there is work."""
+    report = earlier_report(store, shard)
+    if report is None or report.counts.failed:
+        return False
+    commit(store, shard, report)
+    return True
+
+
+def indexes_text(indexes: Iterable[int]) -> str:
+    """Indexes in order as ranges: `0-2,7`."""
+    ranges: list[list[int]] = []
+    for index in sorted(indexes):
+        if ranges and index == ranges[-1][1] + 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def indexes_of(text: str) -> tuple[int, ...]:
+    """The indexes that `indexes_text` wrote, as a Job's `completedIndexes` too. Raises ValueError."""
+    indexes: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        indexes += range(int(first), int(last or first) + 1)
+    return tuple(indexes)

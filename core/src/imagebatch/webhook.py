@@ -22,7 +22,13 @@ import structlog
 from standardwebhooks import Webhook
 
 from imagebatch import links, transport
-from imagebatch.errors import AddressForbiddenError, InputRefusedError, RecordsError, SettingsError
+from imagebatch.errors import (
+    AddressForbiddenError,
+    ImageBatchError,
+    InputRefusedError,
+    RecordsError,
+    SettingsError,
+)
 from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Ending
 from imagebatch.records import Delivery, Records
@@ -39,7 +45,10 @@ IDLE_S = 30.0
 TROUBLE_S = 5.0
 
 SecretFor = Callable[[str], Awaitable[str]]
-"""Finds the signing secret that a delivery's reference names; "" for none."""
+"""Finds the signing secret that a delivery's reference names; "" for none.
+
+It may raise an ImageBatchError that says why there is none; the delivery is then tried again later.
+"""
 
 log = structlog.get_logger()
 
@@ -212,6 +221,8 @@ class Dispatcher:
             answer = await trigger_webhook(
                 self._client, delivery.url, delivery.body, message_id=delivery.webhook_id, secret=secret
             )
+        except ImageBatchError as error:
+            answer = Answer(ok=False, error=str(error)[:500])
         except Exception as error:  # noqa: BLE001 - one receiver must not stop the others
             bound.exception("webhook failed by a defect")
             answer = Answer(ok=False, error=type(error).__name__)

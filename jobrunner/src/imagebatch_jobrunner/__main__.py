@@ -35,7 +35,7 @@ def main() -> int:
         log.critical("settings are not usable", reason=str(error))
         return Exit.DEFECT
     logs.configure(settings.log_level)
-    structlog.contextvars.bind_contextvars(request_id=settings.request_id, shard=settings.shard)
+    structlog.contextvars.bind_contextvars(request_id=settings.request_id, shard=settings.shard_id.index)
     return asyncio.run(_supervised(settings))
 
 

@@ -7,7 +7,7 @@ contract: images, then the fragment, then the report, which alone makes the shar
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -53,8 +53,9 @@ async def process_images(work: ShardRun, store: ObjectStore, open_workshop: Open
             return
         started_at = time.time()
         given = await blocking.run(lambda its: shard_input.read(its, work.shard))
+        done = await blocking.run(lambda its: shard.earlier_successes(its, work.shard))
         async with open_workshop() as workshop:
-            outcomes = await _outcomes(work, given, blocking, workshop)
+            outcomes = await _outcomes(work, given, done, blocking, workshop)
         await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
 
 
@@ -63,16 +64,20 @@ def is_reported(store: ObjectStore, which: ShardId) -> bool:
 
 
 async def _outcomes(
-    work: ShardRun, given: ShardInput, store: AsyncStore, workshop: Workshop
+    work: ShardRun,
+    given: ShardInput,
+    done: Mapping[tuple[int, int], ImageOutcome],
+    store: AsyncStore,
+    workshop: Workshop,
 ) -> list[ImageOutcome]:
-    """The outcomes of all links, in the order of the rows."""
+    """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""
     worker = ImageWorker(workshop, store, work.shard.request_id)
     outcomes: list[ImageOutcome] = []
 
     async def drain(slots: Iterator[Slot]) -> None:
         # All take from one iterator: a slow image holds up its own taker only.
         for slot in slots:
-            outcome = await worker.work(slot)
+            outcome = done.get((slot.row, slot.slot)) or await worker.work(slot)
             outcomes.append(outcome)
             await progress.add(outcome)
 

@@ -3,15 +3,15 @@
 import json
 import os
 import secrets
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
 from imagebatch.errors import InputRefusedError
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings
-from imagebatch.shard import ShardId
+from imagebatch.shard import ShardId, indexes_of
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
 
 _MIB = 1024 * 1024
@@ -49,14 +49,21 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
 
     request_id: Annotated[str, Field(min_length=1, description="The batch.")]
     attempt: Annotated[int, _described("The attempt at the batch, from 1.")] = 1
-    shard: Annotated[
+    completion_index: Annotated[
         int,
         Field(
             ge=0,
             validation_alias="JOB_COMPLETION_INDEX",
-            description="The shard, from 0; an Indexed Job sets it.",
+            description="Which of the shards to do, from 0; an Indexed Job sets it.",
         ),
     ]
+    shards: Annotated[
+        str,
+        Field(
+            pattern=r"^([0-9]{1,6}(-[0-9]{1,6})?(,[0-9]{1,6}(-[0-9]{1,6})?)*)?$",
+            description="The shards that are to be done, as in `0-2,7`, when they are not all of the batch.",
+        ),
+    ] = ""
     run: Annotated[
         str,
         Field(
@@ -118,9 +125,17 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         str, Field(pattern="^(debug|info|warning|error)$", description="What is logged.")
     ] = "info"
 
+    @model_validator(mode="after")
+    def _has_a_shard(self) -> Self:
+        if self.shards and self.completion_index >= len(indexes_of(self.shards)):
+            raise ValueError(f"JOB_COMPLETION_INDEX is {self.completion_index}; the shards are {self.shards}")
+        return self
+
     @property
     def shard_id(self) -> ShardId:
-        return ShardId(self.request_id, self.attempt, self.shard)
+        index = self.completion_index
+        shard = indexes_of(self.shards)[index] if self.shards else index
+        return ShardId(self.request_id, self.attempt, shard)
 
     @property
     def picture_limits(self) -> PictureLimits:

@@ -1,0 +1,30 @@
+"""The end of a batch, committed: the row, its links and the webhook, the same for every executor."""
+
+import structlog
+
+from imagebatch import webhook
+from imagebatch.lifecycle import Ending
+from imagebatch.merge import Merged
+from imagebatch.records import Records, Request, Result
+from imagebatch.store import ObjectStore
+
+log = structlog.get_logger()
+
+
+async def commit(
+    records: Records, store: ObjectStore, request: Request, ending: Ending, merged: Merged | None
+) -> None:
+    """Record how a batch ended, and put its webhook into the outbox; whoever is first decides.
+
+    `merged` is None when there are no rows to have written CSVs for. Raises RecordsError.
+    """
+    result, link = Result(), None
+    if merged is not None:
+        result = Result(merged.counts, merged.errors, merged.output_key, merged.errors_key)
+        link = store.link(merged.output_key)
+    body = webhook.body(request.request_id, ending, link)
+    message_id = webhook.webhook_id(request.request_id, request.attempt)
+    if await records.finish(request, ending, result, body, message_id):
+        log.info(
+            "batch ended", request_id=request.request_id, phase=ending.phase.value, message=ending.message
+        )

@@ -1,0 +1,122 @@
+"""`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import kopf
+import structlog
+
+from imagebatch import logs, migrations, transport, webhook
+from imagebatch.errors import RecordsError, SettingsError
+from imagebatch.records import Records, connect
+from imagebatch.s3 import S3Store
+from imagebatch.settings import read
+from imagebatch_operator import health, kube, watches
+from imagebatch_operator.cleanup import Cleanup
+from imagebatch_operator.cluster import PodCache
+from imagebatch_operator.health import Health
+from imagebatch_operator.kube import Kube
+from imagebatch_operator.metrics import Meters
+from imagebatch_operator.reconcile import Reconciler
+from imagebatch_operator.reports import AsyncStore
+from imagebatch_operator.settings import OperatorSettings
+from imagebatch_operator.source import SourceLimits, Sources
+from imagebatch_operator.steps import Collaborators
+from imagebatch_operator.telling import Telling
+from imagebatch_operator.webhook_secrets import WebhookSecrets
+from imagebatch_operator.work_queue import WorkQueue
+
+THREADS = 32
+STORE_CONNECTIONS = 32
+CLIENT_CONNECTIONS = 16
+RETRY_S = 3.0
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    logs.configure("info")
+    try:
+        settings = read(OperatorSettings)
+        webhook.check_secret(settings.webhook_secret.get_secret_value())
+        _ = settings.address_policy
+    except SettingsError as error:
+        log.critical("settings are not usable", reason=str(error))
+        return 1
+    logs.configure(settings.log_level)
+    logs.adopt_standard_logging()
+    asyncio.run(_run(settings))
+    return 0
+
+
+async def _run(settings: OperatorSettings) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+    async with AsyncExitStack() as stack:
+        records = await stack.enter_async_context(_records(settings))
+        api = await stack.enter_async_context(kube.connect())
+        await _operate(settings, stack, records, api)
+
+
+@asynccontextmanager
+async def _records(settings: OperatorSettings) -> AsyncIterator[Records]:
+    """The records, once Postgres is there and migrated."""
+    while True:
+        try:
+            await migrations.upgrade(settings.database_url.get_secret_value())
+            break
+        except RecordsError as error:
+            log.warning("waiting for Postgres", error=str(error))
+            await asyncio.sleep(RETRY_S)
+    async with connect(settings) as records:
+        yield records
+
+
+async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: Records, api: Kube) -> None:
+    store = S3Store(settings, connections=STORE_CONNECTIONS)
+    stack.callback(store.close)
+    client = await stack.enter_async_context(
+        transport.client(
+            settings.address_policy,
+            connections=CLIENT_CONNECTIONS,
+            timeout=httpx.Timeout(webhook.TIMEOUT_S),
+        )
+    )
+    secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
+    dispatcher = webhook.Dispatcher(records, client, secrets.secret_for)
+    limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
+    pods, meters, blocking = PodCache(), Meters(), AsyncStore(store)
+    reconciler = Reconciler(
+        Collaborators(
+            kube=api,
+            records=records,
+            store=blocking,
+            sources=Sources(store, api, client, limits),
+            pods=pods,
+            telling=Telling(api, records, meters.count_end),
+            cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
+            settings=settings,
+            finished=dispatcher.wake,
+        )
+    )
+    queue = WorkQueue(reconciler.reconcile)
+    meters.watch(queue)
+    endpoints = Health(queue, records, blocking, meters.registry)
+    await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
+    async with asyncio.TaskGroup() as group:
+        work = [group.create_task(queue.run()), group.create_task(dispatcher.run())]
+        await kopf.operator(
+            registry=watches.registry(queue.mark, pods),
+            settings=watches.settings(),
+            namespaces=settings.watched,
+            standalone=True,
+        )
+        for task in work:
+            task.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Keeps and removes what a batch leaves: the finalizer, Jobs and their pods, working files, the object."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from imagebatch import keys
+from imagebatch.ending import commit
+from imagebatch.errors import StoreError
+from imagebatch.lifecycle import Ending, Phase
+from imagebatch.records import Records, Request
+from imagebatch.store import ObjectStore
+from imagebatch_operator.batch import Batch
+from imagebatch_operator.cluster import PodCache
+from imagebatch_operator.kube import Kube
+from imagebatch_operator.names import BATCH_UID, FINALIZER
+from imagebatch_operator.pods import pod_facts
+
+LOOK_S = 0.5
+STORE_PATIENCE = timedelta(minutes=2)
+"""A deletion waits so long for S3: a namespace must not stay for ever because its S3 went first."""
+
+DELETED = Ending(Phase.CANCELLED, "Its ImageBatch was deleted", "deleted")
+
+log = structlog.get_logger()
+
+
+class Cleanup:
+    """Removes what is no longer needed. `finished` is called after a terminal commit."""
+
+    def __init__(
+        self, kube: Kube, records: Records, store: ObjectStore, pods: PodCache, finished: Callable[[], None]
+    ) -> None:
+        self._kube = kube
+        self._records = records
+        self._store = store
+        self._pods = pods
+        self._finished = finished
+
+    def selector(self, batch: Batch) -> str:
+        """Selects the Jobs and pods of a batch."""
+        return f"{BATCH_UID}={batch.uid}"
+
+    async def protect(self, batch: Batch) -> Batch:
+        """Add our finalizer, before anything is done that would have to be undone."""
+        return await self._set_finalizers(batch, [*batch.metadata.get("finalizers", ()), FINALIZER])
+
+    async def _set_finalizers(self, batch: Batch, finalizers: list[str]) -> Batch:
+        version = batch.metadata["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        return Batch(await self._kube.patch_batch(*batch.key, patch))
+
+    async def delete_jobs(self, batch: Batch) -> None:
+        """Delete the batch's Jobs, and in the background their pods."""
+        for job in await self._kube.list_jobs(batch.key.namespace, self.selector(batch)):
+            if "deletionTimestamp" not in job["metadata"]:
+                await self._kube.delete_job(job)
+
+    async def stop(self, batch: Batch) -> bool:
+        """Delete the batch's Jobs; whether its pods are gone."""
+        await self.delete_jobs(batch)
+        found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
+        now = datetime.now(UTC)
+        for pod in found:
+            if pod_facts(pod).is_stuck(now):
+                await self._kube.delete_pod_now(pod)
+        return not found
+
+    async def expire(self, batch: Batch, request: Request) -> float | None:
+        """Delete a finished object whose time has come; else says in how many seconds that is."""
+        if batch.ttl_seconds is None or request.finished_at is None:
+            return None
+        left = batch.ttl_seconds - (datetime.now(UTC) - request.finished_at).total_seconds()
+        if left <= 0:
+            log.info("object deleted after its TTL", batch=batch.key.name)
+            await self._kube.delete_batch(batch.body)
+        return max(left, LOOK_S)
+
+    async def remove(self, batch: Batch) -> float | None:
+        """Carry a deletion out: pods first, then the row's end, then working files, then the object."""
+        if not batch.has_finalizer:
+            return None
+        if not await self.stop(batch):
+            return LOOK_S
+        request = await self._records.get(batch.request_id)
+        if request is not None and request.owner == batch.uid:
+            was_finished = request.status != "pending"
+            if not was_finished:
+                await commit(self._records, self._store, request, DELETED, None)
+                self._finished()
+            await self._remove_files(batch, request, was_finished=was_finished)
+        kept = [name for name in batch.metadata["finalizers"] if name != FINALIZER]
+        await self._set_finalizers(batch, kept)
+        self._pods.forget(batch.uid)
+        return None
+
+    async def _remove_files(self, batch: Batch, request: Request, *, was_finished: bool) -> None:
+        """Remove working files; of a batch that was not finished, its images too: no CSV names them."""
+        prefixes = [keys.batch_prefix(request.request_id)]
+        if not was_finished and request.output_key is None:
+            prefixes.append(keys.image_prefix(request.request_id))
+        try:
+            await asyncio.to_thread(_delete_all, self._store, prefixes)
+        except StoreError as error:
+            asked = datetime.fromisoformat(batch.metadata["deletionTimestamp"])
+            if datetime.now(UTC) - asked < STORE_PATIENCE:
+                raise
+            log.warning("files stay on S3", request_id=request.request_id, error=str(error))
+
+
+def _delete_all(store: ObjectStore, prefixes: list[str]) -> None:
+    def found() -> Iterator[str]:
+        for prefix in prefixes:
+            for stored in store.list(prefix):
+                yield stored.key
+
+    store.delete(found())

@@ -1,0 +1,41 @@
+"""Every name that the operator leaves on the cluster: labels, annotations, finalizer, field managers."""
+
+from imagebatch import resource
+
+FINALIZER = f"{resource.GROUP}/cleanup"
+
+REQUEST_ID = f"{resource.GROUP}/request-id"
+BATCH_UID = f"{resource.GROUP}/batch-uid"
+"""The one by which the operator finds what belongs to an object: nobody else's object has its uid."""
+
+BATCH = f"{resource.GROUP}/batch"
+"""The object's name: whole as an annotation, cut to its length as a label."""
+
+ATTEMPT = f"{resource.GROUP}/attempt"
+
+SHARDS = f"{resource.GROUP}/shards"
+"""Annotation of a Job: which shards it does, by index."""
+
+JOBRUNNER_LABELS = {
+    "app.kubernetes.io/name": "imagebatch",
+    "app.kubernetes.io/component": "jobrunner",
+    "app.kubernetes.io/managed-by": "imagebatch-operator",
+}
+JOBRUNNER_SELECTOR = ",".join(f"{name}={value}" for name, value in JOBRUNNER_LABELS.items())
+
+JOB_INDEX = "batch.kubernetes.io/job-completion-index"
+"""Annotation that an Indexed Job gives its pods."""
+
+CONTAINER = "jobrunner"
+
+STATUS_MANAGER = "imagebatch-operator"
+WEBHOOK_MANAGER = "imagebatch-operator-webhook"
+REPORTER = "imagebatch-operator"
+
+MAX_LABEL_CHARS = 63
+
+
+def batch_labels(uid: str, request_id: str, batch_name: str) -> dict[str, str]:
+    """The labels of everything that belongs to one batch."""
+    name = batch_name[:MAX_LABEL_CHARS].rstrip("-.")
+    return {**JOBRUNNER_LABELS, BATCH_UID: uid, REQUEST_ID: request_id, BATCH: name}

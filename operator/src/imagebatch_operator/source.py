@@ -1,0 +1,176 @@
+"""Snapshots a batch's source into its canonical CSV and plan, whatever the source is."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import httpx
+
+from imagebatch import keys
+from imagebatch.errors import (
+    AddressForbiddenError,
+    ImageBatchError,
+    InputRefusedError,
+    NotFoundError,
+)
+from imagebatch.handover import Handover
+from imagebatch.ingest import Ingested, Limits, ingest
+from imagebatch.store import ObjectStore
+from imagebatch_operator.batch import Batch
+from imagebatch_operator.kube import Kube
+
+GIVE_UP_AFTER = timedelta(minutes=15)
+"""A URL that does not answer is tried again until the object is so old."""
+
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+INLINE_BLOCK_CHARS = 64 * 1024
+
+
+class SourceWaitsError(ImageBatchError):
+    """The source is not there yet; it is looked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """What a source may have at most, and how long its download may take."""
+
+    max_bytes: int
+    seconds: float
+    max_rows: int
+
+
+class Sources:
+    """Reads sources. Raises InputRefusedError for one that can't be used, ever."""
+
+    def __init__(
+        self, store: ObjectStore, kube: Kube, client: httpx.AsyncClient, limits: SourceLimits
+    ) -> None:
+        self._store = store
+        self._kube = kube
+        self._client = client
+        self._limits = limits
+        self._threads = anyio.CapacityLimiter(4)
+
+    async def snapshot(self, batch: Batch) -> Ingested:
+        """Write the batch's canonical CSV and plan. Raises SourceWaitsError, StoreError or KubeError too."""
+        source = batch.source
+        if "inline" in source:
+            return await self._ingest(batch, _blocks(source["inline"].encode()), "utf-8")
+        if "configMap" in source:
+            data = await self._config_map(batch)
+            return await self._ingest(batch, _blocks(data), _encoding(batch))
+        if "s3" in source:
+            return await self._from_s3(batch)
+        return await self._from_url(batch)
+
+    # -- from the cluster ----------------------------------------------------------------------------
+
+    async def _config_map(self, batch: Batch) -> bytes:
+        name, entry = batch.source["configMap"]["name"], batch.source["configMap"]["key"]
+        found = await self._kube.get_config_map(batch.key.namespace, name)
+        if found is None:
+            raise SourceWaitsError(f"there is no ConfigMap {name} in namespace {batch.key.namespace}")
+        if entry in found.get("data", {}):
+            return str(found["data"][entry]).encode()
+        if entry in found.get("binaryData", {}):
+            return base64.b64decode(found["binaryData"][entry])
+        raise SourceWaitsError(f"the ConfigMap {name} has no key {entry}")
+
+    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
+        return await asyncio.to_thread(self._ingest_blocking, batch, chunks, encoding)
+
+    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
+        return ingest(
+            self._store,
+            batch.request_id,
+            chunks,
+            encoding=encoding,
+            rows_per_shard=batch.wanted.rows_per_shard,
+            limits=Limits(max_rows=self._limits.max_rows),
+        )
+
+    # -- from S3 -------------------------------------------------------------------------------------
+
+    async def _from_s3(self, batch: Batch) -> Ingested:
+        key, prefix = batch.source["s3"]["key"], keys.imports_prefix(batch.key.namespace)
+        if key == keys.canonical_input(batch.request_id):
+            raise InputRefusedError.of("input_lost", "the upload's plan is no longer on S3; upload it again")
+        if not key.startswith(prefix) or ".." in key.split("/"):
+            raise InputRefusedError.of(
+                "source_forbidden", f"spec.source.s3.key must lie under {prefix}, for this namespace's files"
+            )
+        return await asyncio.to_thread(self._read_s3, batch, key)
+
+    def _read_s3(self, batch: Batch, key: str) -> Ingested:
+        try:
+            with self._store.open(key) as chunks:
+                return self._ingest_blocking(batch, self._bounded(chunks), _encoding(batch))
+        except NotFoundError:
+            raise InputRefusedError.of("source_not_found", f"there is no object {key} on S3") from None
+
+    def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            self._check_size(size)
+            yield chunk
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_bytes:
+            raise InputRefusedError.of(
+                "too_large", f"a source may have {self._limits.max_bytes} bytes; split the file"
+            )
+
+    # -- from a URL ----------------------------------------------------------------------------------
+
+    async def _from_url(self, batch: Batch) -> Ingested:
+        """Download and ingest in one pass, so that no file is ever whole in memory."""
+        try:
+            async with asyncio.timeout(self._limits.seconds), self._get(batch.source["url"]) as response:
+                return await self._ingest_response(batch, response)
+        except AddressForbiddenError as error:
+            raise InputRefusedError.of("source_forbidden", f"spec.source.url: {error}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, UnicodeError) as error:
+            raise _unreachable(batch, f"{type(error).__name__}: {error}") from error
+
+    @asynccontextmanager
+    async def _get(self, url: str) -> AsyncIterator[httpx.Response]:
+        async with self._client.stream("GET", url, follow_redirects=True) as response:
+            yield response
+
+    async def _ingest_response(self, batch: Batch, response: httpx.Response) -> Ingested:
+        if response.status_code in RETRIED:
+            raise _unreachable(batch, f"HTTP {response.status_code}")
+        if not response.is_success:
+            raise InputRefusedError.of(
+                "source_not_found", f"spec.source.url answers with HTTP {response.status_code}"
+            )
+        size = 0
+        async with Handover[Ingested](self._threads) as handover:
+            handover.start(lambda chunks: self._ingest_blocking(batch, chunks, _encoding(batch)))
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                self._check_size(size)
+                await handover.feed(chunk)
+            return await handover.finish()
+
+
+def _unreachable(batch: Batch, why: str) -> ImageBatchError:
+    """Try again, for a while."""
+    created = datetime.fromisoformat(batch.metadata["creationTimestamp"])
+    if datetime.now(UTC) - created > GIVE_UP_AFTER:
+        return InputRefusedError.of("source_unreachable", f"spec.source.url can't be downloaded: {why}")
+    return SourceWaitsError(f"spec.source.url can't be downloaded yet: {why}")
+
+
+def _encoding(batch: Batch) -> str:
+    return str(batch.source.get("encoding", "utf-8"))
+
+
+def _blocks(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), INLINE_BLOCK_CHARS):
+        yield data[start : start + INLINE_BLOCK_CHARS]

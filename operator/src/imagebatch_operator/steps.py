@@ -1,0 +1,204 @@
+"""How each step of the lifecycle is carried out on Kubernetes. The reconcile decides which, and when."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from imagebatch import lifecycle
+from imagebatch.ending import commit
+from imagebatch.errors import InputRefusedError, NotFoundError
+from imagebatch.lifecycle import Ending, Phase
+from imagebatch.merge import merge
+from imagebatch.records import Records, Request
+from imagebatch_operator import pods
+from imagebatch_operator.batch import Batch
+from imagebatch_operator.cleanup import Cleanup
+from imagebatch_operator.cluster import PodCache
+from imagebatch_operator.job import job_name, shard_job
+from imagebatch_operator.kube import Kube, KubeError
+from imagebatch_operator.pods import Waiting
+from imagebatch_operator.reports import AsyncStore
+from imagebatch_operator.settings import OperatorSettings
+from imagebatch_operator.source import Sources
+from imagebatch_operator.telling import Telling
+from imagebatch_operator.turn import Turn, ended_view, view_of
+
+TICK_S = 5.0
+SUSPENDED_TICK_S = 300.0
+SOON_S = 1.0
+STOPPING_S = 60.0
+"""How long an early end waits for its pods; what comes later can harm nothing."""
+
+HEAVY_AT_ONCE = 2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the steps work with. `finished` is called after each terminal commit."""
+
+    kube: Kube
+    records: Records
+    store: AsyncStore
+    sources: Sources
+    pods: PodCache
+    telling: Telling
+    cleanup: Cleanup
+    settings: OperatorSettings
+    finished: Callable[[], None]
+
+
+class Steps:
+    """Each step returns in how many seconds to look again; 0 means at once."""
+
+    def __init__(self, collaborators: Collaborators) -> None:
+        self._with = collaborators
+        self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
+
+    # -- planning ------------------------------------------------------------------------------------
+
+    async def plan(self, turn: Turn) -> float:
+        """Snapshot the source, unless another operator is at it."""
+        batch = turn.batch
+        told = await self._with.telling.tell(batch, view_of(turn, Phase.PLANNING), turn.request)
+        async with self._heavy, self._with.records.claim_input(batch.request_id) as is_held:
+            if not is_held or await turn.reports.load_plan(self._with.store) is not None:
+                return SOON_S
+            try:
+                ingested = await self._with.sources.snapshot(told)
+            except InputRefusedError as error:
+                turn.memory.refusal = error.problems
+                return 0.0
+        await self._with.records.planned(
+            turn.request, ingested.plan.rows, ingested.plan.images, ingested.sha256
+        )
+        return 0.0
+
+    # -- running -------------------------------------------------------------------------------------
+
+    async def run(self, turn: Turn) -> float:
+        """Keep the attempt's Job at work, and tell how far it is."""
+        if turn.job is None:
+            return await self._create_job(turn)
+        if turn.job.is_deleted:
+            return SOON_S
+        await self._patch_job(turn, suspend=False)
+        await self._forget_stuck(turn)
+        await turn.reports.look(self._with.store, turn.running)
+        waiting = pods.waiting(turn.pods, turn.reports.last_done) or await self._without_pods(turn)
+        await self._with.telling.tell(turn.batch, view_of(turn, Phase.RUNNING, waiting=waiting), turn.request)
+        return _until_deadline(turn)
+
+    async def _create_job(self, turn: Turn) -> float:
+        """Create the attempt's Job over all shards that have no report: it may have been deleted before."""
+        batch, plan = turn.batch, turn.reports.plan
+        assert plan is not None
+        await turn.reports.carry_forward(self._with.store)
+        open_shards = [index for index in range(len(plan.shards)) if index not in turn.reports.done]
+        if not open_shards:
+            return 0.0
+        job = shard_job(batch, open_shards, len(plan.shards), self._with.settings)
+        try:
+            await self._with.kube.create_job(job)
+        except KubeError as error:
+            if error.status != 409:  # there already: by another operator, or before a restart
+                raise
+        view = replace(view_of(turn, Phase.RUNNING), job=job_name(batch))
+        await self._with.telling.tell(batch, view, turn.request)
+        return TICK_S
+
+    async def _patch_job(self, turn: Turn, *, suspend: bool) -> None:
+        assert turn.job is not None
+        patch = turn.job.needs(turn.batch.wanted.wish.parallelism, suspend=suspend)
+        if patch:
+            await self._with.kube.patch_job(turn.batch.key.namespace, job_name(turn.batch), patch)
+
+    async def _forget_stuck(self, turn: Turn) -> None:
+        """Forget pods that their node does not end: the Job would wait for them for ever."""
+        now = datetime.now(UTC)
+        if not any(pod.is_stuck(now) for pod in turn.pods):
+            return
+        selector = self._with.cleanup.selector(turn.batch)
+        for pod in await self._with.kube.list_pods(turn.batch.key.namespace, selector):
+            if pods.pod_facts(pod).is_stuck(now):
+                log.warning("pod forgotten: its node does not end it", pod=pod["metadata"]["name"])
+                await self._with.kube.delete_pod_now(pod)
+
+    async def _without_pods(self, turn: Turn) -> Waiting | None:
+        """Why a Job that should have pods has none, such as a quota: only its Events tell."""
+        if turn.job is None or turn.job.active or turn.job.ended:
+            return None
+        selector = f"involvedObject.kind=Job,involvedObject.name={job_name(turn.batch)},reason=FailedCreate"
+        events = await self._with.kube.list_events(turn.batch.key.namespace, selector)
+        return Waiting("PodsNotCreated", str(events[-1].get("message", ""))) if events else None
+
+    async def suspend(self, turn: Turn) -> float:
+        """Let the Job's pods stop, and wait."""
+        if turn.job is not None and not turn.job.is_deleted:
+            await self._patch_job(turn, suspend=True)
+        phase = Phase.PENDING if turn.reports.plan is None else Phase.RUNNING
+        waiting = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
+        await self._with.telling.tell(turn.batch, view_of(turn, phase, waiting=waiting), turn.request)
+        return SUSPENDED_TICK_S
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    async def merge(self, turn: Turn, reason: Ending | None) -> float:
+        """Write the CSVs and commit the end; before its time only when no pod writes any more."""
+        if reason is not None and not await self._is_stopped(turn):
+            return SOON_S
+        plan, request = turn.reports.plan, turn.request
+        assert plan is not None
+        await self._with.telling.tell(turn.batch, view_of(turn, Phase.MERGING), request)
+        store = self._with.store.blocking
+        try:
+            async with self._heavy:
+                merged = await asyncio.to_thread(merge, store, request.request_id, request.attempt, plan)
+        except NotFoundError as error:
+            return await self.finish(turn, Ending(Phase.FAILED, "The batch's files are gone", str(error)))
+        ending = lifecycle.conclude(turn.batch.wanted.wish, merged.counts, merged.errors, reason)
+        await commit(self._with.records, store, request, ending, merged)
+        self._with.finished()
+        return 0.0
+
+    async def _is_stopped(self, turn: Turn) -> bool:
+        """Whether the pods are gone, or had time enough."""
+        now = datetime.now(UTC)
+        turn.memory.stopping_since = turn.memory.stopping_since or now
+        is_gone = await self._with.cleanup.stop(turn.batch)
+        if is_gone or (now - turn.memory.stopping_since).total_seconds() > STOPPING_S:
+            return True
+        waiting = Waiting("Stopping", "the pods are being stopped")
+        view = view_of(turn, Phase.RUNNING, waiting=waiting)
+        await self._with.telling.tell(turn.batch, view, turn.request)
+        return False
+
+    async def finish(self, turn: Turn, ending: Ending) -> float:
+        """Commit an end without CSVs."""
+        await commit(self._with.records, self._with.store.blocking, turn.request, ending, None)
+        self._with.finished()
+        return 0.0
+
+    async def settle(self, batch: Batch, request: Request) -> float | None:
+        """Tell the end as the row has it; then clean up, follow the webhook, and delete after the TTL."""
+        store = self._with.store.blocking
+        output = request.output_key and store.link(request.output_key)
+        view = ended_view(batch, request, output or None, request.errors_key)
+        told = await self._with.telling.tell_end(batch, view, request)
+        await self._with.cleanup.delete_jobs(batch)
+        delivery = await self._with.records.delivery(request.request_id)
+        webhook_due = await self._with.telling.tell_webhook(told, delivery)
+        ttl_due = await self._with.cleanup.expire(told, request)
+        return min((due for due in (webhook_due, ttl_due) if due is not None), default=None)
+
+
+def _until_deadline(turn: Turn) -> float:
+    """The next look: at the tick, or when the deadline passes."""
+    deadline = turn.batch.wanted.wish.deadline_seconds
+    if deadline is None:
+        return TICK_S
+    return min(TICK_S, max(deadline - turn.observed.active_seconds, 0.0) + 0.1)

@@ -130,16 +130,18 @@ def is_worth_writing(old: Mapping[str, Any], new: Json, seconds_since_write: flo
     """Whether the change matters enough now: a phase or a reason always does, counts only now and then."""
     if _without_counts(old) != _without_counts(new):
         return True
-    if all(old.get(name) == value for name, value in new.items()) or seconds_since_write < WRITE_GAP_S:
+    is_same = all(old.get(name) == new.get(name) for name in _COUNTING)
+    if is_same or seconds_since_write < WRITE_GAP_S:
         return False
     return seconds_since_write >= SLOW_WRITE_S or _moved_percent(old, new) >= WORTH_PERCENT
 
 
-_COUNTING = frozenset({"images", "bytes", "progress", "shards", "message", "webhook"})
+_COUNTING = frozenset({"images", "bytes", "progress", "shards", "message"})
+_OTHERS = frozenset({"conditions", "webhook"})
 
 
 def _without_counts(status: Mapping[str, Any]) -> Json:
-    kept = {name: value for name, value in status.items() if name not in _COUNTING and name != "conditions"}
+    kept = {name: value for name, value in status.items() if name not in _COUNTING | _OTHERS}
     conditions = [
         {name: found[name] for name in ("type", "status", "reason", "observedGeneration")}
         for found in status.get("conditions", ())

@@ -113,9 +113,9 @@ async def test_a_settled_delivery_is_over(records: Records) -> None:
 
 
 async def test_an_upload_holds_its_id(records: Records) -> None:
-    async with records.claim_upload("r1") as first, records.claim_upload("r1") as second:
+    async with records.claim_input("r1") as first, records.claim_input("r1") as second:
         assert (first, second) == (True, False)
-    async with records.claim_upload("r1") as again:
+    async with records.claim_input("r1") as again:
         assert again
 
 

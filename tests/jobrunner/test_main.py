@@ -15,7 +15,7 @@ from imagebatch.errors import SettingsError, StoreError
 from imagebatch.exits import Exit
 from imagebatch.options import Compression
 from imagebatch.settings import read, variable
-from imagebatch_jobrunner import __main__ as program
+from imagebatch_jobrunner import program
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
 from imagebatch_jobrunner.settings import JobrunnerSettings
 from imagebatch_testing.web import Page, Web, serving

@@ -1,4 +1,4 @@
-"""What the environment says to a jobrunner. Read once, in `__main__`."""
+"""What the environment says to a jobrunner. Read once, in `program`."""
 
 import json
 import os

@@ -122,3 +122,34 @@ async def test_an_upload_holds_its_id(records: Records) -> None:
 async def test_many_programs_may_migrate_at_once(records: Records, database_url: str) -> None:
     await asyncio.gather(*(migrations.upgrade(database_url) for _ in range(4)))
     await records.ping()
+
+
+async def test_another_attempt_opens_a_finished_request_once(records: Records) -> None:
+    request = await created(records, webhook_url="http://hook.example/")
+    await records.reopen("r1", 2)
+    assert (await current(records)).attempt == 1  # it runs: there is nothing to open
+    await finish(records, request)
+    await records.reopen("r1", 2)
+    await records.reopen("r1", 2)
+    reopened = await current(records)
+    assert (reopened.attempt, reopened.status, reopened.phase) == (2, "pending", Phase.PENDING)
+    assert (reopened.counts.succeeded, reopened.finished_at, reopened.error) == (0, None, None)
+    assert reopened.output_key == RESULT.output_key  # the earlier CSV stays until it is replaced
+    assert not await finish(records, request), "a late end of the first attempt"
+    assert await finish(records, reopened)
+    deliveries = await records.claim_deliveries(10, 60)
+    assert sorted(delivery.attempt for delivery in deliveries) == [1, 2]
+    assert len({delivery.webhook_id for delivery in deliveries}) == 2
+
+
+async def test_what_planning_found_is_recorded(records: Records) -> None:
+    request = await created(records)
+    await records.planned(request, 7, 9, "digest")
+    found = await current(records)
+    assert (found.rows, found.counts.total, found.input_sha256) == (7, 9, "digest")
+
+
+async def current(records: Records) -> Request:
+    found = await records.get("r1")
+    assert found is not None
+    return found

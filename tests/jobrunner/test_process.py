@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from imagebatch import keys, rows, shard
-from imagebatch.errors import StoreError
+from imagebatch.errors import SettingsError, StoreError
 from imagebatch.guard import AddressPolicy
 from imagebatch.options import Compression
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.plan import Dialect, Plan, ShardRange
+from imagebatch.settings import read
 from imagebatch.shard import Progress, Report, ShardId
 from imagebatch.store import CSV, JSON, Media, Stored
 from imagebatch_jobrunner.codec.pool import CodecPool
@@ -23,6 +24,7 @@ from imagebatch_jobrunner.errors import PoisonShardError
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
 from imagebatch_jobrunner.process import ShardRun, process_images
 from imagebatch_jobrunner.progress import Pace
+from imagebatch_jobrunner.settings import JobrunnerSettings
 from imagebatch_jobrunner.workshop import Workshop
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.web import Page, Web, serving
@@ -266,3 +268,30 @@ async def test_an_error_of_the_store_is_the_shards_and_not_the_images(web: Web) 
         await process_images(a_run(), store, a_workshop)
     assert caught.group_contains(StoreError, match="full")
     assert keys.report(REQUEST_ID, 1, 0) not in store.writes
+
+
+async def test_a_later_attempt_does_again_only_what_failed(encode: Encode, store: MemoryStore) -> None:
+    data = encode(Image.new("RGB", (40, 30), "teal"), "JPEG", quality=95)
+    async with serving({"/1.jpg": Page(data)}) as web:
+        planned(store, [web.url("/1.jpg"), web.url("/2.jpg")])
+        await process_images(a_run(), store, a_workshop)
+        web.routes["/2.jpg"] = Page(data)
+        web.requests.clear()
+        later = ShardRun(shard=ShardId(REQUEST_ID, 2, 0), run="run-2")
+        await process_images(later, store, a_workshop)
+        assert dict(web.requests) == {"/2.jpg": 1}
+    report = shard.read_report(store, later.shard)
+    assert report is not None
+    assert (report.counts.succeeded, report.counts.failed) == (2, 0)
+
+
+def test_a_job_over_some_shards_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "IMAGEBATCH_S3_BUCKET": "b", "IMAGEBATCH_REQUEST_ID": "r1", "IMAGEBATCH_SHARDS": "2,7-9",
+        "JOB_COMPLETION_INDEX": "2",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert read(JobrunnerSettings).shard_id == ShardId("r1", 1, 8)
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "4")
+    with pytest.raises(SettingsError, match="JOB_COMPLETION_INDEX is 4"):
+        read(JobrunnerSettings)

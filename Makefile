@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit fix pins examples bench clean
+.PHONY: help install run up check test unit e2e cluster cluster-down fix pins examples bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,16 @@ test: $(INSTALLED) ## Run the whole test suite.
 	$(BIN)/pytest
 
 unit: $(INSTALLED) ## Run only the tests that need no server.
-	$(BIN)/pytest -m "not integration"
+	$(BIN)/pytest -m "not integration and not cluster"
+
+e2e: $(INSTALLED) ## Run the end-to-end tests on a Kubernetes cluster (see docs/testing.md).
+	$(BIN)/pytest -m cluster
+
+cluster: $(INSTALLED) ## Start a Kubernetes of this machine's own with our images; `make cluster-down` ends it.
+	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.cluster up
+
+cluster-down: $(INSTALLED)
+	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.cluster down
 
 fix: $(INSTALLED) ## Format, and mend what the linter can mend.
 	$(BIN)/ruff check --fix .

@@ -1,10 +1,12 @@
 """`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 import httpx
 import kopf
@@ -113,6 +115,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
             settings=watches.settings(),
             namespaces=settings.watched,
             standalone=True,
+            identity=cast(Any, socket.gethostname()),  # a pod's user has no name to ask for
         )
         for task in work:
             task.cancel()

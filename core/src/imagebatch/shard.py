@@ -16,6 +16,8 @@ from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.store import CSV, JSON, ObjectStore
 
 VERSION = 1
+LOOK_BACK = 10
+"""How many attempts without a report, such as cancelled ones, may lie between two; then all is done anew."""
 
 FRAGMENT_COLUMNS = (
     "row", "slot", "name", "error", "message", "bytes_in", "bytes_out", "format", "width", "height",
@@ -138,8 +140,8 @@ def read_report(store: ObjectStore, shard: ShardId) -> Report | None:
 
 
 def earlier_report(store: ObjectStore, shard: ShardId) -> Report | None:
-    """What the newest earlier attempt at the shard reported. It includes what still earlier ones achieved."""
-    for attempt in range(shard.attempt - 1, 0, -1):
+    """What the newest of the last attempts at the shard reported; it includes what earlier ones achieved."""
+    for attempt in range(shard.attempt - 1, max(shard.attempt - 1 - LOOK_BACK, 0), -1):
         report = read_report(store, replace(shard, attempt=attempt))
         if report is not None:
             return report

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,8 @@ from imagebatch_testing.local import csv_of
 from imagebatch_testing.shop import Shop
 
 pytestmark = pytest.mark.cluster
+
+README = Path(__file__).parents[3] / "README.md"
 
 Json = dict[str, Any]
 
@@ -314,3 +318,11 @@ def test_a_batchs_own_secret_signs_its_webhook(installation: Installation, shop:
     installation.apply("own-secret", source, webhook=webhook)
     hooks = until(lambda: shop.hooks.get("/hook/own"), "the webhook")
     verify(hooks[0], secret)
+
+
+def test_the_readmes_example_is_taken(installation: Installation) -> None:
+    text = README.read_text()
+    found = re.search(r"<!-- tested: imagebatch -->\n```yaml\n(.+?)```", text, re.DOTALL)
+    assert found is not None
+    said = installation.kubectl("apply", "--dry-run=server", "--filename=-", input=found[1])
+    assert said == "imagebatch.imagebatch.dev/spring-catalogue created (server dry run)\n"

@@ -248,8 +248,8 @@ def _make_secrets(cluster: Cluster, namespace: str, services: Services, webhook_
 def _values(cluster: Cluster, services: Services) -> Json:
     s3 = services.s3_settings
     images: Json = {}
-    for member, reference in cluster.images.items():
-        name, _, tag = reference.rpartition(":")
+    for member in ("api", "operator", "jobrunner"):
+        name, _, tag = cluster.images[member].rpartition(":")
         images[f"{member}.image"] = {"repository": name, "tag": tag}
     return {
         **images,

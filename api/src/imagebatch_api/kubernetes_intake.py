@@ -18,7 +18,6 @@ from kubernetes.aio.client.exceptions import ApiException
 from imagebatch import keys, resource
 from imagebatch.errors import ConflictError, RecordsError
 from imagebatch.lifecycle import Phase
-from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Request
 
 TIMEOUT_S = 15.0
@@ -119,7 +118,6 @@ def request_of(found: Json) -> Request:
     """The request that an object of an upload stands for."""
     status, spec, metadata = found.get("status", {}), found["spec"], found["metadata"]
     phase = Phase(status.get("phase", Phase.PENDING))
-    images, size = status.get("images", {}), status.get("bytes", {})
     return Request(
         request_id=spec["requestId"],
         owner=metadata["uid"],
@@ -131,13 +129,7 @@ def request_of(found: Json) -> Request:
         spec=spec,
         input_sha256=_digest(found),
         rows=status.get("rows", 0),
-        counts=Counts(
-            images.get("total", 0),
-            images.get("succeeded", 0),
-            images.get("failed", 0),
-            size.get("in", 0),
-            size.get("out", 0),
-        ),
+        counts=resource.counts_of(status),
         errors_by_code=status.get("failures", {}),
         output_key=keys.output(spec["requestId"]) if "outputCsv" in status else None,
         errors_key=keys.errors(spec["requestId"]) if "errorsCsv" in status else None,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebatch import keys
+from imagebatch.outcome import Counts
 
 GROUP = "imagebatch.dev"
 VERSION = "v1alpha1"
@@ -40,6 +41,13 @@ def of_upload(
             **webhook,
         },
     }
+
+
+def counts_of(status: Mapping[str, Any]) -> Counts:
+    """The counts that an object's status tells."""
+    images, size = status.get("images", {}), status.get("bytes", {})
+    total, succeeded, failed = (images.get(name, 0) for name in ("total", "succeeded", "failed"))
+    return Counts(total, succeeded, failed, size.get("in", 0), size.get("out", 0))
 
 
 def without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:

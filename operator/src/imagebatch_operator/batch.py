@@ -8,6 +8,7 @@ from typing import Any
 
 from imagebatch.batches import BatchSpec
 from imagebatch.lifecycle import Phase
+from imagebatch.resource import INPUT_SHA256
 from imagebatch_operator.names import FINALIZER
 from imagebatch_operator.work_queue import Key
 
@@ -72,6 +73,11 @@ class Batch:
         return f"{self.key.namespace}/{reference['name']}/{reference.get('key', SECRET_KEY)}"
 
     @property
+    def input_sha256(self) -> str:
+        """The digest of an upload's file; of other sources it is known when they are planned."""
+        return str(self.metadata.get("annotations", {}).get(INPUT_SHA256, ""))
+
+    @property
     def ttl_seconds(self) -> int | None:
         return self.spec.get("ttlSecondsAfterFinished")
 
@@ -80,9 +86,14 @@ class Batch:
         return Phase(self.status.get("phase", Phase.PENDING))
 
     @property
+    def is_told(self) -> bool:
+        """Whether the status speaks of this attempt."""
+        return bool(self.status) and self.status.get("attempt", 1) == self.attempt
+
+    @property
     def is_told_finished(self) -> bool:
         """Whether the status tells this attempt's end already."""
-        return self.phase.is_terminal and self.status.get("attempt", 1) == self.attempt
+        return self.phase.is_terminal and self.is_told
 
     def condition(self, kind: str) -> Json:
         """The condition of a type as the status has it; empty when it has none."""

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagebatch import lifecycle
+from imagebatch import keys, lifecycle
 from imagebatch.batches import BatchSpec
 from imagebatch.errors import ConflictError, InputRefusedError, RecordsError, StoreError
-from imagebatch.lifecycle import Observed, Phase, Wish
-from imagebatch.records import NewRequest, Request
+from imagebatch.lifecycle import Ending, Observed, Phase, Wish
+from imagebatch.records import NewRequest, Records, Request, Result
+from imagebatch.resource import counts_of
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.job import JobFacts, job_facts, job_name
@@ -26,6 +27,8 @@ from imagebatch_operator.status import View
 from imagebatch_operator.steps import Collaborators, Steps
 from imagebatch_operator.turn import Memory, Turn, active_seconds, refusal
 from imagebatch_operator.work_queue import Key
+
+Trouble = StoreError | RecordsError | SourceWaitsError | KubeError
 
 
 class Reconciler:
@@ -62,14 +65,22 @@ class Reconciler:
             return None
         except (StoreError, RecordsError, SourceWaitsError, KubeError) as error:
             if not isinstance(error, KubeError) or error.status not in {0, 409}:
-                await self._with.telling.waits(batch, request, Waiting(_reason(error), str(error)))
+                await self._tell_trouble(batch.key, request, error)
             raise
+
+    async def _tell_trouble(self, key: Key, request: Request | None, error: Trouble) -> None:
+        """Say why nothing moves, on the object as it is by now."""
+        fresh = await self._with.kube.get_batch(*key)
+        if fresh is not None:
+            await self._with.telling.waits(Batch(fresh), request, Waiting(_reason(error), str(error)))
 
     async def _recorded(self, batch: Batch) -> Request:
         """The batch's row, made or reopened if need be. Raises ConflictError when it is another object's."""
         records, request_id = self._with.records, batch.request_id
         found = await records.get(request_id)
-        if found is None:
+        if found is None and batch.is_told_finished:
+            await restore(records, batch)
+        elif found is None:
             await records.create(_new_request(batch))
         elif found.owner == batch.uid and found.attempt < batch.attempt:
             await records.reopen(request_id, batch.attempt)
@@ -129,9 +140,7 @@ class Reconciler:
         plan = None if problems else await memory.reports.load_plan(self._with.store)
         if plan is None:
             return seen
-        if (
-            request.counts.total != plan.images
-        ):  # the row is ours, the plan the API's
+        if request.counts.total != plan.images:  # the row is ours, the plan the API's
             await self._with.records.planned(request, plan.rows, plan.images, request.input_sha256)
             seen = replace(seen, request=replace(request, rows=plan.rows))
         if not memory.reports.is_listed:
@@ -188,12 +197,28 @@ def _new_request(batch: Batch) -> NewRequest:
         owner=batch.uid,
         attempt=batch.attempt,
         spec=wanted.as_spec(),
+        input_sha256=batch.input_sha256,
         webhook_url=batch.webhook_url,
         webhook_secret=batch.webhook_secret,
     )
 
 
-def _reason(error: StoreError | RecordsError | SourceWaitsError | KubeError) -> str:
+async def restore(records: Records, batch: Batch) -> None:
+    """Record the end that an object tells, when its row was lost; its webhook was sent, or is lost too."""
+    await records.create(replace(_new_request(batch), webhook_url=None))
+    found = await records.get(batch.request_id)
+    if found is not None and found.owner == batch.uid:
+        ending = Ending(batch.phase, batch.status.get("message", ""), batch.status.get("error"))
+        result = Result(
+            counts_of(batch.status),
+            batch.status.get("failures", {}),
+            keys.output(batch.request_id) if "outputCsv" in batch.status else None,
+            keys.errors(batch.request_id) if "errorsCsv" in batch.status else None,
+        )
+        await records.finish(found, ending, result, "", "")
+
+
+def _reason(error: Trouble) -> str:
     """The Progressing condition's reason for a trouble of the operator itself."""
     match error:
         case StoreError():

@@ -5,6 +5,7 @@ of them are listed and read again.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from imagebatch.store import ObjectStore
 
 REQUESTS = 16
 MAX_PROGRESS_READS = 50
+LOOK_GAP_S = 2.0
 
 R = TypeVar("R")
 
@@ -46,6 +48,7 @@ class Reports:
     under_way: dict[int, Counts] = field(default_factory=dict)
     last_done: datetime = datetime.min.replace(tzinfo=UTC)
     is_listed: bool = False
+    looked: float = -LOOK_GAP_S
 
     def counts(self, running: Iterable[int]) -> Counts:
         """Of the shards done and, as far as they tell, of those that run."""
@@ -87,7 +90,13 @@ class Reports:
             self.last_done = max(self.last_done, finished)
 
     async def look(self, store: AsyncStore, running: Iterable[int]) -> None:
-        """Read how far the running shards are; of very many, those that were not read yet come first."""
+        """Read how far the running shards are; of very many, those that were not read yet come first.
+
+        Calls that follow each other closely, as events of many pods bring them, read nothing.
+        """
+        if time.monotonic() - self.looked < LOOK_GAP_S:
+            return
+        self.looked = time.monotonic()
         wanted = sorted((index for index in running if index not in self.done), key=self._looked_at)
         await asyncio.gather(*(self._look(store, index) for index in wanted[:MAX_PROGRESS_READS]))
 

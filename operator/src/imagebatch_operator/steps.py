@@ -64,12 +64,13 @@ class Steps:
     async def plan(self, turn: Turn) -> float:
         """Snapshot the source, unless another operator is at it."""
         batch = turn.batch
-        told = await self._with.telling.tell(batch, view_of(turn, Phase.PLANNING), turn.request)
+        if batch.phase is not Phase.PLANNING or not batch.is_told:  # else it may tell what it waits for
+            await self._with.telling.tell(batch, view_of(turn, Phase.PLANNING), turn.request)
         async with self._heavy, self._with.records.claim_input(batch.request_id) as is_held:
             if not is_held or await turn.reports.load_plan(self._with.store) is not None:
                 return SOON_S
             try:
-                ingested = await self._with.sources.snapshot(told)
+                ingested = await self._with.sources.snapshot(batch)
             except InputRefusedError as error:
                 turn.memory.refusal = error.problems
                 return 0.0

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from imagebatch.outcome import Counts
 from imagebatch.records import DeliveryState, Records, Request
+from imagebatch.resource import counts_of
 from imagebatch_operator.batch import Batch, suspension
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.names import STATUS_MANAGER, WEBHOOK_MANAGER
@@ -75,17 +75,10 @@ class Telling:
 def _kept(batch: Batch) -> dict[str, Any]:
     """The part of a view that the status tells already."""
     status, shards = batch.status, batch.status.get("shards", {})
-    images, size = status.get("images", {}), status.get("bytes", {})
     return {
         "message": status.get("message", ""),
         "rows": status.get("rows", 0),
-        "counts": Counts(
-            images.get("total", 0),
-            images.get("succeeded", 0),
-            images.get("failed", 0),
-            size.get("in", 0),
-            size.get("out", 0),
-        ),
+        "counts": counts_of(status),
         "shards": shards.get("total"),
         "shards_done": shards.get("done", 0),
         "shards_active": shards.get("active", 0),

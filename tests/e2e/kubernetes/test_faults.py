@@ -1,5 +1,6 @@
 """What goes wrong on clusters, done on purpose: the output is the same, and there is one webhook."""
 
+import asyncio
 import base64
 import json
 import time
@@ -7,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from imagebatch.records import connect
+from imagebatch.settings import DatabaseSettings
 from imagebatch_testing.installation import Installation, is_running, until
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.shop import Shop
@@ -204,3 +207,28 @@ def test_postgres_and_s3_go_and_come_back(installation: Installation, shop: Shop
             service.mend()
     shop.gate.set()
     check_complete(installation, shop, "cut-off")
+
+
+def test_a_lost_row_is_written_again_from_its_object(installation: Installation, shop: Shop) -> None:
+    installation.apply("forgotten", a_source(shop, kind="p"), webhook=hook(shop, "forgotten"))
+    request_id = installation.until_phase("forgotten", "Complete")["requestId"]
+    installation.delivered(shop, "/hook/forgotten")
+    before = installation.api.get(f"/status/{request_id}").json()
+    asyncio.run(_forget(installation, request_id))
+    assert installation.api.get(f"/status/{request_id}").status_code == 404
+    installation.patch("forgotten", ttlSecondsAfterFinished=3600)
+
+    def look() -> bool:
+        return installation.api.get(f"/status/{request_id}").status_code == 200
+
+    until(look, "the row")
+    after = installation.api.get(f"/status/{request_id}").json()
+    told = ("status", "output_csv", "images", "bytes", "message", "progress")
+    assert {name: after[name] for name in told} == {name: before[name] for name in told}
+    assert len(shop.hooks["/hook/forgotten"]) == 1
+
+
+async def _forget(installation: Installation, request_id: str) -> None:
+    settings = DatabaseSettings(DATABASE_URL=installation.services.local_database_url)  # type: ignore[call-arg]
+    async with connect(settings) as records:
+        await records.delete(request_id)

@@ -20,6 +20,9 @@ def test_a_missing_config_map_is_waited_for(installation: Installation, shop: Sh
     data = {"products.csv": csv_of([[shop.url("/p/1.jpg")]]).decode()}
     installation.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
     installation.until_phase("early", "Complete")
+    assert installation.story("early").count("SourceNotReady") == 1, (
+        "told once, however often it is looked for"
+    )
 
 
 def test_a_quota_is_told_and_waited_for(installation: Installation, shop: Shop) -> None:

@@ -1,0 +1,110 @@
+"""Servers on loopback, reachable from pods: a relay listens on the address that pods know, with the same port.
+
+It runs in a thread of its own, so that it serves tests with and without an event loop. It can be cut, as a
+cable: connections break, new ones are refused, until it is mended.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SOON_S = 10.0
+CHUNK_BYTES = 65536
+
+
+@dataclass(slots=True)
+class Relay:
+    """From HOST:PORT to the same port on loopback, or to a Unix socket."""
+
+    host: str
+    port: int
+    socket: Path | None = None
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _server: asyncio.Server | None = None
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def url(self, path: str = "") -> str:
+        return f"http://{self.address}{path}"
+
+    def cut(self) -> None:
+        """Break all connections and refuse new ones."""
+        self._wait(self._close())
+
+    def mend(self) -> None:
+        """Accept connections again."""
+        self._wait(self._open())
+
+    def _wait(self, work: Coroutine[Any, Any, None]) -> None:
+        future: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future.result(SOON_S)
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._connected, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        ending = list(self._connections)
+        for connection in ending:
+            connection.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                await self._relay(reader, writer)
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await self._dial()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pump(reader, back))
+                group.create_task(_pump(there, writer))
+        finally:
+            back.transport.abort()
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.socket is not None:
+            return await asyncio.open_unix_connection(self.socket)
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while chunk := await reader.read(CHUNK_BYTES):
+            writer.write(chunk)
+            await writer.drain()
+        writer.write_eof()
+
+
+@contextmanager
+def relaying(host: str, port: int, socket: Path | None = None) -> Iterator[Relay]:
+    """Relay until the block ends. With a socket, port 0 is any free one."""
+    relay = Relay(host, port, socket)
+    loop = relay._loop
+    thread = threading.Thread(target=loop.run_forever, name=f"relay {relay.address}", daemon=True)
+    thread.start()
+    try:
+        relay.mend()
+        yield relay
+        relay.cut()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(SOON_S)
+        loop.close()

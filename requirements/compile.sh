@@ -22,3 +22,4 @@ for member in core api operator jobrunner cli; do
     compile "$member.txt" -c requirements/dev.txt "$member/pyproject.toml"
 done
 echo uv | compile uv.txt -c requirements/dev.txt -
+echo hatchling | compile build.txt -c requirements/dev.txt -

@@ -130,7 +130,7 @@ def _pause() -> Image:
 def _member(member: str, base: str) -> Image:
     """Built unless nothing of what it is made from has changed."""
     sources = [
-        REPOSITORY / name for name in ("core", member, f"requirements/{member}.txt", "requirements/dev.txt")
+        REPOSITORY / name for name in ("core", member, f"requirements/{member}.txt", "requirements/build.txt")
     ]
     inputs = digest(base, digest_of_files(*sources, REPOSITORY / ".dockerignore"))
     known = _known(member, inputs)

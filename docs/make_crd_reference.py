@@ -1,0 +1,144 @@
+"""Writes docs/imagebatch.md from the resource's schema. A test holds that it is current.
+
+Usage: python docs/make_crd_reference.py
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+HERE = Path(__file__).parent
+CRD = HERE.parent / "charts" / "imagebatch" / "files" / "crd.yaml"
+PAGE = "imagebatch.md"
+
+Json = dict[str, Any]
+
+HEAD = """# The ImageBatch resource
+
+`imagebatch.dev/v1alpha1`, kind `ImageBatch`, short name `ib`. One object is one batch: which CSV, how to
+compress, how far it is. Made by `python docs/make_crd_reference.py` from `charts/imagebatch/files/crd.yaml`.
+
+```yaml
+apiVersion: imagebatch.dev/v1alpha1
+kind: ImageBatch
+metadata:
+  name: products
+spec:
+  source:
+    url: https://shop.example/products.csv
+  compression:
+    quality: 50%
+    maxWidth: 1200
+  webhook:
+    url: https://hooks.example/done
+    secretRef: {name: webhook-signing}
+```
+
+```sh
+kubectl apply -f products.yaml
+kubectl get ib products --watch                              # Phase, Done, Failed, Age
+kubectl wait ib products --for=condition=Complete --timeout=1h
+kubectl get ib products -o jsonpath='{.status.outputCsv}'    # the link of the output CSV
+kubectl describe ib products                                 # what happened, as events
+kubectl patch ib products --type=merge -p '{"spec": {"suspend": true}}'
+kubectl patch ib products --type=merge -p '{"spec": {"suspend": false}}'
+kubectl patch ib products --type=merge -p '{"spec": {"attempt": 2}}'    # again what failed, after its end
+kubectl patch ib products --type=merge -p '{"spec": {"cancel": true}}'
+kubectl delete ib products                                   # ends it, removes its pods; results stay
+```
+
+Phases: Pending → Planning → Running → Merging → Complete, Failed or Cancelled. A batch some of whose images
+failed is Complete; the message counts them, and the errors CSV has them with the reasons
+([errors.md](errors.md)). The batch's record, and with it the API's `GET /status/{status.requestId}`, outlives
+the object.
+"""
+RULES_HEAD = """## What is refused, and what to do
+
+Beside the types and bounds above, the API server holds these rules, whoever writes the object:
+"""
+
+
+def page() -> str:
+    crd = yaml.safe_load(CRD.read_text())
+    (version,) = crd["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    parts = schema["properties"]
+    return "\n".join(
+        [
+            HEAD,
+            "## spec\n",
+            parts["spec"]["description"] + "\n",
+            *_table(parts["spec"]),
+            "## status\n",
+            parts["status"]["description"] + "\n",
+            *_table(parts["status"]),
+            RULES_HEAD,
+            *(f"- {message}" for message in _messages(schema)),
+            "",
+        ]
+    )
+
+
+def _table(schema: Json) -> Iterator[str]:
+    yield "| field | type | meaning |\n|---|---|---|"
+    for path, field in _fields(schema):
+        yield f"| `{path}` | {_type(field)} | {field['description']} |"
+    yield ""
+
+
+def _fields(schema: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """Every field by its path, parents first."""
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        yield path, {**field, "required": name in required}
+        yield from _fields(field, f"{path}.")
+        yield from _fields(field.get("items", {}), f"{path}[].")
+
+
+def _type(field: Json) -> str:
+    required = ", required" if field["required"] is True else ""
+    if field.get("x-kubernetes-int-or-string"):
+        return f"integer or string{required}"
+    if "enum" in field:
+        return "one of " + ", ".join(f"`{value}`" for value in field["enum"]) + required
+    return f"{_of_what(field)}{_bounds(field)}{required}"
+
+
+def _of_what(field: Json) -> str:
+    if field.get("format") == "date-time":
+        return "time"
+    if field["type"] == "array":
+        return "list of objects"
+    if "additionalProperties" in field:
+        return f"map of {field['additionalProperties']['type']}s"
+    return str(field["type"])
+
+
+def _bounds(field: Json) -> str:
+    if field.get("format") == "date-time":
+        return ""
+    low, high = field.get("minimum"), field.get("maximum")
+    if high is not None:
+        return f", {low} to {high}"
+    if low is not None:
+        return f", from {low}"
+    if "maxLength" in field:
+        return f", at most {field['maxLength']} characters"
+    return ""
+
+
+def _messages(schema: Json) -> Iterator[str]:
+    for rule in schema.get("x-kubernetes-validations", []):
+        yield rule["message"]
+    for field in schema.get("properties", {}).values():
+        yield from _messages(field)
+
+
+PAGES = {PAGE: page}
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (HERE / name).write_text(make())

@@ -247,6 +247,8 @@ def _make_secrets(cluster: Cluster, namespace: str, services: Services, webhook_
 
 def _values(cluster: Cluster, services: Services) -> Json:
     s3 = services.s3_settings
+    this_machine = f"{cluster.host_address}/32"
+    here = [{"ipBlock": {"cidr": this_machine}}]
     images: Json = {}
     for member in ("api", "operator", "jobrunner"):
         name, _, tag = cluster.images[member].rpartition(":")
@@ -263,7 +265,9 @@ def _values(cluster: Cluster, services: Services) -> Json:
         "s3.addressing": "path",
         "s3.createBucket": True,
         "webhooks.existingSecret": "webhook",
-        "allowedNetworks": [{"cidr": f"{cluster.host_address}/32"}],
+        "allowedNetworks": [{"cidr": this_machine}],
+        "networkPolicy.s3.to": here,
+        "networkPolicy.database": {"to": here, "ports": []},
         "jobrunner.resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
     }
 

@@ -51,8 +51,11 @@ def load() -> None:
 
 @contextmanager
 def running() -> Iterator[Cluster]:
-    """One that runs already is used and left; else one is started, and ended with the block or this process."""
-    is_new = not is_running()
+    """One that runs already is used and left; else one is started, and ended with the block or this process.
+
+    In CI it is always a new one: what an earlier one holds must not decide how the tests go.
+    """
+    is_new = prerequisites.in_ci() or not is_running()
     if is_new:
         up(with_us=True)
     else:

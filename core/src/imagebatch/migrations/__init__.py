@@ -9,6 +9,7 @@ from pathlib import Path
 import alembic.command
 import asyncpg
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -34,6 +35,8 @@ async def upgrade(database_url: str) -> None:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade)
             await connection.commit()
+    except CommandError as error:
+        raise RecordsError(f"Postgres has the schema of another, newer version: {error}") from error
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
         raise RecordsError(f"Postgres can't be reached, or not migrated: {error}") from error
     finally:

@@ -1,7 +1,7 @@
 """Keeps and removes what a batch leaves: the finalizer, Jobs and their pods, working files, the object."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -14,7 +14,7 @@ from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.cluster import PodCache
-from imagebatch_operator.kube import Kube
+from imagebatch_operator.kube import Json, Kube
 from imagebatch_operator.names import BATCH_UID, FINALIZER
 from imagebatch_operator.pods import pod_facts
 
@@ -62,11 +62,19 @@ class Cleanup:
         """Delete the batch's Jobs; whether its pods are gone."""
         await self.delete_jobs(batch)
         found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
+        await self._forget_stuck(found)
+        return not found
+
+    async def forget_stuck_pods(self, batch: Batch) -> None:
+        """Forget pods that their node does not end: the Job would wait for them for ever."""
+        await self._forget_stuck(await self._kube.list_pods(batch.key.namespace, self.selector(batch)))
+
+    async def _forget_stuck(self, found: Iterable[Json]) -> None:
         now = datetime.now(UTC)
         for pod in found:
             if pod_facts(pod).is_stuck(now):
+                log.warning("pod forgotten: its node does not end it", pod=pod["metadata"]["name"])
                 await self._kube.delete_pod_now(pod)
-        return not found
 
     async def expire(self, batch: Batch, request: Request) -> float | None:
         """Delete a finished object whose time has come; else says in how many seconds that is."""

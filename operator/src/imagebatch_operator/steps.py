@@ -88,7 +88,9 @@ class Steps:
         if turn.job.is_deleted:
             return SOON_S
         await self._patch_job(turn, suspend=False)
-        await self._forget_stuck(turn)
+        now = datetime.now(UTC)
+        if any(pod.is_stuck(now) for pod in turn.pods):
+            await self._with.cleanup.forget_stuck_pods(turn.batch)
         await turn.reports.look(self._with.store, turn.running)
         waiting = pods.waiting(turn.pods, turn.reports.last_done) or await self._without_pods(turn)
         await self._with.telling.tell(turn.batch, view_of(turn, Phase.RUNNING, waiting=waiting), turn.request)
@@ -117,17 +119,6 @@ class Steps:
         patch = turn.job.needs(turn.batch.wanted.wish.parallelism, suspend=suspend)
         if patch:
             await self._with.kube.patch_job(turn.batch.key.namespace, job_name(turn.batch), patch)
-
-    async def _forget_stuck(self, turn: Turn) -> None:
-        """Forget pods that their node does not end: the Job would wait for them for ever."""
-        now = datetime.now(UTC)
-        if not any(pod.is_stuck(now) for pod in turn.pods):
-            return
-        selector = self._with.cleanup.selector(turn.batch)
-        for pod in await self._with.kube.list_pods(turn.batch.key.namespace, selector):
-            if pods.pod_facts(pod).is_stuck(now):
-                log.warning("pod forgotten: its node does not end it", pod=pod["metadata"]["name"])
-                await self._with.kube.delete_pod_now(pod)
 
     async def _without_pods(self, turn: Turn) -> Waiting | None:
         """Why a Job that should have pods has none, such as a quota: only its Events tell."""

@@ -57,7 +57,7 @@ def active_seconds(batch: Batch, request: Request, now: datetime) -> float:
     return (now - request.started_at).total_seconds() - suspension(batch, now).at(now)
 
 
-def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None, has_job: bool = True) -> View:
+def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None) -> View:
     """How an unfinished batch is shown."""
     now, batch, request = datetime.now(UTC), turn.batch, turn.request
     plan = turn.reports.plan
@@ -71,7 +71,7 @@ def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None, has_job
         shards=len(plan.shards) if plan is not None else None,
         shards_done=len(turn.reports.done),
         shards_active=turn.job.active if turn.job is not None else 0,
-        job=job_name(batch) if turn.job is not None and has_job else "",
+        job=job_name(batch) if turn.job is not None else "",
         started=request.started_at,
         suspension=suspension(batch, now),
         waiting=waiting,

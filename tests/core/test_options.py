@@ -31,7 +31,7 @@ def test_values_may_be_text_or_typed() -> None:
     ("name", "value"),
     [
         ("quality", "0"), ("quality", "101%"), ("quality", "high"), ("quality", "5.5"), ("minQuality", "-1"),
-        ("minQuality", True), ("maxWidth", "0"), ("maxHeight", "70000"), ("format", "gif"), ("optimize", "yes"),
+        ("minQuality", True), ("maxWidth", "0"), ("maxHeight", "70000"), ("targetBytes", "1e5"), ("format", "gif"), ("optimize", "yes"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_with_its_name(name: str, value: Any) -> None:

@@ -15,6 +15,7 @@ Format = Literal["auto", "keep", "jpeg", "png", "webp", "avif"]
 
 _QUALITY = re.compile(r"(100|[1-9][0-9]?)(%?)")
 _MAX_SIDE = 65_535
+MAX_TARGET_BYTES = 999_999_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,13 @@ class Compression:
     `quality` is either relative (`"50%"`: that part of the source's own estimated quality) or absolute
     (`"60"`), on libjpeg's scale. `min_quality` is the floor below which a relative quality never falls; 0
     takes the per cent literally. `max_width` and `max_height` are pixels, None for no bound; images are
-    only ever made smaller.
+    only ever made smaller. `target_bytes` is how long a stored file should be at most: where it is longer,
+    its quality is lowered further, but not below `min_quality`.
     """
 
     quality: str = "50%"
     min_quality: int = 30
+    target_bytes: int | None = None
     format: Format = "auto"
     max_width: int | None = None
     max_height: int | None = None
@@ -103,6 +106,7 @@ def _boolean(value: object) -> bool:
 _READERS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "quality": ("quality", _quality),
     "minQuality": ("min_quality", _integer(0, 100)),
+    "targetBytes": ("target_bytes", _integer(1, MAX_TARGET_BYTES)),
     "format": ("format", _format),
     "maxWidth": ("max_width", _integer(1, _MAX_SIDE)),
     "maxHeight": ("max_height", _integer(1, _MAX_SIDE)),

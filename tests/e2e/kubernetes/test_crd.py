@@ -24,6 +24,7 @@ FULL: Spec = {
     "compression": {
         "quality": "50%",
         "minQuality": 0,
+        "targetBytes": 100_000,
         "format": "webp",
         "maxWidth": 1200,
         "maxHeight": 65535,
@@ -254,6 +255,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "fraction of quality": (INLINE | {"compression": {"quality": 1.5}}, "spec.compression.quality"),
     "negative floor": (INLINE | {"compression": {"minQuality": -1}}, "greater than or equal to 0"),
     "no width": (INLINE | {"compression": {"maxWidth": 0}}, "greater than or equal to 1"),
+    "no target": (INLINE | {"compression": {"targetBytes": 0}}, "greater than or equal to 1"),
     "negative height": (INLINE | {"compression": {"maxHeight": -5}}, "greater than or equal to 1"),
     "unknown format": (INLINE | {"compression": {"format": "gif"}}, '"auto", "keep", "jpeg"'),
     "no rows in a shard": (INLINE | {"sharding": {"rowsPerShard": 0}}, "greater than or equal to 1"),

@@ -13,6 +13,7 @@ _SIGNATURE = slice(16, 20)
 _SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK", b"Lab ": "LAB"}
 _EIGHT_BITS = 255
 _DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+DEPTH_REDUCED = "depth_reduced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def normalised(image: Image.Image) -> Coloured:
     """A loaded frame in an encodable mode; colours that its profile could not explain there are converted."""
     profile = image.info.get("icc_profile") or b""
     if image.mode in _DEEP_MODES:
-        return Coloured(_eight_bits(image), profile if _space(profile) == "L" else b"", ("depth_reduced",))
+        return Coloured(_eight_bits(image), profile if _space(profile) == "L" else b"", (DEPTH_REDUCED,))
     plain = _plain(image)
     if plain.mode in {"CMYK", "LAB"}:
         return _from_print_colours(plain, profile)
@@ -65,12 +66,10 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _with_alpha(image: Image.Image) -> Image.Image:
     """RGBA; but an alpha channel that says nothing is dropped."""
-    if image.mode == "RGBa":
-        rgba = image.convert("RGBA")
-    elif image.mode == "La":
+    if image.mode == "La":
         rgba = image.convert("LA").convert("RGBA")
     else:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     if is_transparent(rgba):
         return rgba
     return rgba.convert("L" if image.mode in {"1", "L", "LA", "La"} else "RGB")

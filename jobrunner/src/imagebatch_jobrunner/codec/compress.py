@@ -5,21 +5,24 @@ later be done natively is behind `compress_image`.
 """
 
 import warnings
+from dataclasses import replace
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import choice, encode, formats, opening, picture, strip
+from imagebatch_jobrunner.codec import choice, encode, extras, formats, opening, picture, strip
 from imagebatch_jobrunner.codec.choice import Choice, Facts
 from imagebatch_jobrunner.codec.compressed import Compressed
-from imagebatch_jobrunner.codec.encode import Encoded, Wish
+from imagebatch_jobrunner.codec.encode import Encoded, Wish, is_animated
 from imagebatch_jobrunner.codec.formats import ImageFormat
 from imagebatch_jobrunner.codec.opening import Source
 from imagebatch_jobrunner.codec.picture import Picture
+from imagebatch_jobrunner.codec.target import MISSED, Target, fitted
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
 ALREADY_COMPRESSED = "already_compressed"
 KEPT_ORIGINAL = "kept_original"
+STILL = "still"
 
 
 def compress_image(data: bytes, options: Compression, limits: PictureLimits) -> Compressed:
@@ -32,9 +35,10 @@ def compress_image(data: bytes, options: Compression, limits: PictureLimits) -> 
         source = opening.open_source(data, limits)
         whole = picture.decode(source, options)
         chosen = choice.choose(_facts(source, whole), options)
-        if chosen.is_already_compressed:
+        target = Target(options.target_bytes, min(options.min_quality, chosen.quality or 1))
+        if chosen.is_already_compressed and target.is_met(data):
             return _kept(source, whole, options, ALREADY_COMPRESSED)
-        return _smallest(source, whole, chosen, options)
+        return _smallest(source, whole, chosen, target, options)
 
 
 def _facts(source: Source, whole: Picture) -> Facts:
@@ -47,16 +51,24 @@ def _facts(source: Source, whole: Picture) -> Facts:
     )
 
 
-def _smallest(source: Source, whole: Picture, chosen: Choice, options: Compression) -> Compressed:
+def _smallest(
+    source: Source, whole: Picture, chosen: Choice, target: Target, options: Compression
+) -> Compressed:
+    wish = Wish.of(chosen.format.name, chosen.quality, source.subsampling, options)
     try:
-        encoded = _encoded(source, whole, chosen, options)
+        found = fitted(whole, wish, target)
     except CodecError as error:
         if chosen.may_keep and error.code is ErrorCode.ENCODE_FAILED:  # such as a side too long for WebP
             return _kept(source, whole, options, KEPT_ORIGINAL)
         raise
-    if chosen.may_keep and len(encoded.data) >= _kept_bytes(source, options):
-        return _kept(source, whole, options, KEPT_ORIGINAL)
-    return _result(source, whole, encoded, chosen.format, chosen.quality)
+    encoded = found.encoded
+    has_stopped = whole.is_animated and chosen.format != formats.JPEG and not is_animated(encoded.data)
+    if chosen.may_keep and (has_stopped or len(encoded.data) >= _kept_bytes(source, options)):
+        kept = _kept(source, whole, options, KEPT_ORIGINAL)
+        return kept if target.is_met(kept.data) else replace(kept, notes=(*kept.notes, MISSED))
+    if has_stopped:
+        encoded = replace(encoded, notes=(*encoded.notes, STILL))
+    return _result(source, whole, encoded, chosen.format, found.quality)
 
 
 def _kept_bytes(source: Source, options: Compression) -> int:
@@ -74,18 +86,13 @@ def _bare(source: Source, options: Compression) -> bytes:
     return strip.stripped(source.data, source.format.name, source.orientation)
 
 
-def _encoded(source: Source, whole: Picture, chosen: Choice, options: Compression) -> Encoded:
-    wish = Wish.of(chosen.format.name, chosen.quality, source.subsampling, options)
-    return encode.encode(whole, wish)
-
-
 def _kept(source: Source, whole: Picture, options: Compression, note: str) -> Compressed:
     """The source's own picture, bit for bit; without metadata unless they were asked for."""
     try:
         data = _bare(source, options)
     except strip.UnstrippableError:
         return _without_loss(source, whole, options)
-    return _result(source, whole, Encoded(data, (note,)), source.format)
+    return _kept_result(source, whole, data, note)
 
 
 def _without_loss(source: Source, whole: Picture, options: Compression) -> Compressed:
@@ -97,7 +104,7 @@ def _without_loss(source: Source, whole: Picture, options: Compression) -> Compr
     encoded = _attempt(whole, wish)
     if encoded is not None and len(encoded.data) < len(source.data):
         return _result(source, whole, Encoded(encoded.data, (*encoded.notes, "lossless")), formats.WEBP)
-    return _result(source, whole, Encoded(source.data, (KEPT_ORIGINAL, "metadata_kept")), source.format)
+    return _kept_result(source, whole, source.data, KEPT_ORIGINAL, "metadata_kept")
 
 
 def _attempt(whole: Picture, wish: Wish) -> Encoded | None:
@@ -107,9 +114,16 @@ def _attempt(whole: Picture, wish: Wish) -> Encoded | None:
         return None
 
 
+def _kept_result(source: Source, whole: Picture, data: bytes, *notes: str) -> Compressed:
+    """The source's own pixels, so that nothing is told of them; `data` may lack what was beside them."""
+    bare = replace(whole, notes=())
+    return _result(source, bare, Encoded(data, notes), source.format)
+
+
 def _result(
     source: Source, whole: Picture, encoded: Encoded, image_format: ImageFormat, quality: int | None = None
 ) -> Compressed:
+    lost = extras.lost(source.data, encoded.data, source.format)
     return Compressed(
         data=encoded.data,
         format=image_format.name,
@@ -119,10 +133,5 @@ def _result(
         source_quality=source.quality.number,
         quality=quality,
         quality_basis=source.quality.basis,
-        notes=_notes(source, whole, encoded),
+        notes=(*whole.notes, *lost, *encoded.notes),
     )
-
-
-def _notes(source: Source, whole: Picture, encoded: Encoded) -> tuple[str, ...]:
-    """What happened to the pixels is only worth a note when they were encoded again."""
-    return encoded.notes if encoded.data is source.data else (*whole.notes, *encoded.notes)

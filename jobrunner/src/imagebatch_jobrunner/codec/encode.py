@@ -22,6 +22,7 @@ from imagebatch_jobrunner.errors import CodecError
 
 _DEFAULT_SUBSAMPLING = 2
 _WHITE = (255, 255, 255)
+_WEBP_FLAGS_AT, _WEBP_ALPHA = 20, 0x10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,12 @@ def encode(picture: Picture, wish: Wish) -> Encoded:
             return Encoded(bare.data, (*bare.notes, "metadata_dropped"))
         text = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(ErrorCode.ENCODE_FAILED, f"{wish.format}: {text[:200]}") from error
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether a file of ours moves: encoders make one frame of frames that look the same."""
+    with Image.open(io.BytesIO(data)) as image:
+        return getattr(image, "n_frames", 1) > 1
 
 
 def _fitted(picture: Picture, name: FormatName) -> "tuple[Picture, tuple[str, ...]]":
@@ -127,7 +134,7 @@ def _png(picture: Picture, wish: Wish) -> bytes:
 
 
 def _webp(picture: Picture, wish: Wish) -> bytes:
-    return _saved(
+    data = _saved(
         picture,
         "WEBP",
         quality=wish.quality,
@@ -137,6 +144,16 @@ def _webp(picture: Picture, wish: Wish) -> bytes:
         xmp=picture.metadata.xmp,
         **_timing(picture),
     )
+    return _saying_alpha(data) if picture.is_animated and picture.is_transparent else data
+
+
+def _saying_alpha(data: bytes) -> bytes:
+    """With the flag for transparency (RFC 9649, 2.7.1), which libwebp leaves out when no frame has an alpha
+    channel of its own because their rectangles leave the transparent pixels out: they would be black.
+    """
+    if data[12:16] != b"VP8X":
+        return data
+    return data[:_WEBP_FLAGS_AT] + bytes((data[_WEBP_FLAGS_AT] | _WEBP_ALPHA,)) + data[_WEBP_FLAGS_AT + 1 :]
 
 
 def _avif(picture: Picture, wish: Wish) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from PIL import AvifImagePlugin, Image, JpegImagePlugin
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import formats, quality
+from imagebatch_jobrunner.codec import endings, extras, formats, quality
 from imagebatch_jobrunner.codec.formats import ImageFormat
 from imagebatch_jobrunner.codec.quality import SourceQuality
 from imagebatch_jobrunner.errors import CodecError
@@ -21,7 +21,9 @@ from imagebatch_jobrunner.limits import PictureLimits
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one codec process a core is the parallelism
 
 _ANIMATED = frozenset({formats.GIF, formats.WEBP, formats.PNG, formats.AVIF})
-_TRUNCATED_WORDS = ("truncated", "unexpected end", "not enough data", "premature end", "too short")
+_TRUNCATED_WORDS = (
+    "truncated", "unexpected end", "not enough data", "not enough image data", "premature end", "too short",
+)  # fmt: skip
 _MAX_DETAIL_CHARS = 200
 
 
@@ -38,6 +40,7 @@ class Source:
     frames: int
     subsampling: int | None
     orientation: int
+    is_deep: bool
 
     @property
     def is_animated(self) -> bool:
@@ -49,9 +52,8 @@ def open_source(data: bytes, limits: PictureLimits) -> Source:
     if not data:
         raise CodecError(ErrorCode.EMPTY_FILE, "the file has no bytes")
     image_format = formats.recognise(data)
-    _check_length(data, image_format)
     image = _open(data, image_format, limits)
-    with decoding():
+    with decoding(data, image_format):
         frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
     _check_limits(image, frames, limits)
     return Source(
@@ -64,6 +66,7 @@ def open_source(data: bytes, limits: PictureLimits) -> Source:
         frames=frames,
         subsampling=_subsampling(image),
         orientation=orientation(image),
+        is_deep=extras.is_deep(data, image, image_format),
     )
 
 
@@ -71,14 +74,8 @@ def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Imag
     # Some decoders allocate the picture while they open it, after asking Pillow's own limit, which
     # refuses at twice this number.
     Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
-    with decoding():
+    with decoding(data, image_format):
         return Image.open(io.BytesIO(data), formats=[image_format.pillow])
-
-
-def _check_length(data: bytes, image_format: ImageFormat) -> None:
-    """WebP says its own length; its decoder only calls a short file undecodable."""
-    if image_format == formats.WEBP and int.from_bytes(data[4:8], "little") + 8 > len(data) + 1:
-        raise CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
 
 
 def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> None:
@@ -126,8 +123,8 @@ def orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def decoding() -> Iterator[None]:
-    """Turn what decoders raise into CodecError."""
+def decoding(data: bytes, image_format: ImageFormat) -> Iterator[None]:
+    """Turn what a decoder of that file raises into CodecError."""
     try:
         yield
     except (CodecError, MemoryError):
@@ -135,14 +132,24 @@ def decoding() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise CodecError(ErrorCode.TOO_MANY_PIXELS, "the picture has more pixels than the limit") from None
     except Exception as error:
-        raise _decoder_error(error) from error
+        raise _decoder_error(error, data, image_format) from error
 
 
-def _decoder_error(error: Exception) -> CodecError:
+def _decoder_error(error: Exception, data: bytes, image_format: ImageFormat) -> CodecError:
     text = str(error)
-    if isinstance(error, EOFError) or any(word in text.lower() for word in _TRUNCATED_WORDS):
-        return CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
+    words = text.lower()
+    if isinstance(error, EOFError) or any(word in words for word in _TRUNCATED_WORDS):
+        return _truncated()
+    if words.startswith("unsupported"):
+        name = image_format.name.upper()
+        return CodecError(ErrorCode.UNSUPPORTED_FORMAT, f"the file is {name} of a rare kind: {words}")
+    if endings.is_cut(data, image_format):
+        return _truncated()
     if "BytesIO object" in text:  # Pillow's "cannot identify image file <_io.BytesIO object at …>"
         return CodecError(ErrorCode.CORRUPT, "the file's header is damaged")
     detail = " ".join(text.split())[:_MAX_DETAIL_CHARS] or type(error).__name__
     return CodecError(ErrorCode.CORRUPT, f"the decoder says: {detail}")
+
+
+def _truncated() -> CodecError:
+    return CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")

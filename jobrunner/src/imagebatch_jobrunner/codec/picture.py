@@ -9,9 +9,11 @@ from itertools import pairwise
 from PIL import Image
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import colour, formats, metadata
+from imagebatch.outcome import ErrorCode
+from imagebatch_jobrunner.codec import colour, formats, jpeg_whole, metadata
 from imagebatch_jobrunner.codec.metadata import Metadata
 from imagebatch_jobrunner.codec.opening import Source, decoding
+from imagebatch_jobrunner.errors import CodecError
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -92,15 +94,23 @@ def target_size(source: Source, options: Compression) -> tuple[int, int]:
 
 def _still(source: Source, size: tuple[int, int]) -> Picture:
     image = source.image
-    with decoding():
+    with decoding(source.data, source.format):
         if source.format == formats.JPEG and size != upright_size(source):
             _draft(source, size)
         image.load()
+        if source.format == formats.JPEG and not jpeg_whole.is_whole(source.data, image):
+            raise CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
         coloured = colour.normalised(image)
-    notes = coloured.notes + (("first_page",) if _has_more_pages(source) else ())
-    return Picture(
-        frames=(_shaped(coloured.image, source.orientation, size),), profile=coloured.profile, notes=notes
-    )
+    shaped = _shaped(coloured.image, source.orientation, size)
+    if shaped is not image:
+        image.close()  # its pixels would double the memory that encoding takes
+    return Picture(frames=(shaped,), profile=coloured.profile, notes=_depth(source, coloured.notes))
+
+
+def _depth(source: Source, notes: tuple[str, ...]) -> tuple[str, ...]:
+    if source.is_deep and colour.DEPTH_REDUCED not in notes:
+        return (*notes, colour.DEPTH_REDUCED)
+    return notes
 
 
 def _draft(source: Source, size: tuple[int, int]) -> None:
@@ -109,24 +119,12 @@ def _draft(source: Source, size: tuple[int, int]) -> None:
     source.image.draft(None, (width * _DRAFT_MARGIN, height * _DRAFT_MARGIN))
 
 
-def _has_more_pages(source: Source) -> bool:
-    if source.format == formats.JPEG:
-        return getattr(source.image, "n_frames", 1) > 1
-    if source.format != formats.TIFF:
-        return False
-    try:
-        source.image.seek(1)
-    except Exception:  # noqa: BLE001 - the first page is decoded; a damaged second one is none
-        return False
-    return True
-
-
 def _animation(source: Source, size: tuple[int, int]) -> Picture:
     frames: list[Image.Image] = []
     ends_ms: list[float] = [0.0]
     profile = b""
     first = 1 if getattr(source.image, "default_image", False) else 0
-    with decoding():
+    with decoding(source.data, source.format):
         for number in range(first, source.frames):
             source.image.seek(number)
             source.image.load()
@@ -139,6 +137,7 @@ def _animation(source: Source, size: tuple[int, int]) -> Picture:
         profile=profile if frames[0].mode != "L" else b"",
         durations_ms=_whole(ends_ms),
         plays=_plays(source),
+        notes=_depth(source, ()),
     )
 
 

@@ -5,13 +5,12 @@ Used by `compress` when a source's picture is not encoded again. What a publishe
 and so does the EXIF orientation, alone, where it turns the picture.
 """
 
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imagebatch_jobrunner.codec import strip_avif
+from imagebatch_jobrunner.codec import jpeg_structure, strip_avif
 from imagebatch_jobrunner.codec.formats import FormatName
 from imagebatch_jobrunner.codec.metadata import minimal_exif
 
@@ -34,49 +33,22 @@ def stripped(data: bytes, name: FormatName, orientation: int) -> bytes:
 
 # JPEG: ITU-T T.81 (1992), Annex B; the APP segments by JFIF 1.02, Adobe TN 5116, ICC.1:2010 B.4.
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""The marker that ends a scan's data: not a stuffed zero, not a restart marker."""
 _JFIF_BARE = 14
 
 
 def _jpeg(data: bytes, orientation: int) -> bytes:
+    """What follows the end of the picture goes too, be it a second picture."""
     parts = [b"\xff\xd8"]
     if orientation != 1:
         exif = b"Exif\0\0" + minimal_exif(orientation)
-        parts.append(b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif)
-    at = 2
-    while True:
-        marker, at = _jpeg_marker(data, at)
-        if marker == _EOI:
-            return b"".join([*parts, b"\xff\xd9"])
-        if marker in _STANDALONE:
-            continue
-        end = at + int.from_bytes(data[at : at + 2], "big")
-        if end > len(data) or end < at + 2:
-            raise ValueError("a segment has no end")
-        content = data[at + 2 : end]
-        if marker == _SOS:
-            end = _scan_end(data, end)
-            parts.append(b"\xff\xda" + data[at:end])
-        elif _is_kept_in_jpeg(marker, content):
-            parts.append(_jpeg_segment(marker, content))
-        at = end
-
-
-def _jpeg_marker(data: bytes, at: int) -> "tuple[int, int]":
-    """The next marker at or after `at`, and where its segment begins."""
-    found = _NEXT_MARKER.search(data, at)
-    if found is None:
-        return _EOI, len(data)  # decoders show such a picture too
-    return found[1][0], found.end()
-
-
-def _scan_end(data: bytes, at: int) -> int:
-    found = _NEXT_MARKER.search(data, at)
-    return found.start() if found else len(data)
+        parts.append(_jpeg_segment(_APP1, exif))
+    parts += [
+        _jpeg_segment(segment.marker, segment.content) + segment.scan
+        for segment in jpeg_structure.segments(data)
+        if segment.marker == jpeg_structure.SOS or _is_kept_in_jpeg(segment.marker, segment.content)
+    ]
+    return b"".join([*parts, b"\xff\xd9"])
 
 
 def _is_kept_in_jpeg(marker: int, content: bytes) -> bool:

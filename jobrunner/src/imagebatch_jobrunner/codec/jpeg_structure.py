@@ -1,0 +1,47 @@
+"""How a JPEG file is built: its segments and scans, by ITU-T T.81 (1992), Annex B. Nothing is decoded.
+
+Used by `strip`, and by `jpeg_whole`. What is damaged raises ValueError or IndexError.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+"""The marker that ends a scan's data: not a stuffed zero, not a restart marker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A marker's segment: `content` is what follows its length. A scan's data lies in `scan`."""
+
+    marker: int
+    content: bytes
+    scan: bytes
+    end: int
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Every segment with content, up to the end of the picture; also of a file that just stops there."""
+    at = 2
+    while True:
+        found = _NEXT_MARKER.search(data, at)
+        if found is None or found[1][0] == EOI:
+            return
+        marker, at = found[1][0], found.end()
+        if marker in _STANDALONE:
+            continue
+        end = at + int.from_bytes(data[at : at + 2], "big")
+        if end > len(data) or end < at + 2:
+            raise ValueError("a segment has no end")
+        content = data[at + 2 : end]
+        scan = data[end : _scan_end(data, end)] if marker == SOS else b""
+        at = end + len(scan)
+        yield Segment(marker, content, scan, at)
+
+
+def _scan_end(data: bytes, at: int) -> int:
+    found = _NEXT_MARKER.search(data, at)
+    return found.start() if found else len(data)

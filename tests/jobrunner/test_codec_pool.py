@@ -25,7 +25,7 @@ from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import __main__ as codec
 from imagebatch_jobrunner.errors import CodecError
 
-def hooked(data, options, limits):
+def hooked(data, options, limits, admit):
     match data:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -48,7 +48,7 @@ def hooked(data, options, limits):
             tempfile.TemporaryFile(buffering=0).write(b"x")
         case b"environment":
             raise CodecError(ErrorCode.CORRUPT, " ".join(sorted(os.environ)))
-    return real(data, options, limits)
+    return real(data, options, limits, admit)
 
 def pipes():
     global answers

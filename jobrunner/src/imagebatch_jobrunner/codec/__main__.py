@@ -10,11 +10,12 @@ import math
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO
 
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import wire
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec.compress import Admit, compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 
@@ -26,12 +27,9 @@ def main() -> None:
     requests, answers = _pipes()
     _give_up_rights(arguments.memory_bytes, arguments.nice)
     _write(answers, wire.READY)
-    while (prefix := requests.read(wire.LENGTHS.size)) and len(prefix) == wire.LENGTHS.size:
-        header_bytes, body_bytes = wire.lengths(prefix)
-        header = wire.header(requests.read(header_bytes))
-        body = requests.read(body_bytes)
+    while (frame := _read(requests)) is not None:
         _alarm(arguments.seconds)
-        _answer(answers, header, body)
+        _answer(answers, *frame, admit=partial(_admit, requests, answers, arguments.seconds))
         _alarm(0)
 
 
@@ -78,16 +76,34 @@ def _lower(resource: Any, limit: int, value: int) -> None:  # noqa: ANN401 - a m
         resource.setrlimit(limit, (value, value))
 
 
+def _read(requests: BinaryIO) -> "tuple[dict[str, Any], bytes] | None":
+    """The next frame; None when the parent is gone."""
+    prefix = requests.read(wire.LENGTHS.size)
+    if len(prefix) < wire.LENGTHS.size:
+        return None
+    header_bytes, body_bytes = wire.lengths(prefix)
+    return wire.header(requests.read(header_bytes)), requests.read(body_bytes)
+
+
+def _admit(requests: BinaryIO, answers: BinaryIO, seconds: float, needed_bytes: int) -> None:
+    """Wait for the parent's leave to take that much memory, which takes none of the image's time."""
+    _alarm(0)
+    _write(answers, wire.need(needed_bytes))
+    if _read(requests) is None:
+        os._exit(0)
+    _alarm(seconds)
+
+
 def _alarm(seconds: float) -> None:
     """A second lock on time, for when nobody is left to kill this process."""
     if hasattr(signal, "alarm"):
         signal.alarm(math.ceil(seconds))
 
 
-def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes) -> None:
+def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes, admit: Admit) -> None:
     try:
         options, limits = wire.read_request(header)
-        compressed = _of_bounded_length(compress_image(body, options, limits))
+        compressed = _of_bounded_length(compress_image(body, options, limits, admit))
     except CodecError as error:
         _write(answers, wire.failure(error))
     except MemoryError:

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import cast
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageMath
 
 _SIGNATURE = slice(16, 20)
 _SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK", b"Lab ": "LAB"}
@@ -29,7 +29,11 @@ def normalised(image: Image.Image) -> Coloured:
     """A loaded frame in an encodable mode; colours that its profile could not explain there are converted."""
     profile = image.info.get("icc_profile") or b""
     if image.mode in _DEEP_MODES:
-        return Coloured(_eight_bits(image), profile if _space(profile) == "L" else b"", (DEPTH_REDUCED,))
+        grey, key = _eight_bits(image), image.info.get("transparency")
+        if isinstance(key, int):
+            grey = _with_alpha(Image.merge("LA", (grey, _all_but(image, key))))
+        fits = _space(profile) == "L" and grey.mode == "L"
+        return Coloured(grey, profile if fits else b"", (DEPTH_REDUCED,))
     plain = _plain(image)
     if plain.mode in {"CMYK", "LAB"}:
         return _from_print_colours(plain, profile)
@@ -86,6 +90,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     base, span = (0.0, top) if top else (low, high - low or 1.0)
     scale = _EIGHT_BITS / span
     return image.convert("F").point(lambda value: value * scale + -base * scale).convert("L")
+
+
+def _all_but(image: Image.Image, key: int) -> Image.Image:
+    """Opaque wherever a deep greyscale picture does not have the value that stands for transparent."""
+    deep = image.convert("I")
+    other = ImageMath.lambda_eval(lambda names: names["deep"] != key, deep=deep)
+    return other.point(lambda value: value * _EIGHT_BITS).convert("L")
 
 
 def _from_print_colours(image: Image.Image, profile: bytes) -> Coloured:

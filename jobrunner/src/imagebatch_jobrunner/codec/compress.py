@@ -5,11 +5,12 @@ later be done natively is behind `compress_image`.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import choice, encode, extras, formats, opening, picture, strip
+from imagebatch_jobrunner.codec import choice, encode, extras, formats, memory, opening, picture, strip
 from imagebatch_jobrunner.codec.choice import Choice, Facts
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.encode import Encoded, Wish, is_animated
@@ -20,19 +21,25 @@ from imagebatch_jobrunner.codec.target import MISSED, Target, fitted
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
+Admit = Callable[[int], None]
+
 ALREADY_COMPRESSED = "already_compressed"
 KEPT_ORIGINAL = "kept_original"
 STILL = "still"
 
 
-def compress_image(data: bytes, options: Compression, limits: PictureLimits) -> Compressed:
+def compress_image(
+    data: bytes, options: Compression, limits: PictureLimits, admit: Admit = lambda _: None
+) -> Compressed:
     """Compress one image. Raises CodecError; MemoryError passes through.
 
-    Without a size limit or another format asked for, the result is never longer than `data`.
+    Without a size limit or another format asked for, the result is never longer than `data`. `admit` is
+    called before anything is decoded with the bytes of memory that it will take, and may wait.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         source = opening.open_source(data, limits)
+        admit(memory.needed(source, options))
         whole = picture.decode(source, options)
         chosen = choice.choose(_facts(source, whole), options)
         target = Target(options.target_bytes, min(options.min_quality, chosen.quality or 1))
@@ -101,7 +108,8 @@ def _without_loss(source: Source, whole: Picture, options: Compression) -> Compr
     Where even that is longer, the file stays as it is and a note says so.
     """
     wish = Wish(format="webp", quality=100, lossless=True, optimize=options.optimize)
-    encoded = _attempt(whole, wish)
+    is_small = whole.width * whole.height * len(whole.frames) <= memory.LOSSLESS_MAX_PIXELS
+    encoded = _attempt(whole, wish) if is_small else None
     if encoded is not None and len(encoded.data) < len(source.data):
         return _result(source, whole, Encoded(encoded.data, (*encoded.notes, "lossless")), formats.WEBP)
     return _kept_result(source, whole, source.data, KEPT_ORIGINAL, "metadata_kept")

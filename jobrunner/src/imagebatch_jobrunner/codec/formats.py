@@ -42,6 +42,7 @@ _HEAD_BYTES = 4096
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_PCX_VERSIONS = frozenset({b"\0\1", b"\2\1", b"\3\1", b"\4\1", b"\5\1"})
 
 
 def recognise(data: bytes) -> ImageFormat:
@@ -92,6 +93,10 @@ def _is_avif(head: bytes) -> bool:
     return bool(_AVIF_BRANDS.intersection(brands)) and brands[0] not in _HEIC_BRANDS - {b"mif1", b"msf1"}
 
 
+def _is_metafile(head: bytes) -> bool:
+    return head.startswith(b"\xd7\xcd\xc6\x9a") or (head.startswith(b"\1\0\0\0") and head[40:44] == b" EMF")
+
+
 _KNOWN: tuple[tuple[ImageFormat, Matcher], ...] = (
     (JPEG, _begins(b"\xff\xd8\xff")),
     (PNG, _begins(b"\x89PNG\r\n\x1a\n")),
@@ -114,8 +119,17 @@ _OTHER_IMAGES: tuple[tuple[str, Matcher], ...] = (
     ("a large PSD (PSB) picture", _begins(b"8BPS\0\2")),
     ("an ICNS icon", _begins(b"icns")),
     ("a DDS texture", _begins(b"DDS ")),
-    ("a Netpbm picture", _text(rb"P[1-7][\s#]")),
-    ("a Windows metafile", _begins(b"\xd7\xcd\xc6\x9a", b"\1\0\0\0\x6c\0\0\0")),
+    ("a Netpbm picture", _text(rb"P[1-7Ff][\s#]")),
+    ("a Windows metafile", _is_metafile),
+    ("a PCX picture", lambda head: head[:1] == b"\x0a" and head[1:3] in _PCX_VERSIONS),
+    ("an SGI picture", _begins(b"\x01\xda")),
+    ("a Sun raster picture", _begins(b"\x59\xa6\x6a\x95")),
+    ("a FITS picture", _begins(b"SIMPLE  =")),
+    ("a FLIC animation", lambda head: head[4:6] in {b"\x11\xaf", b"\x12\xaf"}),
+    ("a BLP texture", _begins(b"BLP1", b"BLP2")),
+    ("an X pixmap", _text(rb"/\* XPM \*/")),
+    ("an X bitmap", _text(rb"#define \S+_width")),
+    ("a Radiance picture", _begins(b"#?RADIANCE", b"#?RGBE")),
     ("a QOI picture", _begins(b"qoif")),
     ("an OpenEXR picture", _begins(b"\x76\x2f\x31\x01")),
 )

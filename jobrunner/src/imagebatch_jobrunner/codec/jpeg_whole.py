@@ -1,7 +1,8 @@
 """Whether a JPEG's picture is whole, which its decoder does not tell.
 
 libjpeg fills what is missing with grey when a scan ends too early and the file still has an end marker, and
-only warns, which Pillow does not pass on. Used by `picture`, after decoding.
+only warns, which Pillow does not pass on. A progressive JPEG that ends within its last scan passes: all of
+the picture is there, its lower part a bit less exact. Used by `picture`, after decoding.
 """
 
 import io

@@ -25,6 +25,7 @@ _TRUNCATED_WORDS = (
     "truncated", "unexpected end", "not enough data", "not enough image data", "premature end", "too short",
 )  # fmt: skip
 _MAX_DETAIL_CHARS = 200
+_WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Source:
     subsampling: int | None
     orientation: int
     is_deep: bool
+    may_be_transparent: bool
 
     @property
     def is_animated(self) -> bool:
@@ -67,6 +69,7 @@ def open_source(data: bytes, limits: PictureLimits) -> Source:
         subsampling=_subsampling(image),
         orientation=orientation(image),
         is_deep=extras.is_deep(data, image, image_format),
+        may_be_transparent=image.has_transparency_data or image.mode in _WITH_ALPHA,
     )
 
 

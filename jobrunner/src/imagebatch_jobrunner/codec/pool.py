@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -17,6 +17,7 @@ from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import wire
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 
@@ -54,6 +55,7 @@ class CodecPool:
         self._idle: asyncio.Queue[_Codec] = asyncio.Queue()
         self._all: set[_Codec] = set()
         self._starting = asyncio.TaskGroup()
+        self._memory = MemoryBudget(limits.picture_bytes)
 
     @property
     def pids(self) -> list[int]:
@@ -96,9 +98,18 @@ class CodecPool:
         return result
 
     async def _ask(self, codec: "_Codec", data: bytes, options: Compression) -> Compressed:
+        left_s = self._limits.seconds
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                return await codec.ask(wire.request(options, self._pictures), data)
+            started = loop.time()
+            async with asyncio.timeout(left_s):
+                header, body = await codec.ask(wire.request(options, self._pictures), data)
+            left_s -= loop.time() - started
+            needed_bytes = wire.read_need(header)
+            if needed_bytes is None:  # it is no picture, or over a limit
+                return wire.read_answer(header, body)
+            async with self._memory.grant(needed_bytes), asyncio.timeout(left_s):
+                return wire.read_answer(*await codec.ask(wire.GO, b""))
         except TimeoutError:
             raise CodecError(
                 ErrorCode.TIMEOUT, f"decoding and encoding took longer than {self._limits.seconds:g} s"
@@ -173,12 +184,12 @@ class _Codec:
         """The end of what the process wrote to standard error."""
         return self._tail.decode(errors="replace").strip()
 
-    async def ask(self, header: dict[str, object], data: bytes) -> Compressed:
-        """Raises CodecError for a bad image; WireError, EOFError or OSError for a lost process."""
+    async def ask(self, header: dict[str, Any], data: bytes) -> "tuple[dict[str, Any], bytes]":
+        """Its next frame. Raises WireError, EOFError or OSError for a lost process."""
         self._stdin.write(wire.frame_head(header, len(data)))
         self._stdin.write(data)
         await self._stdin.drain()
-        return wire.read_answer(*await self._frame())
+        return await self._frame()
 
     def kill(self) -> None:
         if self._process.returncode is None:
@@ -207,7 +218,7 @@ class _Codec:
         if header != wire.READY:
             raise CodecStartError("a codec process is not one")
 
-    async def _frame(self) -> "tuple[dict[str, object], bytes]":
+    async def _frame(self) -> "tuple[dict[str, Any], bytes]":
         header_bytes, body_bytes = wire.lengths(await self._stdout.readexactly(wire.LENGTHS.size))
         header = wire.header(await self._stdout.readexactly(header_bytes))
         return header, await self._stdout.readexactly(body_bytes)

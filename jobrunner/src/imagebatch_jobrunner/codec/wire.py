@@ -22,11 +22,14 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 512 * 1024 * 1024
 
 READY = {"ready": True}
+GO = {"go": True}
+"""The parent's answer to `need`."""
 
 _MAX_MESSAGE_CHARS = 500
 _MAX_NOTES = 16
 _MAX_QUALITY = 100
 _MAX_SIDE = 1 << 31
+_MAX_NEED = 1 << 40
 
 
 class WireError(Exception):
@@ -63,6 +66,21 @@ def request(options: Compression, limits: PictureLimits) -> dict[str, Any]:
 
 def read_request(found: Mapping[str, Any]) -> "tuple[Compression, PictureLimits]":
     return Compression.parse(found["options"]), PictureLimits(**found["limits"])
+
+
+def need(needed_bytes: int) -> dict[str, Any]:
+    """The header of a codec process that is about to decode; it waits for `GO`."""
+    return {"needed_bytes": needed_bytes}
+
+
+def read_need(found: Mapping[str, Any]) -> int | None:
+    """The bytes of memory that a header asks for; None when it is an answer. Raises WireError."""
+    if "needed_bytes" not in found:
+        return None
+    try:
+        return _integer(found["needed_bytes"], _MAX_NEED)
+    except ValueError as error:
+        raise WireError(f"a need is not well formed: {error}") from error
 
 
 def success(compressed: Compressed) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""How much memory pictures may take at once: asked for before decoding, granted in turn, and enough."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagebatch.options import Compression
+from imagebatch_jobrunner.codec import memory, opening
+from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
+from imagebatch_jobrunner.codec.pool import CodecPool
+from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+
+pytestmark = pytest.mark.anyio
+
+Encode = Callable[..., bytes]
+MIB = 1 << 20
+
+
+def needed(data: bytes, **options: Any) -> int:
+    return memory.needed(opening.open_source(data, PictureLimits()), Compression(**options))
+
+
+def test_the_need_counts_pixels_frames_and_what_the_encoder_takes(encode: Encode) -> None:
+    opaque, clear = Image.new("RGB", (100, 50)), Image.new("RGBA", (100, 50))
+    jpeg, png = encode(opaque, "JPEG"), encode(clear, "PNG")
+    moving = encode(opaque, "GIF", save_all=True, append_images=[Image.new("RGB", (100, 50), "red")])
+    assert needed(jpeg) == 5000 * 11
+    assert needed(moving) == 2 * needed(jpeg)
+    assert needed(png) > 2 * needed(jpeg)
+    assert needed(png, max_width=50) < needed(png)
+    assert needed(jpeg, format="avif") > needed(png)
+
+
+async def test_a_budget_lets_in_what_fits_in_the_order_of_asking() -> None:
+    budget, order = MemoryBudget(100), list[str]()
+    first_is_in, first_may_end = asyncio.Event(), asyncio.Event()
+
+    async def use(name: str, size: int, until: asyncio.Event | None = None) -> None:
+        async with budget.grant(size):
+            order.append(name)
+            first_is_in.set()
+            assert budget.used <= 100 or budget.used == size
+            if until is not None:
+                await until.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(use("first", 60, first_may_end))
+        group.create_task(use("huge", 500))
+        group.create_task(use("small", 1))
+        await first_is_in.wait()
+        assert budget.used == 60
+        first_may_end.set()
+    assert order == ["first", "huge", "small"]
+    assert budget.used == 0
+
+
+async def test_a_cancelled_wait_leaves_the_budget_to_others() -> None:
+    budget = MemoryBudget(10)
+    async with budget.grant(10):
+        waiting = asyncio.create_task(budget.grant(5).__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    async with budget.grant(10):
+        assert budget.used == 10
+
+
+async def test_pictures_wait_for_memory_and_their_wait_is_not_their_time(encode: Encode) -> None:
+    data = encode(Image.effect_noise((600, 600), 60).convert("RGB"), "JPEG", quality=95)
+    limits = CodecLimits(processes=2, seconds=20.0, memory_bytes=1 << 30, picture_bytes=1)
+    async with CodecPool(limits, PictureLimits()) as pool:
+        results = await asyncio.gather(*(pool.compress(data, Compression()) for _ in range(6)))
+    assert len({result.data for result in results}) == 1
+
+
+MEASURED = """
+import sys
+from imagebatch.options import Compression
+from imagebatch_jobrunner.codec import memory
+from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.limits import PictureLimits
+from PIL import Image
+options = Compression(format=sys.argv[1])
+small = open(sys.argv[3], "rb").read()
+compress_image(small, options, PictureLimits())  # what the codecs take once
+def peak():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+needs = []
+before = peak()
+data = open(sys.argv[2], "rb").read()
+compress_image(data, options, PictureLimits(), needs.append)
+grown = peak() - before - len(data)
+print(grown, needs[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "stored", "output"),
+    [
+        ("RGB", "JPEG", "jpeg"), ("RGB", "JPEG", "webp"), ("CMYK", "JPEG", "jpeg"), ("L", "JPEG", "avif"),
+        ("RGBA", "PNG", "webp"), ("I;16", "PNG", "jpeg"), ("P", "PNG", "png"), ("RGB", "WEBP", "jpeg"),
+        ("RGB", "AVIF", "jpeg"), ("RGBA", "TIFF", "webp"),
+    ],
+)  # fmt: skip
+def test_a_picture_takes_no_more_memory_than_it_asked_for(
+    tmp_path: Any,
+    encode: Encode,
+    mode: str,
+    stored: str,
+    output: str,
+) -> None:
+    """At 12 megapixels, on a process of its own, which keeps its peak."""
+    noise = Image.effect_noise((500, 500), 40).resize((4000, 3000), Image.Resampling.NEAREST)
+    rgb = Image.merge("RGB", (noise, noise.rotate(180), noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    if mode == "RGBA":
+        rgb.putalpha(noise)
+    picture = rgb if rgb.mode == mode else rgb.quantize(16) if mode == "P" else rgb.convert("L").convert(mode)
+    extra = {"compress_level": 1} if stored == "PNG" else {"method": 0} if stored == "WEBP" else {}
+    extra = {"speed": 10} if stored == "AVIF" else extra
+    (tmp_path / "large").write_bytes(encode(picture, stored, **extra))
+    (tmp_path / "small").write_bytes(encode(picture.resize((200, 150)), stored, **extra))
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURED, output, tmp_path / "large", tmp_path / "small"],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    grown, asked = (int(number) for number in answer.stdout.split())
+    assert grown <= asked + 8 * MIB
+    assert grown > asked / 8  # else the estimate is no estimate

@@ -1,0 +1,187 @@
+"""How like two image files are, as a viewer sees them: upright, in sRGB, with transparency, over time.
+
+Written apart from the codec, with Pillow's plain tools, so that a mistake of the one is not one of the other.
+Differences are in levels of 255.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import cast
+
+from PIL import Image, ImageChops, ImageCms, ImageStat
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MOVING = {"GIF", "WEBP", "PNG", "AVIF"}
+_PAGED = {"TIFF", "PSD", "ICO", "BMP", "JPEG"}
+_SAMPLES = 24
+_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of RGBA; it is seen from `start_ms` on."""
+
+    start_ms: float
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Film:
+    """All frames of a file; `total_ms` is 0 for a still picture."""
+
+    frames: list[Frame]
+    total_ms: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frames[0].image.size
+
+    @property
+    def is_transparent(self) -> bool:
+        return any(_lowest_alpha(frame.image) < 255 for frame in self.frames)
+
+    def at(self, time_ms: float) -> Image.Image:
+        return [frame.image for frame in self.frames if frame.start_ms <= time_ms][-1]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The largest differences over the sampled times: of colours, seen in blocks of 4 x 4, and of alpha."""
+
+    colours: float
+    alpha: float
+
+
+def film(data: bytes) -> Film:
+    """Every frame of a file that a browser shows moving, the first page of any other."""
+    with Image.open(io.BytesIO(data), formats=sorted(_MOVING | _PAGED)) as image:
+        count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
+        first = 1 if count > 1 and getattr(image, "default_image", False) else 0
+        frames, time_ms = [], 0.0
+        for number in range(first, count):
+            if count > 1:
+                image.seek(number)
+            image.load()
+            frames.append(Frame(time_ms, _seen(image)))
+            time_ms += float(image.info.get("duration") or 0) if count - first > 1 else 0
+    return Film(frames, time_ms)
+
+
+def likeness(one: Film, other: Film, *, grounds: tuple[str, ...] = ("white", "black")) -> Likeness:
+    """Both at the same times, over each of the grounds."""
+    colours = alpha = 0.0
+    for pair in _pairs(one, other):
+        shades = [image.getchannel("A") for image in pair]
+        alpha = max(alpha, _difference(*shades))
+        for ground in grounds:
+            colours = max(colours, _difference(*(_blocks(_over(image, ground)) for image in pair)))
+    return Likeness(colours, alpha)
+
+
+def _pairs(one: Film, other: Film) -> list[tuple[Image.Image, Image.Image]]:
+    if not one.total_ms:  # all at once: what is seen at last
+        return [(one.frames[-1].image, other.frames[-1].image)]
+    starts = sorted({frame.start_ms for frame in one.frames})
+    step = max(1, len(starts) // _SAMPLES)
+    return [(one.at(start + 0.5), other.at(start + 0.5)) for start in starts[::step]]
+
+
+def _seen(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    seen = _in_srgb(image.copy())
+    return seen if turn is None else seen.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        return int(exif.get(0x0112, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything
+        return 1
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """RGBA."""
+    profile = image.info.get("icc_profile")
+    rgba = None
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        key, deep = image.info.get("transparency"), image.convert("I")
+        image = _eight_bits(image)
+        if key is not None:
+            shades = bytes(0 if value == key else 255 for value in deep.get_flattened_data())
+            image = Image.merge("LA", (image, Image.frombytes("L", image.size, shades)))
+    if image.has_transparency_data or image.mode in {"LA", "PA", "RGBA", "RGBa", "La"}:
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        image = rgba.convert("RGB")
+    elif image.mode not in {"L", "RGB", "CMYK", "LAB"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    colours = (_converted(image, profile) if profile else None) or _without_profile(image)
+    colours.putalpha(rgba.getchannel("A") if rgba is not None else 255)
+    return colours
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16 bits by their upper byte, others by what range they use."""
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    low, high = cast("tuple[float, float]", image.getextrema())
+    if image.mode == "I" and low >= 0 and 255 < high <= 65_535:
+        low, high = 0, 65_535
+    if low >= 0 and high <= 255:
+        return image.convert("L")
+    scale = 255 / ((high - low) or 1)
+    return image.convert("F").point(lambda value: value * scale + -low * scale).convert("L")
+
+
+def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
+    try:
+        return _to_srgb(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _without_profile(image: Image.Image) -> Image.Image:
+    if image.mode == "LAB":
+        return _to_srgb(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+    return image.convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    found = ImageCms.profileToProfile(
+        image,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    assert found is not None
+    return found
+
+
+def _over(image: Image.Image, ground: str) -> Image.Image:
+    base = Image.new("RGB", image.size, ground)
+    base.paste(image, mask=image.getchannel("A"))
+    return base
+
+
+def _blocks(image: Image.Image) -> Image.Image:
+    return image.reduce(min(_BLOCK, *image.size))
+
+
+def _difference(one: Image.Image, other: Image.Image) -> float:
+    means = ImageStat.Stat(ImageChops.difference(one, other)).mean
+    return sum(means) / len(means)
+
+
+def _lowest_alpha(image: Image.Image) -> int:
+    return cast("int", image.getchannel("A").getextrema()[0])

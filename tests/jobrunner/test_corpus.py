@@ -86,7 +86,7 @@ def test_results_look_like_their_sources(outcomes: list[Tried]) -> None:
             or before.is_transparent != after.is_transparent
         ):
             unlike.append((name_of(one), found, before.size, after.size, before.total_ms, after.total_ms))
-    assert unlike == []
+    assert unlike == [], "\n".join(map(str, unlike))
 
 
 @needs_corpus

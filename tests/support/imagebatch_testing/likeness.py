@@ -65,12 +65,14 @@ def film(data: bytes) -> Film:
     with Image.open(io.BytesIO(data), formats=sorted(_MOVING | _PAGED)) as image:
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         first = 1 if count > 1 and getattr(image, "default_image", False) else 0
-        frames, time_ms = [], 0.0
+        frames, time_ms = list[Frame](), 0.0
         for number in range(first, count):
             if count > 1:
                 image.seek(number)
             image.load()
-            frames.append(Frame(time_ms, _seen(image)))
+            seen = _seen(image)
+            size = frames[0].image.size if frames else seen.size
+            frames.append(Frame(time_ms, seen if seen.size == size else seen.crop((0, 0, *size))))
             time_ms += float(image.info.get("duration") or 0) if count - first > 1 else 0
     return Film(frames, time_ms)
 
@@ -118,8 +120,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         image = _eight_bits(image)
         if key is not None:
             shades = bytes(0 if value == key else 255 for value in deep.get_flattened_data())
-            image = Image.merge("LA", (image, Image.frombytes("L", image.size, shades)))
-    if image.has_transparency_data or image.mode in {"LA", "PA", "RGBA", "RGBa", "La"}:
+            rgba = Image.merge("RGBA", (*(3 * [image]), Image.frombytes("L", image.size, shades)))
+    if rgba is None and (image.has_transparency_data or image.mode in {"LA", "PA", "RGBA", "RGBa", "La"}):
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         image = rgba.convert("RGB")
     elif image.mode not in {"L", "RGB", "CMYK", "LAB"}:
@@ -131,12 +133,12 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16 bits by their upper byte, others by what range they use."""
-    if image.mode.startswith("I;16"):
-        image = image.convert("I")
+    is_sixteen = image.mode.startswith("I;16")
+    image = image.convert("I") if is_sixteen else image
     low, high = cast("tuple[float, float]", image.getextrema())
-    if image.mode == "I" and low >= 0 and 255 < high <= 65_535:
+    if is_sixteen or (image.mode == "I" and low >= 0 and 255 < high <= 65_535):
         low, high = 0, 65_535
-    if low >= 0 and high <= 255:
+    elif low >= 0 and high <= 255:
         return image.convert("L")
     scale = 255 / ((high - low) or 1)
     return image.convert("F").point(lambda value: value * scale + -low * scale).convert("L")

@@ -142,7 +142,11 @@ def _animation(source: Source, size: tuple[int, int]) -> Picture:
 
 
 def _own(image: Image.Image, source: Source) -> Image.Image:
-    """The frame itself, where the decoder's image will hold the next frame soon."""
+    """The frame itself, where the decoder's image will hold the next one soon; cut to the first one's size,
+    for a GIF's frames may reach beyond its screen.
+    """
+    if image.size != (source.width, source.height):
+        return image.crop((0, 0, source.width, source.height))
     return image.copy() if image is source.image else image
 
 

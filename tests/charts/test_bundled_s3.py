@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from imagebatch.errors import AlreadyExistsError, ImageBatchError
+from imagebatch.errors import AccessDeniedError, AlreadyExistsError, ImageBatchError, NotFoundError
 from imagebatch.s3 import S3Store
 from imagebatch.settings import S3Settings
 from imagebatch.store import Media
@@ -57,6 +57,9 @@ class BundledS3:
         return re.sub(r"=/(data|tmp|etc/seaweedfs)", lambda found: f"={self._folder}/{HERE[found[1]]}", word)
 
     def store(self, access_key: str, secret_key: str) -> S3Store:
+        return S3Store(self.settings(access_key, secret_key))
+
+    def settings(self, access_key: str, secret_key: str) -> S3Settings:
         given = {
             "s3_endpoint": f"http://127.0.0.1:{self.port}",
             "s3_bucket": "imagebatch",
@@ -64,7 +67,7 @@ class BundledS3:
             "s3_secret_key": secret_key,
             "s3_addressing": "path",
         }
-        return S3Store(S3Settings.model_validate(given))
+        return S3Settings.model_validate(given)
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +126,51 @@ def batch(admin: S3Store) -> str:
     return folder
 
 
-def test_a_jobrunner_can_do_its_work(jobrunner: S3Store, batch: str) -> None:
-    assert jobrunner.get(f"{batch}/input.csv", offset=7, length=6) == b"Number"
+def with_links(bundled: BundledS3, links: dict[str, str]) -> S3Store:
+    """A jobrunner's store as its pod has it: its own key, and links that the operator signed."""
+    own = bundled.settings("jobrunner", "trial-password-of-jobrunners")
+    return S3Store(own, signed=links)
+
+
+def test_a_jobrunner_can_do_its_work(bundled: BundledS3, admin: S3Store, batch: str) -> None:
+    given = f"{batch}/input.csv"
+    jobrunner = with_links(bundled, {given: admin.signed_link(given, 60)})
+    etag = admin.head(given)
+    assert etag is not None
+    assert jobrunner.get(given, offset=7, length=6, etag=etag.etag) == b"Number"
+    assert jobrunner.get(given) == b"Serial Number\n1\n"
     assert jobrunner.head(f"{batch}/a1/00000.json") is None
     jobrunner.put("images/abc/0000001-001.jpg", b"small", JSON)
     jobrunner.put_stream(f"{batch}/a1/00000.run.csv", iter([b"a" * 6_000_000] * 2), JSON)
     jobrunner.put(f"{batch}/a1/00000.json", b"{}", JSON, only_if_absent=True)
     with pytest.raises(AlreadyExistsError):
         jobrunner.put(f"{batch}/a1/00000.json", b"{}", JSON, only_if_absent=True)
+    assert jobrunner.get(f"{batch}/a1/00000.json") == b"{}"
     assert jobrunner.get("images/abc/0000001-001.jpg") == b"small"
+    jobrunner.close()
+
+
+def test_a_signed_link_opens_one_version_of_one_object(
+    bundled: BundledS3, admin: S3Store, batch: str
+) -> None:
+    given, other = f"{batch}/input.csv", f"{batch}x/input.csv"
+    admin.put(other, b"another's", JSON)
+    link = admin.signed_link(given, 60)
+    jobrunner = with_links(bundled, {given: link, other: link.replace(batch, f"{batch}x")})
+    with pytest.raises(NotFoundError):
+        jobrunner.get(given, etag="0" * 32)
+    with pytest.raises(AccessDeniedError):
+        jobrunner.get(other)
+    admin.delete([given])
+    with pytest.raises(NotFoundError):
+        jobrunner.get(given)
+    jobrunner.close()
 
 
 Action = Callable[[S3Store, str], Any]
 FORBIDDEN: dict[str, Action] = {
+    "read an input": lambda store, batch: store.get(f"{batch}/input.csv"),
+    "read a plan": lambda store, batch: store.get(f"{batch}/plan.json"),
     "change the input": lambda store, batch: store.put(f"{batch}/input.csv", b"evil", JSON),
     "delete the input": lambda store, batch: store.delete([f"{batch}/input.csv"]),
     "change the plan": lambda store, batch: store.put(f"{batch}/plan.json", b"evil", JSON),
@@ -154,8 +189,8 @@ FORBIDDEN: dict[str, Action] = {
 def test_a_jobrunner_can_do_nothing_else(
     admin: S3Store, jobrunner: S3Store, batch: str, action: Action
 ) -> None:
-    admin.put("csvfile/x_errors.csv", b"private", JSON)
-    admin.put("imports/shop/products.csv", b"private", JSON)
+    for key in ("csvfile/x_errors.csv", "imports/shop/products.csv", f"{batch}/plan.json"):
+        admin.put(key, b"private", JSON)
     with pytest.raises(Exception, match=r"(?i)access ?denied"):
         action(jobrunner, batch)
     assert admin.get(f"{batch}/input.csv") == b"Serial Number\n1\n"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from imagebatch import keys, links, rows
 from imagebatch.ingest import ingest
 from imagebatch.merge import Merged, merge
-from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
+from imagebatch.outcome import Counts, ErrorCode, ImageOutcome, Qualities
 from imagebatch.plan import Plan
 from imagebatch.shard import Report, ShardId, commit, write_fragment
 from imagebatch_testing.memory_store import MemoryStore
@@ -20,7 +20,11 @@ A, B = "http://a/1.jpg", "http://b/w_1,h_2/2.jpg"
 def outcome(row: int, slot: int, *, failed: bool) -> ImageOutcome:
     if failed:
         return ImageOutcome(row=row, slot=slot, error=ErrorCode.HTTP_STATUS, message="HTTP 404")
-    return ImageOutcome(row=row, slot=slot, name=keys.image_name(row, slot, "jpg"), bytes_in=10, bytes_out=4)
+    return ImageOutcome(
+        row=row, slot=slot, name=keys.image_name(row, slot, "jpg"), bytes_in=10, bytes_out=4,
+        source_format="jpeg", format="webp", source_quality=90, quality=45, quality_basis="exact",
+        notes=("flattened", "pages_dropped"),
+    )  # fmt: skip
 
 
 def planned(store: MemoryStore, table: list[tuple[str, str, str]], step: int = 2) -> Plan:
@@ -64,6 +68,42 @@ def test_the_nth_output_belongs_to_the_nth_input(store: MemoryStore) -> None:
     ]
     assert merged.counts == Counts(4, 3, 1, 30, 12)
     assert merged.errors == {"http_status": 1}
+
+
+def test_the_report_has_a_line_for_each_image(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "=Shirt", f"{A},{B}"), ("2", "Nothing", ""), ("3", "Hat", B)])
+    finish_shard(store, plan, 0, frozenset({(1, 2)}))
+    merged = merge(store, "r1", 1, plan)
+    head, *lines = table_of(store, merged.report_key)
+    assert head == list(rows.REPORT_COLUMNS)
+    found = [dict(zip(head, line, strict=True)) for line in lines]
+    assert [(line["row"], line["slot"], line["error_code"]) for line in found] == [
+        ("1", "1", ""), ("1", "2", "http_status"), ("3", "1", "shard_failed"),
+    ]  # fmt: skip
+    assert (
+        found[0]
+        | {
+            "Product Name": "=Shirt",
+            "Input Image Url": A,
+            "Output Image Url": link(store, 1, 1),
+            "source_format": "jpeg",
+            "format": "webp",
+            "source_quality": "90",
+            "quality_basis": "exact",
+            "quality": "45",
+            "notes": "flattened pages_dropped",
+        }
+        == found[0]
+    )
+    assert merged.qualities == Qualities(exact=1, encoded=1, source_sum=90, encoded_sum=45)
+    assert (merged.qualities.source_mean, merged.qualities.encoded_mean) == (90.0, 45.0)
+
+
+def test_means_of_nothing_are_nothing() -> None:
+    kept = ImageOutcome(row=1, slot=1, source_quality=20, quality_basis="assumed", notes=("kept_original",))
+    qualities = Qualities().with_outcome(outcome(1, 1, failed=True)).with_outcome(kept)
+    assert qualities == Qualities(assumed=1, kept=1, source_sum=20)
+    assert (Qualities().source_mean, qualities.encoded_mean) == (None, None)
 
 
 def test_errors_csv_holds_what_failed_and_can_be_uploaded_again(store: MemoryStore) -> None:

@@ -1,6 +1,7 @@
 """The Job of an attempt, as built and as read back."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from imagebatch.errors import SettingsError
 from imagebatch.exits import Exit
 from imagebatch.settings import read
-from imagebatch_operator.job import job_facts, job_name, shard_job
+from imagebatch_operator.job import InputLinks, job_facts, job_name, shard_job
 from imagebatch_operator.settings import OperatorSettings
 
 from .conftest import UID, MakeBatch
@@ -28,6 +29,7 @@ def test_one_indexed_job_does_all_shards(a_batch: MakeBatch, settings: OperatorS
     assert "ttlSecondsAfterFinished" not in spec
     assert job["metadata"]["ownerReferences"][0]["uid"] == UID
     assert "IMAGEBATCH_SHARDS" not in environment(job)
+    assert environment(job)["IMAGEBATCH_PARALLELISM"] == "3"
 
 
 def test_the_failure_policy_names_the_container_and_stands_in_its_order(
@@ -62,6 +64,22 @@ def test_a_pod_has_no_rights_and_no_secret_of_the_operator(
     assert "DATABASE_URL" not in environment(job)
     keys = environment(job)["IMAGEBATCH_S3_SECRET_KEY"]
     assert keys == {"secretKeyRef": {"name": "jobrunner-s3", "key": "secretKey"}}
+
+
+def test_pods_get_links_to_their_own_input_and_a_job_outlives_them_not(
+    a_batch: MakeBatch, settings: OperatorSettings
+) -> None:
+    until = datetime(2026, 5, 8, tzinfo=UTC)
+    links = InputLinks("https://s3/plan?signed", "https://s3/input?signed", until)
+    job = shard_job(a_batch(), range(1), 1, settings, links)
+    assert environment(job)["IMAGEBATCH_PLAN_URL"] == "https://s3/plan?signed"
+    assert environment(job)["IMAGEBATCH_INPUT_URL"] == "https://s3/input?signed"
+    facts = job_facts(job)
+    assert not facts.needs_new_links(until - timedelta(days=2))
+    assert facts.needs_new_links(until - timedelta(hours=2))
+    ended = job_facts({**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    assert not ended.needs_new_links(until)
+    assert not job_facts(shard_job(a_batch(), range(1), 1, settings)).needs_new_links(until)
 
 
 def test_with_cloud_identity_no_key_is_named(a_batch: MakeBatch, settings: OperatorSettings) -> None:

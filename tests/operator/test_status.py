@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from imagebatch.lifecycle import Phase
-from imagebatch.outcome import Counts
+from imagebatch.outcome import Counts, Qualities
+from imagebatch.resource import qualities_of
 from imagebatch_operator.batch import Suspension, suspension
 from imagebatch_operator.notices import notices
 from imagebatch_operator.pods import Waiting
@@ -61,6 +62,17 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
     assert status["shards"] == {"total": 4, "done": 2, "active": 0}
     assert (status["attempt"], status["observedGeneration"]) == (2, 3)
     assert None not in status.values()
+
+
+def test_what_is_known_of_the_qualities_is_told_and_read_back(a_batch: MakeBatch) -> None:
+    known = Qualities(exact=3, assumed=1, kept=2, encoded=1, source_sum=352, encoded_sum=45)
+    status = status_of(a_batch(), View(phase=Phase.COMPLETE, report="r.csv", qualities=known), NOW)
+    assert status["reportCsv"] == "r.csv"
+    assert status["quality"] == {
+        "exact": 3, "approximate": 0, "assumed": 1, "kept": 2, "encoded": 1, "sourceMean": 88, "encodedMean": 45,
+    }  # fmt: skip
+    assert qualities_of(status) == known
+    assert "quality" not in status_of(a_batch(), View(phase=Phase.RUNNING), NOW)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,14 @@ async def commit(
     """
     result, link = Result(), None
     if merged is not None:
-        result = Result(merged.counts, merged.errors, merged.output_key, merged.errors_key)
+        result = Result(
+            counts=merged.counts,
+            errors_by_code=merged.errors,
+            output_key=merged.output_key,
+            errors_key=merged.errors_key,
+            report_key=merged.report_key,
+            qualities=merged.qualities,
+        )
         link = store.link(merged.output_key)
     body = webhook.body(request.request_id, ending, link)
     message_id = webhook.webhook_id(request.request_id, request.attempt)

@@ -30,6 +30,11 @@ def errors(request_id: str) -> str:
     return f"{CSV_FILES}{request_id}_errors.csv"
 
 
+def image_report(request_id: str) -> str:
+    """What became of each image: private, for it holds the input's links."""
+    return f"{CSV_FILES}{request_id}_report.csv"
+
+
 def batch_prefix(request_id: str) -> str:
     return f"{BATCHES}{request_id}/"
 

@@ -1,4 +1,4 @@
-"""The output CSV and errors.csv of a batch, streamed from its shards' fragments.
+"""The output CSV, errors.csv and report.csv of a batch, streamed from its shards' fragments.
 
 Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
 output, in its place, whatever the fragments say. Where a shard left no report, its images are
@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from imagebatch import keys, links, rows
+from imagebatch import keys, links, rows, shard
 from imagebatch.errors import NotFoundError
-from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome
+from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome, Qualities
 from imagebatch.plan import Dialect, Plan, ShardRange
 from imagebatch.shard import Report, read_fragment
 from imagebatch.store import CSV, ObjectStore
@@ -26,9 +26,11 @@ class Merged:
     """A batch's result. `errors` counts failed images by code; `errors_key` is None when none failed."""
 
     counts: Counts
+    qualities: Qualities
     errors: Mapping[str, int]
     output_key: str
     errors_key: str | None
+    report_key: str
 
 
 def merge(store: ObjectStore, request_id: str, attempt: int, plan: Plan) -> Merged:
@@ -42,7 +44,16 @@ def merge(store: ObjectStore, request_id: str, attempt: int, plan: Plan) -> Merg
     if work.counts.failed:
         errors_key = keys.errors(request_id)
         store.put_stream(errors_key, work.errors(), CSV)
-    return Merged(work.counts, dict(work.codes.most_common()), keys.output(request_id), errors_key)
+    report_key = keys.image_report(request_id)
+    store.put_stream(report_key, work.report(), CSV)
+    return Merged(
+        counts=work.counts,
+        qualities=work.qualities,
+        errors=dict(work.codes.most_common()),
+        output_key=keys.output(request_id),
+        errors_key=errors_key,
+        report_key=report_key,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class _Merge:
     attempt: int
     plan: Plan
     counts: Counts = Counts()
+    qualities: Qualities = Qualities()
     codes: Counter[str] = field(default_factory=Counter)
     shards_with_errors: list[int] = field(default_factory=list)
 
@@ -76,6 +88,7 @@ class _Merge:
         stored = []
         for outcome in row.outcomes:
             self.counts = self.counts.with_outcome(outcome)
+            self.qualities = self.qualities.with_outcome(outcome)
             if outcome.error is not None:
                 self.codes[outcome.error] += 1
             stored.append(self.store.link(prefix + outcome.name) if outcome.name else "")
@@ -91,22 +104,44 @@ class _Merge:
         """One record a failed image, so that code and message stand beside their link."""
         for link, outcome in zip(row.links, row.outcomes, strict=True):
             if outcome.error is not None:
-                cells = [*row.cells[:2], link, outcome.error.value, _message(outcome)]
+                cells = [*row.cells[:2], link, *_error_cells(outcome)]
                 yield rows.record(cells, self.plan.dialect.line_end)
 
+    def report(self) -> Iterator[bytes]:
+        """report.csv: one record an image, in order, of what became of it."""
+        yield _head(self.plan.dialect, rows.REPORT_COLUMNS)
+        for index in range(len(self.plan.shards)):
+            yield from _blocks(record for row in self._rows(index) for record in self._report_records(row))
+
+    def _report_records(self, row: _Row) -> Iterator[str]:
+        prefix = keys.image_prefix(self.request_id)
+        for link, outcome in zip(row.links, row.outcomes, strict=True):
+            stored = self.store.link(prefix + outcome.name) if outcome.name else ""
+            yield rows.record(
+                [
+                    *(shard.cell(place) for place in (outcome.row, outcome.slot)),
+                    *row.cells[:2],
+                    link,
+                    stored,
+                    *_error_cells(outcome),
+                    *(shard.cell(getattr(outcome, name)) for name in rows.REPORT_FACTS),
+                ],
+                self.plan.dialect.line_end,
+            )
+
     def _rows(self, index: int) -> Iterator[_Row]:
-        shard = self.plan.shards[index]
+        part = self.plan.shards[index]
         found = self._outcomes(index)
-        for number, cells in enumerate(self._canonical(shard), shard.first_row):
+        for number, cells in enumerate(self._canonical(part), part.first_row):
             row_links = links.split(cells[2])
             outcomes = [
                 found.get((number, slot)) or _lost(number, slot) for slot in range(1, len(row_links) + 1)
             ]
             yield _Row(cells, row_links, outcomes)
 
-    def _canonical(self, shard: ShardRange) -> Iterator[list[str]]:
+    def _canonical(self, part: ShardRange) -> Iterator[list[str]]:
         key = keys.canonical_input(self.request_id)
-        with self.store.open(key, offset=shard.offset, length=shard.length, etag=self.plan.etag) as chunks:
+        with self.store.open(key, offset=part.offset, length=part.length, etag=self.plan.etag) as chunks:
             yield from rows.parse(chunks)
 
     def _outcomes(self, index: int) -> dict[tuple[int, int], ImageOutcome]:
@@ -123,9 +158,12 @@ def _lost(row: int, slot: int) -> ImageOutcome:
     return ImageOutcome(row=row, slot=slot, error=ErrorCode.SHARD_FAILED)
 
 
-def _message(outcome: ImageOutcome) -> str:
-    assert outcome.error is not None
-    return (outcome.message or EXPLANATIONS[outcome.error].cause)[:MAX_MESSAGE_CHARS]
+def _error_cells(outcome: ImageOutcome) -> tuple[str, str]:
+    """Code and message; both empty where nothing failed."""
+    if outcome.error is None:
+        return "", ""
+    message = rows.own_cell(outcome.message or EXPLANATIONS[outcome.error].cause)
+    return outcome.error.value, message[:MAX_MESSAGE_CHARS]
 
 
 def _head(dialect: Dialect, columns: tuple[str, ...]) -> bytes:

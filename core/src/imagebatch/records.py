@@ -7,7 +7,7 @@ outbox entry are one transaction, so that exactly one delivery exists however ma
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -16,7 +16,7 @@ import asyncpg
 
 from imagebatch.errors import ConflictError, RecordsError
 from imagebatch.lifecycle import Ending, Phase
-from imagebatch.outcome import Counts
+from imagebatch.outcome import Counts, Qualities
 from imagebatch.settings import DatabaseSettings
 
 TIMEOUT_S = 30.0
@@ -27,7 +27,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """A request to be recorded. `owner` is the uid of its object, or `api` where there is none."""
+    """A request to be recorded. `owner` is the uid of its object, or `api` where there is none.
+
+    `uploaded_by` is the name of the token it came with: nobody else may read it through the API.
+    """
 
     request_id: str
     owner: str = "api"
@@ -38,6 +41,7 @@ class NewRequest:
     images: int = 0
     webhook_url: str | None = None
     webhook_secret: str = ""
+    uploaded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +62,13 @@ class Request:
     errors_by_code: Mapping[str, int]
     output_key: str | None
     errors_key: str | None
+    report_key: str | None = None
+    qualities: Qualities = Qualities()
     webhook_url: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    uploaded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class Result:
     errors_by_code: Mapping[str, int] = field(default_factory=dict)
     output_key: str | None = None
     errors_key: str | None = None
+    report_key: str | None = None
+    qualities: Qualities = Qualities()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +107,8 @@ class DeliveryState:
 
 INSERT = """
 INSERT INTO processing_requests
-    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (request_id) DO NOTHING
 """
 SELECT = "SELECT * FROM processing_requests WHERE request_id = $1"
@@ -127,6 +136,7 @@ SET status = $3, phase = $4, message = $5, error = $6,
     images = coalesce($7, images), images_succeeded = coalesce($8, images_succeeded),
     images_failed = coalesce($9, images_failed), bytes_in = coalesce($10, bytes_in),
     bytes_out = coalesce($11, bytes_out), errors_by_code = $12, output_key = $13, errors_key = $14,
+    report_key = $15, qualities = $16,
     started_at = coalesce(started_at, now()), finished_at = now()
 WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
 RETURNING webhook_url, webhook_secret
@@ -209,6 +219,7 @@ class Records:
             request.webhook_url,
             request.webhook_secret,
             request.attempt,
+            request.uploaded_by,
         )
         if done == "INSERT 0 1":
             return True
@@ -280,6 +291,8 @@ class Records:
                 dict(result.errors_by_code),
                 result.output_key,
                 result.errors_key,
+                result.report_key,
+                asdict(result.qualities),
             )
             if webhook is None:
                 return False
@@ -361,10 +374,13 @@ def _request(found: "asyncpg.Record") -> Request:
         errors_by_code=found["errors_by_code"],
         output_key=found["output_key"],
         errors_key=found["errors_key"],
+        report_key=found["report_key"],
+        qualities=Qualities(**found["qualities"]),
         webhook_url=found["webhook_url"],
         created_at=found["created_at"],
         started_at=found["started_at"],
         finished_at=found["finished_at"],
+        uploaded_by=found["uploaded_by"],
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagebatch import keys
-from imagebatch.outcome import Counts
+from imagebatch.outcome import Counts, Qualities
+from imagebatch.records import NewRequest
 
 GROUP = "imagebatch.dev"
 VERSION = "v1alpha1"
@@ -19,28 +20,36 @@ PLURAL = "imagebatches"
 INPUT_SHA256 = f"{GROUP}/input-sha256"
 """Annotation: the digest of an upload's file as it came, by which a repeated upload is known."""
 
+UPLOADED_BY = f"{GROUP}/uploaded-by"
+"""Annotation: the name of the token it was uploaded with, whose holders alone see it through the API."""
 
-def of_upload(
-    request_id: str, namespace: str, spec: Mapping[str, Any], webhook_url: str | None, input_sha256: str
-) -> dict[str, Any]:
+
+def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
     """The object of an upload whose canonical CSV and plan are on S3; it is named after its request id."""
-    webhook = {"webhook": {"url": webhook_url}} if webhook_url else {}
+    webhook = {"webhook": {"url": request.webhook_url}} if request.webhook_url else {}
+    by_whom = {UPLOADED_BY: request.uploaded_by} if request.uploaded_by else {}
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {
-            "name": request_id,
+            "name": request.request_id,
             "namespace": namespace,
             "labels": {"app.kubernetes.io/managed-by": "imagebatch-api"},
-            "annotations": {INPUT_SHA256: input_sha256},
+            "annotations": {INPUT_SHA256: request.input_sha256, **by_whom},
         },
         "spec": {
-            **without_nothing(spec),
-            "requestId": request_id,
-            "source": {"s3": {"key": keys.canonical_input(request_id)}},
+            **without_nothing(request.spec),
+            "requestId": request.request_id,
+            "source": {"s3": {"key": keys.canonical_input(request.request_id)}},
             **webhook,
         },
     }
+
+
+def uploaded_by(metadata: Mapping[str, Any]) -> str | None:
+    """Whose token an object was uploaded with; None for one that `kubectl apply` made."""
+    name = (metadata.get("annotations") or {}).get(UPLOADED_BY)
+    return str(name) if name else None
 
 
 def counts_of(status: Mapping[str, Any]) -> Counts:
@@ -48,6 +57,35 @@ def counts_of(status: Mapping[str, Any]) -> Counts:
     images, size = status.get("images", {}), status.get("bytes", {})
     total, succeeded, failed = (images.get(name, 0) for name in ("total", "succeeded", "failed"))
     return Counts(total, succeeded, failed, size.get("in", 0), size.get("out", 0))
+
+
+def quality_status(qualities: Qualities) -> dict[str, int]:
+    """A status's `quality`: whole numbers, and no mean of nothing."""
+    found = {
+        "exact": qualities.exact,
+        "approximate": qualities.approximate,
+        "assumed": qualities.assumed,
+        "kept": qualities.kept,
+        "encoded": qualities.encoded,
+        "sourceMean": qualities.source_mean,
+        "encodedMean": qualities.encoded_mean,
+    }
+    return {name: round(value) for name, value in found.items() if value is not None}
+
+
+def qualities_of(status: Mapping[str, Any]) -> Qualities:
+    """The qualities that an object's status tells; sums are made from its rounded means."""
+    told = status.get("quality", {})
+    exact, approximate, assumed = (told.get(name, 0) for name in ("exact", "approximate", "assumed"))
+    return Qualities(
+        exact=exact,
+        approximate=approximate,
+        assumed=assumed,
+        kept=told.get("kept", 0),
+        encoded=told.get("encoded", 0),
+        source_sum=(exact + approximate + assumed) * told.get("sourceMean", 0),
+        encoded_sum=told.get("encoded", 0) * told.get("encodedMean", 0),
+    )
 
 
 def without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:

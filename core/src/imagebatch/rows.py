@@ -12,12 +12,24 @@ COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
 OUTPUT_COLUMN = "Output Image Urls"
 ERROR_COLUMNS = ("error_code", "error")
 OWN_COLUMNS = (OUTPUT_COLUMN, *ERROR_COLUMNS)
+REPORT_FACTS = (
+    "source_format", "format", "width", "height", "bytes_in", "bytes_out",
+    "source_quality", "quality_basis", "quality", "notes",
+)  # fmt: skip
+REPORT_COLUMNS = (
+    "row", "slot", *COLUMNS[:2], "Input Image Url", "Output Image Url", *ERROR_COLUMNS, *REPORT_FACTS,
+)  # fmt: skip
+"""One record an image; `row` and `slot` count from 1."""
 
 MAX_RECORD_CHARS = 1024 * 1024
 """No record is longer, so that an unclosed quote does not eat memory."""
 
 csv.field_size_limit(MAX_RECORD_CHARS)
 
+FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
+"""With these a cell is a formula to a spreadsheet, in full width too (OWASP, CSV injection)."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
@@ -28,6 +40,17 @@ def record(cells: Iterable[str], line_end: str = "\n") -> str:
 
 def _quoted(cell: str) -> str:
     return f'"{cell.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(cell) else cell
+
+
+def own_cell(text: str) -> str:
+    """A text of ours for a cell, whatever strangers' words it quotes: one line, one cell, never a formula.
+
+    Control characters and line breaks become spaces, and semicolons commas: a spreadsheet that takes
+    semicolons for delimiters, as they do where numbers have a comma, does not see our quotes. What would
+    begin as a formula gets an apostrophe before it. Cells of the user's own never go through here.
+    """
+    line = " ".join(_UNPRINTABLE.sub(" ", text).replace(";", ",").split())
+    return f"'{line}" if line[:1] in FORMULA_STARTS else line
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ IRSA, instance role). This is the one place that does conditional puts: `Minio.p
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
@@ -87,8 +87,17 @@ def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
 class S3Store:
     """One bucket. Safe to use from several threads."""
 
-    def __init__(self, settings: S3Settings, *, connections: int = 16, retries: int = 4) -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        *,
+        connections: int = 16,
+        retries: int = 4,
+        signed: Mapping[str, str] | None = None,
+    ) -> None:
+        """`signed` are objects that are read with a signed link, for these credentials may not read them."""
         self._settings = settings
+        self._signed = signed or {}
         self._bucket = settings.s3_bucket
         endpoint = urlsplit(settings.s3_endpoint)
         if endpoint.scheme not in {"http", "https"} or not endpoint.netloc or endpoint.path not in {"", "/"}:
@@ -173,6 +182,8 @@ class S3Store:
 
     @_translate_errors
     def _get(self, key: str, offset: int, length: int | None, etag: str) -> urllib3.BaseHTTPResponse:
+        if key in self._signed:
+            return self._get_signed(key, offset, length, etag)
         return self._client.get_object(
             self._bucket,
             key,
@@ -180,6 +191,22 @@ class S3Store:
             length=length or 0,
             request_headers={"If-Match": f'"{etag}"'} if etag else None,
         )
+
+    def _get_signed(self, key: str, offset: int, length: int | None, etag: str) -> urllib3.BaseHTTPResponse:
+        headers = {"If-Match": f'"{etag}"'} if etag else {}
+        if offset or length:
+            headers["Range"] = f"bytes={offset}-{offset + length - 1 if length else ''}"
+        response = self._http.request("GET", self._signed[key], headers=headers, preload_content=False)
+        if response.status in {200, 206}:
+            return response
+        response.drain_conn()
+        response.release_conn()
+        told = f"S3: {key}: HTTP {response.status} for its signed link"
+        if response.status in {404, 412}:
+            raise NotFoundError(told)
+        if response.status in {401, 403}:
+            raise AccessDeniedError(f"{told}; it may have expired")
+        raise StoreError(told)
 
     @_translate_errors
     def head(self, key: str) -> Stored | None:
@@ -211,12 +238,12 @@ class S3Store:
 
     def link(self, key: str) -> str:
         if self._settings.s3_links == "presigned":
-            return self._presigned(key)
+            return self.signed_link(key, self._settings.s3_link_seconds)
         return f"{self._link_base}/{key}"
 
     @_translate_errors
-    def _presigned(self, key: str) -> str:
-        lifetime = timedelta(seconds=self._settings.s3_link_seconds)
+    def signed_link(self, key: str, lifetime_s: int) -> str:
+        lifetime = timedelta(seconds=lifetime_s)
         return self._client.presigned_get_object(self._bucket, key, expires=lifetime).replace(",", "%2C")
 
     @_translate_errors

@@ -76,10 +76,11 @@ def fragment_bytes(outcomes: Iterable[ImageOutcome]) -> Iterator[bytes]:
     """A fragment's CSV: one line an image, in the order given."""
     yield rows.record(FRAGMENT_COLUMNS).encode()
     for outcome in outcomes:
-        yield rows.record(_cell(getattr(outcome, column)) for column in FRAGMENT_COLUMNS).encode()
+        yield rows.record(cell(getattr(outcome, column)) for column in FRAGMENT_COLUMNS).encode()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A fact of an outcome as text: nothing for None, notes with spaces between."""
     if value is None:
         return ""
     return " ".join(value) if isinstance(value, tuple) else str(value)

@@ -72,3 +72,7 @@ class ObjectStore(Protocol):
     def link(self, key: str) -> str:
         """The link under which clients read the object; it contains no comma."""
         ...
+
+    def signed_link(self, key: str, lifetime_s: int) -> str:
+        """A link with which whoever has it may read this one object for so long (at most 7 days)."""
+        ...

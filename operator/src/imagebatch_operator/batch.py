@@ -8,7 +8,7 @@ from typing import Any
 
 from imagebatch.batches import BatchSpec
 from imagebatch.lifecycle import Phase
-from imagebatch.resource import INPUT_SHA256
+from imagebatch.resource import INPUT_SHA256, uploaded_by
 from imagebatch_operator.names import FINALIZER
 from imagebatch_operator.work_queue import Key
 
@@ -76,6 +76,11 @@ class Batch:
     def input_sha256(self) -> str:
         """The digest of an upload's file; of other sources it is known when they are planned."""
         return str(self.metadata.get("annotations", {}).get(INPUT_SHA256, ""))
+
+    @property
+    def uploaded_by(self) -> str | None:
+        """Whose token it was uploaded with."""
+        return uploaded_by(self.metadata)
 
     @property
     def ttl_seconds(self) -> int | None:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from imagebatch import resource
@@ -17,7 +18,7 @@ from imagebatch.lifecycle import MAX_SHARD_FAILURES
 from imagebatch.settings import S3Settings, variable
 from imagebatch.shard import indexes_of, indexes_text
 from imagebatch_operator.batch import Batch
-from imagebatch_operator.names import ATTEMPT, BATCH, CONTAINER, SHARDS, batch_labels
+from imagebatch_operator.names import ATTEMPT, BATCH, CONTAINER, LINKS_UNTIL, SHARDS, batch_labels
 from imagebatch_operator.settings import OperatorSettings
 
 Json = dict[str, Any]
@@ -25,6 +26,9 @@ Json = dict[str, Any]
 MAX_SLUG_CHARS = 40
 GRACE_S = 30
 USER_ID = 10001
+LINKS_LIFETIME = timedelta(days=7)
+"""The longest that S3 signs for."""
+LINKS_MARGIN = timedelta(days=1)
 S3_FIELDS = ("s3_endpoint", "s3_bucket", "s3_region", "s3_addressing")
 
 
@@ -34,10 +38,32 @@ def job_name(batch: Batch) -> str:
     return f"{slug}-{batch.uid[:8]}-a{batch.attempt}"
 
 
-def shard_job(batch: Batch, shards: Sequence[int], all_shards: int, settings: OperatorSettings) -> Json:
+@dataclass(frozen=True, slots=True)
+class InputLinks:
+    """Signed links to what the pods read but their S3 key may not, and until when they are good."""
+
+    plan_url: str
+    input_url: str
+    until: datetime
+
+
+def shard_job(
+    batch: Batch,
+    shards: Sequence[int],
+    all_shards: int,
+    settings: OperatorSettings,
+    links: InputLinks | None = None,
+) -> Json:
     """The Job that does `shards` of a batch that has `all_shards` of them."""
     labels = batch_labels(batch.uid, batch.request_id, batch.key.name)
     annotations = {**_annotations(batch), SHARDS: indexes_text(shards)}
+    environment = _environment(batch, shards, all_shards, settings)
+    if links is not None:
+        annotations[LINKS_UNTIL] = links.until.isoformat()
+        environment += [
+            {"name": "IMAGEBATCH_PLAN_URL", "value": links.plan_url},
+            {"name": "IMAGEBATCH_INPUT_URL", "value": links.input_url},
+        ]
     wish = batch.wanted.wish
     return {
         "apiVersion": "batch/v1",
@@ -57,7 +83,7 @@ def shard_job(batch: Batch, shards: Sequence[int], all_shards: int, settings: Op
             "backoffLimitPerIndex": MAX_SHARD_FAILURES - 1,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _failure_rules()},
-            "template": _pod(batch, settings, labels, _environment(batch, shards, all_shards, settings)),
+            "template": _pod(batch, settings, labels, environment),
         },
     }
 
@@ -146,6 +172,7 @@ def _environment(
         "IMAGEBATCH_ALLOWED_NETWORKS": settings.allowed_networks,
         "IMAGEBATCH_REQUEST_ID": batch.request_id,
         "IMAGEBATCH_ATTEMPT": batch.attempt,
+        "IMAGEBATCH_PARALLELISM": min(batch.wanted.wish.parallelism, len(shards)),
         "IMAGEBATCH_COMPRESSION": json.dumps(batch.wanted.compression.as_spec()),
     }
     if len(shards) != all_shards:
@@ -182,9 +209,14 @@ class JobFacts:
     is_suspended: bool = False
     is_deleted: bool = False
     parallelism: int = 0
+    links_until: datetime | None = None
     ended: str = ""
     reason: str = ""
     message: str = ""
+
+    def needs_new_links(self, now: datetime) -> bool:
+        """Whether pods that start from now on could find their links expired."""
+        return not self.ended and self.links_until is not None and now > self.links_until - LINKS_MARGIN
 
     def needs(self, parallelism: int, *, suspend: bool) -> Json:
         """The patch that makes the Job's spec as wished; empty when it is."""
@@ -217,10 +249,15 @@ def job_facts(job: Mapping[str, Any]) -> JobFacts:
         is_suspended=spec.get("suspend", False),
         is_deleted="deletionTimestamp" in metadata,
         parallelism=spec["parallelism"],
+        links_until=_moment(metadata["annotations"].get(LINKS_UNTIL)),
         ended=ended.get("type", ""),
         reason=ended.get("reason", ""),
         message=ended.get("message", ""),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _mapped(indexes: str, shards: Sequence[int]) -> frozenset[int]:

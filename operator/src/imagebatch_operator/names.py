@@ -16,6 +16,9 @@ ATTEMPT = f"{resource.GROUP}/attempt"
 SHARDS = f"{resource.GROUP}/shards"
 """Annotation of a Job: which shards it does, by index."""
 
+LINKS_UNTIL = f"{resource.GROUP}/links-until"
+"""Annotation of a Job: until when the links to the input that its pods get are good (ISO 8601)."""
+
 JOBRUNNER_LABELS = {
     "app.kubernetes.io/name": "imagebatch",
     "app.kubernetes.io/component": "jobrunner",

@@ -15,7 +15,7 @@ from imagebatch.batches import BatchSpec
 from imagebatch.errors import ConflictError, InputRefusedError, RecordsError, StoreError
 from imagebatch.lifecycle import Ending, Observed, Phase, Wish
 from imagebatch.records import NewRequest, Records, Request, Result
-from imagebatch.resource import counts_of
+from imagebatch.resource import counts_of, qualities_of
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.job import JobFacts, job_facts, job_name
@@ -200,6 +200,7 @@ def _new_request(batch: Batch) -> NewRequest:
         input_sha256=batch.input_sha256,
         webhook_url=batch.webhook_url,
         webhook_secret=batch.webhook_secret,
+        uploaded_by=batch.uploaded_by,
     )
 
 
@@ -209,11 +210,14 @@ async def restore(records: Records, batch: Batch) -> None:
     found = await records.get(batch.request_id)
     if found is not None and found.owner == batch.uid:
         ending = Ending(batch.phase, batch.status.get("message", ""), batch.status.get("error"))
+        has_output = "outputCsv" in batch.status
         result = Result(
-            counts_of(batch.status),
-            batch.status.get("failures", {}),
-            keys.output(batch.request_id) if "outputCsv" in batch.status else None,
-            keys.errors(batch.request_id) if "errorsCsv" in batch.status else None,
+            counts=counts_of(batch.status),
+            errors_by_code=batch.status.get("failures", {}),
+            output_key=keys.output(batch.request_id) if has_output else None,
+            errors_key=keys.errors(batch.request_id) if "errorsCsv" in batch.status else None,
+            report_key=batch.status.get("reportCsv"),
+            qualities=qualities_of(batch.status),
         )
         await records.finish(found, ending, result, "", "")
 

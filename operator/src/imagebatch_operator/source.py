@@ -3,14 +3,14 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import httpx
 
-from imagebatch import keys
+from imagebatch import keys, links
 from imagebatch.errors import (
     AddressForbiddenError,
     ImageBatchError,
@@ -18,8 +18,10 @@ from imagebatch.errors import (
     NotFoundError,
 )
 from imagebatch.handover import Handover
+from imagebatch.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
+from imagebatch.transport import MAX_REDIRECTS
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.kube import Kube
 
@@ -28,6 +30,7 @@ GIVE_UP_AFTER = timedelta(minutes=15)
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 INLINE_BLOCK_CHARS = 64 * 1024
+URL_HEADERS = {"Accept": "text/csv, */*;q=0.5", "Accept-Encoding": "gzip"}
 
 
 class SourceWaitsError(ImageBatchError):
@@ -134,13 +137,25 @@ class Sources:
                 return await self._ingest_response(batch, response)
         except AddressForbiddenError as error:
             raise InputRefusedError.of("source_forbidden", f"spec.source.url: {error}") from error
+        except UnsupportedEncodingError as error:
+            raise InputRefusedError.of("unsupported_encoding", f"spec.source.url: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, UnicodeError) as error:
             raise _unreachable(batch, f"{type(error).__name__}: {error}") from error
 
     @asynccontextmanager
     async def _get(self, url: str) -> AsyncIterator[httpx.Response]:
-        async with self._client.stream("GET", url, follow_redirects=True) as response:
-            yield response
+        """The answer behind all redirects, unread. httpx's own following reads each redirect's body whole."""
+        request = self._client.build_request("GET", url, headers=URL_HEADERS)
+        for _ in range(MAX_REDIRECTS + 1):
+            async with aclosing(await self._client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    yield response
+                    return
+            request = response.next_request
+            _check_redirect(str(request.url))
+        raise InputRefusedError.of(
+            "source_not_found", f"spec.source.url leads through more than {MAX_REDIRECTS} redirects"
+        )
 
     async def _ingest_response(self, batch: Batch, response: httpx.Response) -> Ingested:
         if response.status_code in RETRIED:
@@ -150,13 +165,21 @@ class Sources:
                 "source_not_found", f"spec.source.url answers with HTTP {response.status_code}"
             )
         size = 0
-        async with Handover[Ingested](self._threads) as handover:
+        async with Handover[Ingested](self._threads) as handover, aclosing(decoded(response)) as body:
             handover.start(lambda chunks: self._ingest_blocking(batch, chunks, _encoding(batch)))
-            async for chunk in response.aiter_bytes():
+            async for chunk in body:
                 size += len(chunk)
-                self._check_size(size)
+                self._check_size(max(size, response.num_bytes_downloaded))
                 await handover.feed(chunk)
             return await handover.finish()
+
+
+def _check_redirect(link: str) -> None:
+    bad = links.check(link)
+    if bad is not None:
+        raise InputRefusedError.of(
+            "source_forbidden", f"spec.source.url redirects to a link that is refused: {bad.message}"
+        )
 
 
 def _unreachable(batch: Batch, why: str) -> ImageBatchError:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagebatch.lifecycle import Phase
-from imagebatch.outcome import Counts
+from imagebatch.outcome import Counts, Qualities
+from imagebatch.resource import quality_status
 from imagebatch_operator.batch import Batch, Suspension
 from imagebatch_operator.pods import Waiting
 
@@ -40,6 +41,8 @@ class View:
     shards_active: int = 0
     output: str | None = None
     errors: str | None = None
+    report: str | None = None
+    qualities: Qualities = Qualities()
     job: str = ""
     started: datetime | None = None
     finished: datetime | None = None
@@ -66,6 +69,8 @@ def status_of(batch: Batch, view: View, now: datetime) -> Json:
         "shards": _shards(view),
         "outputCsv": view.output,
         "errorsCsv": view.errors,
+        "reportCsv": view.report,
+        "quality": quality_status(view.qualities) if view.report else None,
         "job": view.job or None,
         "startTime": timestamp(view.started),
         "completionTime": timestamp(view.finished),

@@ -7,17 +7,18 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagebatch import lifecycle
+from imagebatch import keys, lifecycle
 from imagebatch.ending import commit
 from imagebatch.errors import InputRefusedError, NotFoundError
 from imagebatch.lifecycle import Ending, Phase
 from imagebatch.merge import merge
 from imagebatch.records import Records, Request
+from imagebatch.store import ObjectStore
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.cluster import PodCache
-from imagebatch_operator.job import job_name, shard_job
+from imagebatch_operator.job import LINKS_LIFETIME, InputLinks, job_name, shard_job
 from imagebatch_operator.kube import Kube, KubeError
 from imagebatch_operator.pods import Waiting
 from imagebatch_operator.reports import AsyncStore
@@ -87,8 +88,11 @@ class Steps:
             return await self._create_job(turn)
         if turn.job.is_deleted:
             return SOON_S
-        await self._patch_job(turn, suspend=False)
         now = datetime.now(UTC)
+        if turn.job.needs_new_links(now):
+            await self._with.cleanup.delete_jobs(turn.batch)  # and the next one gets new ones
+            return SOON_S
+        await self._patch_job(turn, suspend=False)
         if any(pod.is_stuck(now) for pod in turn.pods):
             await self._with.cleanup.forget_stuck_pods(turn.batch)
         await turn.reports.look(self._with.store, turn.running)
@@ -104,7 +108,8 @@ class Steps:
         open_shards = [index for index in range(len(plan.shards)) if index not in turn.reports.done]
         if not open_shards:
             return 0.0
-        job = shard_job(batch, open_shards, len(plan.shards), self._with.settings)
+        links = await self._input_links(batch) if self._with.settings.jobrunner_s3_secret else None
+        job = shard_job(batch, open_shards, len(plan.shards), self._with.settings, links)
         try:
             await self._with.kube.create_job(job)
         except KubeError as error:
@@ -113,6 +118,21 @@ class Steps:
         view = replace(view_of(turn, Phase.RUNNING), job=job_name(batch))
         await self._with.telling.tell(batch, view, turn.request)
         return TICK_S
+
+    async def _input_links(self, batch: Batch) -> InputLinks:
+        """For pods with a key of their own, which may read no batch's input: else one that was taken over
+        by a picture could read every catalogue.
+        """
+        until = datetime.now(UTC) + LINKS_LIFETIME
+
+        def signed(store: ObjectStore) -> InputLinks:
+            lifetime_s = int(LINKS_LIFETIME.total_seconds())
+            plan, given = keys.plan(batch.request_id), keys.canonical_input(batch.request_id)
+            return InputLinks(
+                store.signed_link(plan, lifetime_s), store.signed_link(given, lifetime_s), until
+            )
+
+        return await self._with.store.run(signed)
 
     async def _patch_job(self, turn: Turn, *, suspend: bool) -> None:
         assert turn.job is not None
@@ -179,7 +199,7 @@ class Steps:
         """Tell the end as the row has it; then clean up, follow the webhook, and delete after the TTL."""
         store = self._with.store.blocking
         output = request.output_key and store.link(request.output_key)
-        view = ended_view(batch, request, output or None, request.errors_key)
+        view = ended_view(batch, request, output or None)
         told = await self._with.telling.tell_end(batch, view, request)
         await self._with.cleanup.delete_jobs(batch)
         delivery = await self._with.records.delivery(request.request_id)

@@ -78,7 +78,7 @@ def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None) -> View
     )
 
 
-def ended_view(turn_batch: Batch, request: Request, output: str | None, errors: str | None) -> View:
+def ended_view(turn_batch: Batch, request: Request, output: str | None) -> View:
     """How a finished batch is shown: as its row says."""
     status = turn_batch.status
     shards = status.get("shards", {})
@@ -92,7 +92,9 @@ def ended_view(turn_batch: Batch, request: Request, output: str | None, errors: 
         shards=shards.get("total"),
         shards_done=shards.get("done", 0),
         output=output,
-        errors=errors,
+        errors=request.errors_key,
+        report=request.report_key,
+        qualities=request.qualities,
         job=status.get("job", ""),
         started=request.started_at,
         finished=request.finished_at,

@@ -67,6 +67,9 @@ class MemoryStore:
     def link(self, key: str) -> str:
         return f"https://images.test/{key}"
 
+    def signed_link(self, key: str, lifetime_s: int) -> str:
+        return f"https://images.test/{key}?signed={lifetime_s}"
+
     def media(self, key: str) -> Media:
         """The headers under which the object is served."""
         with self._lock:

@@ -95,7 +95,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _all_but(image: Image.Image, key: int) -> Image.Image:
     """Opaque wherever a deep greyscale picture does not have the value that stands for transparent."""
     deep = image.convert("I")
-    other = ImageMath.lambda_eval(lambda names: names["deep"] != key, deep=deep)
+    other: Image.Image = ImageMath.lambda_eval(lambda names: names["deep"] != key, deep=deep)
     return other.point(lambda value: value * _EIGHT_BITS).convert("L")
 
 

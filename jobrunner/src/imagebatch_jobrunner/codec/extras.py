@@ -66,5 +66,5 @@ def is_deep(data: bytes, image: Image.Image, image_format: ImageFormat) -> bool:
         return data[_PNG_DEPTH_AT] > _EIGHT_BITS
     if image_format == formats.TIFF:
         bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (_EIGHT_BITS,))
-        return max(bits) > _EIGHT_BITS
+        return bool(max(bits) > _EIGHT_BITS)
     return False

@@ -53,6 +53,14 @@ Phases: Pending → Planning → Running → Merging → Complete, Failed or Can
 failed is Complete; the message counts them, and the errors CSV has them with the reasons
 ([errors.md](errors.md)). The batch's record, and with it the API's `GET /status/{status.requestId}`, outlives
 the object.
+
+## Whose it is
+
+Where the API asks for [tokens](api.md#who-may-ask), it shows a batch only to those whose token has the name
+with which it was uploaded. The object of an upload carries that name in the annotation
+`imagebatch.dev/uploaded-by`. One that you apply belongs to no token, and the API answers 404 for it, unless
+you give it that annotation with the name of a token when you create it; later it changes nothing. Who may
+read the object itself, Kubernetes' roles say.
 """
 RULES_HEAD = """## What is refused, and what to do
 

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -33,13 +35,34 @@ async def test_loopback_names_are_answered(client: httpx.AsyncClient, host: str)
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "192.168.1.5:8080", "", "[::2]", "a:b:c"],
-)
+    [
+        "evil.example", "127.0.0.1.evil.example", "localhost.evil", "", "a:b:c", "localhost.", "localhost.:80",
+        "127.0.0.1.", "localhost:80:80", "localhost:x", "evil.example:8080", "10.1.2.3.evil.example", "[evil]",
+        "127.1", "0x7f000001", "10.1.2", "[10.1.2.3]", "::1", "[::1%25lo]x",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/status/x", "/metrics", "/upload"])
 async def test_other_names_are_not_answered(client: httpx.AsyncClient, host: str, path: str) -> None:
     response = await client.request("POST" if path == "/upload" else "GET", path, headers={"host": host})
     assert response.status_code == 403
     assert response.json()["errors"][0]["code"] == "host_not_allowed"
+
+
+@pytest.mark.parametrize("host", ["192.168.1.5:8080", "10.1.2.3", "[fd00::7]:8080", "[::2]"])
+async def test_addresses_may_read_metrics_and_nothing_else(client: httpx.AsyncClient, host: str) -> None:
+    answers = {
+        path: (await client.get(path, headers={"host": host})).status_code
+        for path in ("/metrics", "/", "/openapi.json", "/status/x", "/metrics/", "//metrics")
+    }
+    assert answers.pop("/metrics") == 200
+    assert set(answers.values()) == {403}
+    posted = await client.post("/upload", content=GOOD, headers={**CSV_TYPE, "host": host})
+    assert posted.status_code == 403
+
+
+async def test_two_host_headers_are_refused(client: httpx.AsyncClient) -> None:
+    headers = [("host", "127.0.0.1:8080"), ("host", "evil.example")]
+    assert (await client.get("/", headers=headers)).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -62,6 +85,21 @@ async def test_pages_of_other_sites_may_not_post(client: httpx.AsyncClient, inta
     assert intake.taken == []
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "CROSS-SITE"])
+async def test_a_browser_that_tells_of_another_site_may_not_post(
+    client: httpx.AsyncClient, intake: Any, site: str
+) -> None:
+    response = await client.post("/upload", content=GOOD, headers={**CSV_TYPE, "sec-fetch-site": site})
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (403, "foreign_origin")
+    assert intake.taken == []
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+async def test_a_browser_that_tells_of_our_own_page_may_post(client: httpx.AsyncClient, site: str) -> None:
+    headers = {**CSV_TYPE, "origin": "http://127.0.0.1:8080", "sec-fetch-site": site}
+    assert (await client.post("/upload", content=GOOD, headers=headers)).status_code == 202
+
+
 async def test_our_own_page_may_post(client: httpx.AsyncClient) -> None:
     headers = {**CSV_TYPE, "origin": "http://127.0.0.1:8080"}
     assert (await client.post("/upload", content=GOOD, headers=headers)).status_code == 202
@@ -77,7 +115,15 @@ async def test_names_can_be_opened(make_app: Any, connect: Any, allowed: str, ho
 
 
 @pytest.mark.parametrize(
-    ("header", "name"), [("A.b:80", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a", "a"), ("", "")]
+    ("header", "name"),
+    [
+        ("A.b:80", "a.b"),
+        ("[::1]:80", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("a", "a"),
+        ("", ""),
+        ("a:\xb2", "a:\xb2"),
+    ],
 )
 async def test_host_name(header: str, name: str) -> None:
     assert host_name(header) == name
@@ -279,7 +325,8 @@ async def test_no_body_is_our_fault(
     client: httpx.AsyncClient, store: MemoryStore, body: bytes, kind: str
 ) -> None:
     before = len(list(store.list("")))
-    response = await client.post("/upload", content=body, headers={"content-type": kind})
+    with nothing_odd_logged():
+        response = await client.post("/upload", content=body, headers={"content-type": kind})
     assert response.status_code in {202, 400, 415, 422}
     assert len(list(store.list(""))) == before + (2 if response.status_code == 202 else 0)
 
@@ -297,7 +344,43 @@ async def test_no_file_is_our_fault(
         "encoding": (None, encoding),
         "file": ("a.csv", content, kind if kind.strip() else "text/csv"),
     }
-    assert (await client.post("/upload", files=files)).status_code in {202, 400, 415, 422}
+    with nothing_odd_logged():
+        assert (await client.post("/upload", files=files)).status_code in {202, 400, 415, 422}
+
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
+NAMES = st.sampled_from(["file", "quality", "encoding", "rowsPerShard", "webhook_url", ""])
+KINDS = st.sampled_from(["", "text/csv", "text/csv; charset=utf-16", "application/octet-stream", "image/png"])
+PART = st.builds(
+    lambda name, filename, kind, content: (
+        f'--xxxx\r\nContent-Disposition: form-data; name="{name}"{filename}\r\n'
+        f"Content-Type: {kind}\r\n\r\n".encode()
+        + content
+        + b"\r\n"
+    ),
+    WORDS | NAMES,
+    st.just("") | WORDS.map('; filename="{}"'.format) | st.just('; filename="a.csv"'),
+    KINDS | WORDS,
+    st.just(GOOD) | SCRAPS | st.binary(max_size=60),
+)
+
+
+@ANYTHING
+@given(body=st.lists(PART, max_size=5).map(lambda parts: b"".join([*parts, b"--xxxx--\r\n"])))
+async def test_no_form_is_our_fault(client: httpx.AsyncClient, body: bytes) -> None:
+    with nothing_odd_logged():
+        response = await client.post(
+            "/upload", content=body, headers={"content-type": "multipart/form-data; boundary=xxxx"}
+        )
+    assert response.status_code in {202, 400, 415, 422}
+
+
+@contextlib.contextmanager
+def nothing_odd_logged() -> Iterator[None]:
+    """Fail when the log tells of an error, or has a traceback."""
+    with structlog.testing.capture_logs() as entries:
+        yield
+    assert [entry for entry in entries if entry["log_level"] != "info" or "exc_info" in entry] == []
 
 
 @ANYTHING

@@ -5,15 +5,22 @@ import pytest
 from imagebatch import resource
 from imagebatch.batches import BatchSpec
 from imagebatch.lifecycle import Phase, Wish
+from imagebatch.records import NewRequest
 from imagebatch_api.kubernetes_intake import request_of
-from imagebatch_api.status import status_document
+from imagebatch_api.status import Links, status_document
 
 ID = "11111111-2222-3333-4444-555555555555"
 
 
-def an_object(webhook_url: str | None = None) -> dict[str, object]:
-    spec = BatchSpec(wish=Wish(parallelism=7)).as_spec()
-    return resource.of_upload(ID, "shop", spec, webhook_url, "digest")
+def an_object(webhook_url: str | None = None, uploaded_by: str | None = None) -> dict[str, object]:
+    request = NewRequest(
+        request_id=ID,
+        spec=BatchSpec(wish=Wish(parallelism=7)).as_spec(),
+        webhook_url=webhook_url,
+        input_sha256="digest",
+        uploaded_by=uploaded_by,
+    )
+    return resource.of_upload(request, "shop")
 
 
 def test_an_upload_is_an_object_named_after_its_id() -> None:
@@ -29,6 +36,16 @@ def test_an_upload_is_an_object_named_after_its_id() -> None:
 
 def test_without_a_webhook_there_is_no_field_for_it() -> None:
     assert "webhook" not in an_object()["spec"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("uploaded_by", ["shop", None])
+def test_an_object_says_whose_it_is(uploaded_by: str | None) -> None:
+    made = an_object(uploaded_by=uploaded_by)
+    metadata = made["metadata"]
+    assert isinstance(metadata, dict)
+    assert metadata["annotations"].get("imagebatch.dev/uploaded-by") == uploaded_by
+    metadata.update(uid="uid-1", creationTimestamp="2026-05-01T10:00:00Z")
+    assert request_of(made).uploaded_by == uploaded_by
 
 
 @pytest.mark.parametrize(
@@ -48,5 +65,5 @@ def test_an_object_answers_for_a_row_that_is_not_there(
     metadata.update(uid="uid-1", creationTimestamp="2026-05-01T10:00:00Z")
     found = request_of({**made, "status": status})
     assert (found.phase, found.owner, found.input_sha256) == (phase, "uid-1", "digest")
-    document = status_document(found, None, None)
+    document = status_document(found, Links())
     assert (document["status"], document["created_at"]) == (word, "2026-05-01T10:00:00.000Z")

@@ -9,10 +9,10 @@ import pytest
 
 from imagebatch import keys
 from imagebatch.lifecycle import Ending, Phase
-from imagebatch.outcome import Counts
+from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.store import CSV
-from imagebatch_api.status import progress, status_document, timestamp
+from imagebatch_api.status import Links, progress, status_document, timestamp
 from imagebatch_testing.memory_store import MemoryStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -44,7 +44,7 @@ def a_request(**changes: Any) -> Request:
 
 
 def test_the_document_of_a_running_batch() -> None:
-    assert status_document(a_request(), None, None) == {
+    assert status_document(a_request(), Links()) == {
         "request_id": ID,
         "status": "pending",
         "output_csv": None,
@@ -56,14 +56,16 @@ def test_the_document_of_a_running_batch() -> None:
         "images": {"total": 8, "succeeded": 3, "failed": 1},
         "bytes": {"in": 1000, "out": 400},
         "failures": {"http_status": 1},
+        "quality": None,
         "errors_csv": None,
+        "report_csv": None,
         "created_at": "2026-03-01T12:00:00.000Z",
         "finished_at": None,
     }
 
 
 def test_the_fields_of_the_first_contract_come_first() -> None:
-    assert list(status_document(a_request(), None, None))[:4] == [
+    assert list(status_document(a_request(), Links()))[:4] == [
         "request_id",
         "status",
         "output_csv",
@@ -143,13 +145,29 @@ class TestWithRecords:
     ) -> None:
         errors = "Serial Number,Product Name,Input Image Urls,error_code,error\n1,Schürze,https://a.test/1,timeout,t\n"
         store.put(keys.errors(ID), errors.encode(), CSV)
-        result = Result(Counts(4, 3, 1, 9, 5), {"timeout": 1}, keys.output(ID), keys.errors(ID))
+        store.put(keys.image_report(ID), b"row,slot\n1,1\n", CSV)
+        result = Result(
+            counts=Counts(4, 3, 1, 9, 5),
+            errors_by_code={"timeout": 1},
+            output_key=keys.output(ID),
+            errors_key=keys.errors(ID),
+            report_key=keys.image_report(ID),
+            qualities=Qualities(
+                exact=1, approximate=1, assumed=1, kept=1, encoded=2, source_sum=260, encoded_sum=91
+            ),
+        )
         await self.finish(records, Ending(Phase.COMPLETE, "3 of 4 images; 1 failed (timeout 1)"), result)
         document = (await client.get(f"/status/{ID}")).json()
         assert document["status"] == "complete"
         assert document["output_csv"] == f"https://images.test/csvfile/{ID}_output.csv"
         assert document["errors_csv"] == f"http://127.0.0.1:8080/batches/{ID}/errors.csv"
         assert document["failures"] == {"timeout": 1}
+        assert document["quality"] == {
+            "exact": 1, "approximate": 1, "assumed": 1, "kept": 1, "encoded": 2,
+            "source_mean": 86.7, "encoded_mean": 45.5,
+        }  # fmt: skip
+        report = await client.get(document["report_csv"])
+        assert (report.text, report.headers["content-type"]) == ("row,slot\n1,1\n", "text/csv; charset=utf-8")
         assert document["finished_at"].endswith("Z")
         download = await client.get(document["errors_csv"])
         assert download.text == errors
@@ -174,6 +192,13 @@ class TestWithRecords:
         response = await client.get(f"/batches/{ID}/errors.csv")
         assert response.status_code == 404
         assert response.json()["errors"][0]["code"] == "no_errors_file"
+
+    async def test_a_batch_that_has_not_ended_has_no_report(
+        self, client: httpx.AsyncClient, records: Records
+    ) -> None:
+        await records.create(NewRequest(request_id=ID))
+        response = await client.get(f"/batches/{ID}/report.csv")
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "no_report")
 
     async def test_an_errors_file_that_was_removed_is_404(
         self, client: httpx.AsyncClient, records: Records

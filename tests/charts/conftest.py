@@ -13,7 +13,11 @@ from imagebatch_testing.cluster.errors import UnavailableError
 
 Render = Callable[[str], Manifests]
 
-MINIMAL = {"database.existingSecret": "database", "s3.existingSecret": "s3"}
+MINIMAL = {
+    "database.existingSecret": "database",
+    "s3.existingSecret": "s3",
+    "api.tokens.existingSecret": "tokens",
+}
 QUICKSTART = CHART / "values-quickstart.yaml"
 every_values_file = pytest.mark.parametrize("name", VALUES_FILES)
 

@@ -94,6 +94,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"bundled.s3.enabled": True, "database.existingSecret": "a"},
         "set bundled.s3.secretKey and bundled.s3.jobrunner.secretKey",
     ),
+    "neither tokens nor everybody": (
+        MINIMAL | {"api.tokens.existingSecret": ""},
+        "if something in front of the API asks who is there, set api.allowAnonymous",
+    ),
+    "tokens and everybody": (
+        MINIMAL | {"api.allowAnonymous": True},
+        "can't ask for tokens and let everybody in",
+    ),
     "Ingress without names": (MINIMAL | {"api.ingress.enabled": True}, "set api.ingress.hosts"),
     "HTTPRoute without Gateway": (MINIMAL | {"api.httpRoute.enabled": True}, "set api.httpRoute.parentRefs"),
     "a password that is no part of a URL": (
@@ -176,8 +184,9 @@ EXCLUSIVE = {
     ("s3", "existingSecret"),
     ("s3", "cloudIdentity"),
     ("s3", "jobrunner", "existingSecret"),
+    ("api", "allowAnonymous"),
 }
-"""What does not go together with the rest of everything-on.yaml; external and cloud-identity have it."""
+"""What does not go together with the rest of everything-on.yaml; other values files have it."""
 
 
 def test_the_checks_try_every_value_that_is_off_by_default() -> None:
@@ -236,6 +245,7 @@ def test_a_chart_can_depend_on_this_one(helm: Helm, tmp_path: Path) -> None:
             "enabled": True,
             "database": {"existingSecret": "database"},
             "s3": {"existingSecret": "s3"},
+            "api": {"tokens": {"existingSecret": "tokens"}},
         },
     }
     (tmp_path / "values.yaml").write_text(json.dumps(values))
@@ -272,7 +282,9 @@ def chart_with_notes(tmp_path: Path) -> Path:
 def test_the_notes_say_how_to_upload(helm: Helm, chart_with_notes: Path, name: str, url: str) -> None:
     (notes,) = helm.render(VALUES_FILES[name], chart=chart_with_notes).all("Notes")
     text = notes["text"]
-    assert f"curl -F file=@products.csv {url}/upload\n" in text
+    token = "" if name == "quickstart" else '-H "Authorization: Bearer $IMAGEBATCH_TOKEN" '
+    assert f"curl {token}-F file=@products.csv {url}/upload\n" in text
+    assert ("It asks nobody who he is" in text) is (name == "quickstart")
     assert ("port-forward service/imagebatch-api 8080:80\n" in text) is (name == "minimal")
     assert ("FOR TRYING OUT ONLY" in text) is (name == "quickstart")
     assert "delete imagebatches --all" in text

@@ -17,6 +17,8 @@ def references(node: object) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
         if "secretKeyRef" in node:
             yield node["secretKeyRef"]["name"], node["secretKeyRef"]["key"]
+        if "secretName" in node:
+            yield node["secretName"], "as a folder"
         for inner in node.values():
             yield from references(inner)
     elif isinstance(node, list):
@@ -29,7 +31,7 @@ def test_bundled_secrets_have_what_pods_ask_them_for(helm: Helm) -> None:
     secrets = {found["metadata"]["name"]: found["stringData"].keys() for found in made.all("Secret")}
     for workload in made.workloads:
         for name, key in references(workload):
-            assert key in secrets[name]
+            assert key in {*secrets[name], "as a folder"}
 
 
 def test_secrets_of_ones_own_are_asked_for_by_the_documented_keys(rendered: Render) -> None:
@@ -39,6 +41,7 @@ def test_secrets_of_ones_own_are_asked_for_by_the_documented_keys(rendered: Rend
         ("shop-s3", "accessKey"),
         ("shop-s3", "secretKey"),
         ("shop-webhooks", "secret"),
+        ("shop-tokens", "as a folder"),
     }
     assert not made.all("Secret")
 

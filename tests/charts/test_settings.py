@@ -26,7 +26,10 @@ BY_THE_OPERATOR = {
     "IMAGEBATCH_ATTEMPT",
     "IMAGEBATCH_SHARDS",
     "IMAGEBATCH_RUN",
+    "IMAGEBATCH_PARALLELISM",
     "IMAGEBATCH_COMPRESSION",
+    "IMAGEBATCH_PLAN_URL",
+    "IMAGEBATCH_INPUT_URL",
     "IMAGEBATCH_STOP_ON_STDIN_EOF",
     "IMAGEBATCH_TERMINATION_LOG",
     "JOB_COMPLETION_INDEX",
@@ -139,6 +142,24 @@ def test_the_operator_is_told_how_jobrunner_pods_look(rendered: Render) -> None:
     assert set(pod["resources"]) == {"requests", "limits"}
     minimal = json.loads(environment(rendered("minimal"), "imagebatch-operator")["IMAGEBATCH_JOBRUNNER_POD"])
     assert minimal.keys() == {"resources"}
+
+
+def test_tokens_are_read_from_their_secret_where_it_is_mounted(rendered: Render) -> None:
+    made = rendered("everything-on")
+    pod = made.one("Deployment", "pictures-api")["spec"]["template"]["spec"]
+    (volume,) = (found for found in pod["volumes"] if found["name"] == "tokens")
+    (mount,) = (found for found in pod["containers"][0]["volumeMounts"] if found["name"] == "tokens")
+    assert volume["secret"]["secretName"] == "clients"
+    assert "subPath" not in mount, "the kubelet would not replace it"
+    file = environment(made, "pictures-api")["IMAGEBATCH_API_TOKENS_FILE"]
+    assert file == f"{mount['mountPath']}/clients.txt"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "minimal"])
+def test_only_the_quickstart_lets_everybody_in(rendered: Render, name: str) -> None:
+    env = environment(rendered(name), "imagebatch-api")
+    is_open = env.get("IMAGEBATCH_ALLOW_ANONYMOUS") == "true"
+    assert (is_open, "IMAGEBATCH_API_TOKENS_FILE" in env) == (name == "quickstart", name == "minimal")
 
 
 def test_no_setting_says_which_s3_keys_when_the_cloud_gives_an_identity(rendered: Render) -> None:

@@ -153,3 +153,13 @@ async def current(records: Records) -> Request:
     found = await records.get("r1")
     assert found is not None
     return found
+
+
+async def test_whose_token_a_request_came_with_is_kept(records: Records) -> None:
+    assert (await created(records)).uploaded_by is None
+    owned = await created(records, request_id="r2", uploaded_by="shop")
+    assert owned.uploaded_by == "shop"
+    assert not await records.create(NewRequest(request_id="r2", uploaded_by="rival")), "it stays the first's"
+    found = await records.get("r2")
+    assert found is not None
+    assert found.uploaded_by == "shop"

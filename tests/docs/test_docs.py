@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from types import ModuleType
 import httpx
 import pytest
 
+from imagebatch_api import tokens
 from imagebatch_cli.folder import free_ports
 from imagebatch_testing.local import Up, imagebatch
 
@@ -54,10 +56,14 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 
 def block_of(name: str) -> list[str]:
     """The words of the command under `<!-- tested: NAME -->` in the README."""
-    text = (ROOT / "README.md").read_text()
-    found = re.search(rf"<!-- tested: {name} -->\n```sh\n(.+?)\n```", text, re.DOTALL)
+    return shlex.split(lines_of(name, "README.md"))
+
+
+def lines_of(name: str, page: str) -> str:
+    """The lines under `<!-- tested: NAME -->` in a page."""
+    found = re.search(rf"<!-- tested: {name} -->\n```sh\n(.+?)\n```", (ROOT / page).read_text(), re.DOTALL)
     assert found is not None
-    return shlex.split(found[1])
+    return found[1]
 
 
 @pytest.fixture
@@ -86,13 +92,50 @@ async def test_the_upload_that_the_readme_shows_works(up: Up) -> None:
     assert status["status"] in {"complete", "failed"}
 
 
+def test_a_token_made_by_hand_is_one() -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl")
+    ended = subprocess.run(
+        ["sh", "-c", lines_of("token by hand", "docs/kubernetes.md")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token, line = ended.stdout.splitlines()
+    assert tokens.owner_of(tokens.parse(line), token) == "shop"
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
+async def test_the_requests_with_a_token_that_the_docs_show_work(tmp_path: Path) -> None:
+    token = tokens.make()
+    (tmp_path / "tokens").write_text(str(tokens.entry_of("shop", token)))
+    async with Up(tmp_path / "data", IMAGEBATCH_API_TOKENS_FILE=str(tmp_path / "tokens")) as running:
+        upload, status = (
+            shlex.split(
+                line.replace("$IMAGEBATCH_TOKEN", token)
+                .replace(":8080/", f":{running.port}/")
+                .replace("@products.csv", "@examples/products.csv")
+            )
+            for line in lines_of("token", "docs/api.md").splitlines()
+        )
+        refused = await running.http.get(f"/status/{status[-1].rpartition('/')[2]}")
+        assert refused.status_code == 401
+        answer = json.loads(await run_curl(upload))
+        status[-1] = answer["status_url"]
+        assert json.loads(await run_curl(status))["request_id"] == answer["request_id"]
+
+
 async def run_curl(words: list[str]) -> str:
     """What curl prints; where there is no curl, the same request is made without it."""
     if shutil.which("curl") is None:
-        name, path = words[words.index("-F") + 1].split("=@")
-        content = (ROOT / path).read_bytes()
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return (await client.post(words[-1], files={name: (Path(path).name, content)})).text
+        headers = [words[at + 1].split(": ") for at, word in enumerate(words) if word == "-H"]
+        async with httpx.AsyncClient(trust_env=False, headers=dict(headers)) as client:
+            if "-F" not in words:
+                return (await client.get(words[-1])).text
+            name, path = words[words.index("-F") + 1].split("=@")
+            files = {name: (Path(path).name, (ROOT / path).read_bytes())}
+            return (await client.post(words[-1], files=files)).text
     process = await asyncio.create_subprocess_exec(*words, "-sS", cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     stdout, _ = await process.communicate()
     assert process.returncode == 0

@@ -7,11 +7,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imagebatch.guard import AddressPolicy
+from imagebatch.guard import Address, AddressPolicy
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.download.budget import ByteBudget
+from imagebatch_jobrunner.download.budget import FIRST_BYTES, ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
-from imagebatch_jobrunner.download.hosts import FAILURES_TO_SKIP, SKIP_SECONDS, HostHealth
+from imagebatch_jobrunner.download.hosts import (
+    FAILURES_TO_SKIP,
+    MAX_QUIET_S,
+    SKIP_SECONDS,
+    Host,
+    HostHealth,
+    Hosts,
+    host_of,
+)
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 from imagebatch_testing.web import Page, Route, Web, serving
@@ -67,6 +75,8 @@ ROUTES: dict[str, Route] = {
     "/declared": Page(headers={"Content-Length": "1001"}),
     "/long": Page(b"x" * 1001, chunked=True),
     "/bomb": Page(gzip.compress(b"x" * 100_000), headers={"Content-Encoding": "gzip"}),
+    "/brotli": Page(b"\x0b\x02\x80good\x03", headers={"Content-Encoding": "br"}),
+    "/twice": Page(gzip.compress(gzip.compress(b"x")), headers={"Content-Encoding": "gzip, gzip"}),
     "/garbled": Page(b"no gzip", headers={"Content-Encoding": "gzip"}),
     "/circle": Page(status=301, headers={"Location": "/circle"}),
     "/inside": Page(status=302, headers={"Location": "http://10.0.0.1/x"}),
@@ -104,6 +114,8 @@ async def test_the_bytes_behind_a_link_are_fetched(web: Web, path: str) -> None:
         ("/long", ErrorCode.TOO_LARGE, "1000", 1),
         ("/bomb", ErrorCode.TOO_LARGE, "1000", 1),
         ("/garbled", ErrorCode.DOWNLOAD_FAILED, "Content-Encoding", 1),
+        ("/brotli", ErrorCode.UNSUPPORTED_ENCODING, "'br'", 1),
+        ("/twice", ErrorCode.UNSUPPORTED_ENCODING, "'gzip, gzip'", 1),
         ("/circle", ErrorCode.TOO_MANY_REDIRECTS, "5", 6),
         ("/inside", ErrorCode.ADDRESS_FORBIDDEN, "10.0.0.1", 1),
         ("/metadata", ErrorCode.ADDRESS_FORBIDDEN, "169.254.169.254", 1),
@@ -125,7 +137,7 @@ async def test_what_goes_wrong_has_a_code(
 
 
 async def test_a_host_that_sends_nothing_is_left_at_the_deadline(web: Web) -> None:
-    error = await error_of(web.url("/silent"), FetchLimits(total_s=0.2))
+    error = await error_of(web.url("/silent"), FetchLimits(total_s=1.0))
     assert error.code == ErrorCode.DOWNLOAD_TIMEOUT
 
 
@@ -201,14 +213,47 @@ async def test_one_host_is_never_asked_for_more_at_once_than_allowed() -> None:
 async def test_a_dead_host_is_skipped_after_many_failures() -> None:
     async with serving() as web:
         link = web.url("/x")
-    async with fetching() as fetcher, ByteBudget(1 << 20).lease() as lease:
-        messages = []
-        for _ in range(FAILURES_TO_SKIP):
-            with pytest.raises(FetchError) as caught:
-                await fetcher.fetch(link, lease)
-            messages.append(caught.value.message)
-    assert "skipped" not in messages[0]
-    assert "skipped" in messages[-1]
+    async with fetching() as fetcher:
+        errors = [await failure(fetcher, link) for _ in range(FAILURES_TO_SKIP)]
+    assert "skipped" not in errors[0].message
+    assert "skipped" in errors[-1].message
+    assert {error.code for error in errors} == {ErrorCode.CONNECT_FAILED}
+
+
+async def failure(fetcher: Fetcher, link: str) -> FetchError:
+    async with ByteBudget(1 << 20).lease() as lease:
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(link, lease)
+    return caught.value
+
+
+async def test_a_host_that_never_connects_in_time_is_skipped_too() -> None:
+    """The look-up takes for ever, as a connection to a firewall that drops does."""
+    asked = 0
+
+    async def never(_: str, __: int) -> list[Address]:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    limits = FetchLimits(total_s=20.0, connect_s=0.001, backoff_s=0.0)
+    async with image_client(AddressPolicy(), limits, resolve=never) as http:
+        fetcher = Fetcher(http, limits)
+        errors = [await failure(fetcher, "http://gone.test/x") for _ in range(FAILURES_TO_SKIP)]
+    assert asked == FAILURES_TO_SKIP
+    assert errors[0].message == "no connection in time"
+    assert "skipped" in errors[-1].message
+
+
+async def test_a_skipped_host_keeps_the_code_of_its_failures() -> None:
+    async with fetching() as fetcher:
+        errors = [await failure(fetcher, f"http://{'a' * 64}.test/x") for _ in range(FAILURES_TO_SKIP + 1)]
+    assert "skipped" in errors[-1].message
+    assert {error.code for error in errors} == {ErrorCode.DNS_FAILED}
+
+
+A_FAILURE = FetchError(ErrorCode.CONNECT_FAILED, "no connection")
 
 
 def test_a_skipped_host_is_probed_after_a_while() -> None:
@@ -216,12 +261,127 @@ def test_a_skipped_host_is_probed_after_a_while() -> None:
     health = HostHealth(clock=lambda: now)
     for _ in range(FAILURES_TO_SKIP):
         assert health.may_try()
-        health.record(connected=False)
+        health.failed(A_FAILURE)
     assert not health.may_try()
     now = SKIP_SECONDS
     assert [health.may_try(), health.may_try()] == [True, False]
-    health.record(connected=False)
+    health.failed(A_FAILURE)
     now = 2 * SKIP_SECONDS
     assert health.may_try()
-    health.record(connected=True)
+    health.answered()
     assert [health.may_try(), health.may_try()] == [True, True]
+
+
+async def test_a_host_that_asks_for_quiet_is_left_alone_with_its_other_links_too() -> None:
+    now = 0.0
+    hosts = Hosts(connections=4, per_host=4, clock=lambda: now)
+    async with hosts.slot("shop.test:80") as host:
+        host.keep_quiet(0.001)
+
+    async def ask(name: str) -> None:
+        async with hosts.slot(name):
+            pass
+
+    waiting = asyncio.create_task(ask("shop.test:80"))
+    for _ in range(10):
+        await ask("other.test:80")
+        await asyncio.sleep(0.001)
+    assert not waiting.done()
+    now = 0.001
+    await asyncio.wait_for(waiting, 20)
+
+
+def test_one_answer_keeps_a_host_quiet_for_a_reasonable_time_only() -> None:
+    now = 0.0
+    host = Host(1, clock=lambda: now)
+    host.keep_quiet(1e9)
+    host.keep_quiet(1)
+    assert host.quiet_s() == MAX_QUIET_S
+    now = MAX_QUIET_S
+    assert host.quiet_s() == 0
+
+
+def test_nobody_waits_for_a_quiet_host_that_is_skipped() -> None:
+    host = Host(1, clock=lambda: 0.0)
+    host.keep_quiet(10)
+    for _ in range(FAILURES_TO_SKIP):
+        host.health.failed(FetchError(ErrorCode.HTTP_STATUS, "HTTP 429"))
+    assert host.quiet_s() == 0
+
+
+async def test_a_host_that_asks_for_quiet_again_and_again_is_skipped(web: Web) -> None:
+    web.routes["/busy"] = Page(status=503, headers={"Retry-After": "0"})
+    async with fetching() as fetcher:
+        errors = [await failure(fetcher, web.url("/busy")) for _ in range(FAILURES_TO_SKIP)]
+    assert errors[-1].code == ErrorCode.HTTP_STATUS
+    assert "skipped" in errors[-1].message
+    assert web.requests["/busy"] == FAILURES_TO_SKIP
+
+
+@pytest.mark.parametrize(
+    ("link", "host"),
+    [
+        ("http://Shop.test/a", "shop.test:80"),
+        ("https://shop.test./a?b", "shop.test:443"),
+        ("http://shop.test:8080", "shop.test:8080"),
+        ("http://[::1]:1/", "::1:1"),
+        ("not a link", ":0"),
+        ("http://[bad", ""),
+        ("http://shop.test:x/", ""),
+    ],
+)
+def test_a_host_is_its_name_and_port(link: str, host: str) -> None:
+    assert host_of(link) == host
+
+
+async def test_redirects_count_for_the_host_they_lead_to_and_never_block_each_other() -> None:
+    """Two hosts that redirect to each other, one download each at once: half come from either side."""
+    active = {"a": 0, "b": 0}
+    most = dict(active)
+
+    def ending(name: str) -> Route:
+        async def handler(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            active[name] += 1
+            most[name] = max(most[name], active[name])
+            await asyncio.sleep(0)
+            active[name] -= 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+            await writer.drain()
+
+        return handler
+
+    limits = FetchLimits(per_host=1, connections=2)
+    async with (
+        serving({"/end": ending("a")}) as a,
+        serving({"/end": ending("b")}) as b,
+        fetching(limits) as fetcher,
+    ):
+        a.routes["/go"] = Page(status=302, headers={"Location": b.url("/end")})
+        b.routes["/go"] = Page(status=302, headers={"Location": a.url("/end")})
+        budget = ByteBudget(FIRST_BYTES)
+
+        async def one(link: str) -> bytes:
+            async with budget.lease() as lease:
+                return await fetcher.fetch(link, lease)
+
+        got = await asyncio.gather(*(one(web.url("/go")) for _ in range(8) for web in (a, b)))
+    assert got == [b"good"] * 16
+    assert most == {"a": 1, "b": 1}
+
+
+async def test_a_lease_that_waits_for_its_turn_holds_up_nobody_who_has_his() -> None:
+    """The oldest may take more than there is, so it must not be one that waits for the others."""
+    size = 3 * FIRST_BYTES
+    limits = FetchLimits(per_host=1, connections=2, total_s=60.0)
+    async with serving({"/large": Page(bytes(size))}) as web, fetching(limits) as fetcher:
+        budget = ByteBudget(2 * FIRST_BYTES)
+        async with budget.lease() as oldest:  # as one whose pause between two tries is not over
+
+            async def one() -> int:
+                async with budget.lease() as lease:
+                    return len(await fetcher.fetch(web.url("/large"), lease))
+
+            await oldest.step_aside()
+            assert list(await asyncio.gather(one(), one(), one())) == [size] * 3
+            assert len(await fetcher.fetch(web.url("/large"), oldest)) == size
+    assert budget.used == 0

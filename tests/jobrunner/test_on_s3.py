@@ -18,6 +18,8 @@ from imagebatch.s3 import S3Store
 from imagebatch.settings import S3Settings
 from imagebatch.shard import Report, read_fragment
 from imagebatch.store import CSV, JSON
+from imagebatch_testing import confined, mixed
+from imagebatch_testing.mixed import MIB, Mix
 from imagebatch_testing.web import Page, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -54,6 +56,31 @@ def plan(store: S3Store, cells: list[str]) -> None:
     only = ShardRange(len(head), sum(map(len, records)), 1, len(cells), len(cells))
     etag = stored.etag.strip('"')
     store.put(keys.plan("r1"), Plan(etag, len(cells), len(cells), Dialect(), (only,)).to_json(), JSON)
+
+
+@pytest.mark.timeout(240)
+async def test_thumbnails_among_pictures_at_the_limit_stay_within_the_documented_memory(
+    s3_store: S3Store, s3_settings: S3Settings
+) -> None:
+    """Of both sizes so many at once that without a budget the large ones alone would take twice that."""
+    mix = Mix(thumbnails=200, large=4, side=2600)
+    pictures, in_flight = 180 * MIB, 48 * MIB
+    async with serving({path: Page(data) for path, data in mixed.files(mix).items()}) as web:
+        wanted = mixed.links(mix, web.url(""))
+        plan(s3_store, wanted)
+        limits = {
+            "IMAGEBATCH_CODEC_PROCESSES": "4",
+            "IMAGEBATCH_MAX_PIXELS": str(mix.side**2),
+            "IMAGEBATCH_PICTURE_BYTES_IN_FLIGHT": str(pictures),
+            "IMAGEBATCH_BYTES_IN_FLIGHT": str(in_flight),
+        }
+        limit = mixed.documented_limit(4, pictures, in_flight)
+        ran = await confined.run(
+            [sys.executable, "-m", "imagebatch_jobrunner"], {**environment(s3_settings, web), **limits}, limit
+        )
+    report = Report.from_json(s3_store.get(keys.report("r1", 1, 0)))
+    assert (ran.code, report.counts.succeeded, report.errors) == (Exit.DONE, len(wanted), {})
+    assert ran.peak_bytes <= limit
 
 
 async def started(variables: dict[str, str]) -> asyncio.subprocess.Process:

@@ -252,6 +252,34 @@ async def test_rows_that_are_not_as_planned_make_a_poison_shard(store: MemorySto
     assert keys.report(REQUEST_ID, 1, 0) not in store.writes
 
 
+async def test_a_slow_host_with_many_links_keeps_no_other_host_waiting(encode: Encode) -> None:
+    """Its links fill more than the window, and it answers only when the other host's images are all done."""
+    data = encode(Image.new("RGB", (40, 30), "teal"), "JPEG", quality=95)
+    others_done = asyncio.Event()
+
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await others_done.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
+        await writer.drain()
+
+    class Watched(MemoryStore):
+        def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+            if key.endswith("0000050-001.jpg"):
+                loop.call_soon_threadsafe(others_done.set)
+            return super().put(key, data, media, only_if_absent=only_if_absent)
+
+    loop = asyncio.get_running_loop()
+    watched = Watched()
+    async with serving({f"/{number}": slow for number in range(40)}) as web, serving() as fast:
+        fast.routes |= {f"/{number}": Page(data) for number in range(10)}
+        slow_links = [web.url(f"/{number}") for number in range(40)]
+        planned(watched, [*slow_links, *(fast.url(f"/{number}") for number in range(10))])
+        await process_images(a_run(window=16), watched, a_workshop)
+    outcomes = outcomes_of(watched)
+    assert [one.row for one in outcomes] == list(range(1, 51))
+    assert all(one.succeeded for one in outcomes)
+
+
 class FullStore(MemoryStore):
     """A store that takes no images."""
 
@@ -283,6 +311,18 @@ async def test_a_later_attempt_does_again_only_what_failed(encode: Encode, store
     report = shard.read_report(store, later.shard)
     assert report is not None
     assert (report.counts.succeeded, report.counts.failed) == (2, 0)
+
+
+@pytest.mark.parametrize(("parallelism", "share"), [("1", 12), ("4", 3), ("5", 2), ("100", 1)])
+def test_shards_that_run_at_once_share_the_limit_for_one_host(
+    monkeypatch: pytest.MonkeyPatch, parallelism: str, share: int
+) -> None:
+    for name, value in {
+        "IMAGEBATCH_S3_BUCKET": "b", "IMAGEBATCH_REQUEST_ID": "r1", "JOB_COMPLETION_INDEX": "0",
+        "IMAGEBATCH_PER_HOST_CONNECTIONS": "12", "IMAGEBATCH_PARALLELISM": parallelism,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert read(JobrunnerSettings).fetch_limits.per_host == share
 
 
 def test_a_job_over_some_shards_names_them(monkeypatch: pytest.MonkeyPatch) -> None:

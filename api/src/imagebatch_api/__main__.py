@@ -34,6 +34,7 @@ def main() -> int:
     try:
         server = read(ServerSettings)
         settings = read(ApiSettings)
+        server.check_access(settings)
         logs.configure(server.log_level)
         logs.adopt_standard_logging()
         asyncio.run(_until_signalled(server, settings))
@@ -62,7 +63,7 @@ async def _serve(server: ServerSettings, settings: ApiSettings) -> None:
         intake = kubernetes_intake.KubernetesIntake(records, objects)
         app = create_app(Services(store, records, intake, server.address_policy), settings)
         log.info("serving", host=server.api_host, port=server.api_port)
-        await serve(app, server.api_host, server.api_port)
+        await serve(app, server.api_host, server.api_port, head=settings.head_limits)
 
 
 async def _migrated(server: ServerSettings) -> None:

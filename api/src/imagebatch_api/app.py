@@ -7,15 +7,19 @@ from starlette.routing import Route
 from imagebatch_api import problems
 from imagebatch_api.endpoints import Endpoints
 from imagebatch_api.meters import Meters
-from imagebatch_api.middleware import AddHeaders, HostGuard, Measure, Recover
+from imagebatch_api.middleware import AddHeaders, HeaderLimit, HostGuard, Measure, Recover, TokenGuard
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
+from imagebatch_api.tokens import TokenFile
 
 __all__ = ["Services", "create_app"]
 
 
 def create_app(services: Services, settings: ApiSettings) -> Starlette:
-    """The API over `services`; whoever makes it keeps them open as long as it is served."""
+    """The API over `services`; whoever makes it keeps them open as long as it is served.
+
+    Raises SettingsError for a tokens file that is not usable.
+    """
     meters = Meters()
     routes = _routes(Endpoints(services, settings, meters))
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
@@ -23,8 +27,11 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
         Middleware(Measure, meters, templates),
         Middleware(AddHeaders),
         Middleware(Recover),
+        Middleware(HeaderLimit, settings.max_header_bytes),
         Middleware(HostGuard, settings.host_names),
     ]
+    if settings.api_tokens_file is not None:
+        middleware.append(Middleware(TokenGuard, TokenFile(settings.api_tokens_file)))
     return Starlette(routes=routes, middleware=middleware, exception_handlers=problems.HANDLERS)
 
 
@@ -34,6 +41,7 @@ def _routes(endpoints: Endpoints) -> list[Route]:
         Route("/upload", endpoints.upload, methods=["POST"]),
         Route("/status/{request_id}", endpoints.status),
         Route("/batches/{request_id}/errors.csv", endpoints.errors_csv),
+        Route("/batches/{request_id}/report.csv", endpoints.report_csv),
         Route("/healthz", endpoints.healthz),
         Route("/readyz", endpoints.readyz),
         Route("/metrics", endpoints.metrics),

@@ -9,12 +9,13 @@ from starlette.responses import JSONResponse, Response
 
 from imagebatch import records
 from imagebatch.errors import NotFoundError
-from imagebatch_api import errors_file, health, openapi, page
+from imagebatch_api import health, openapi, page, private_file
 from imagebatch_api.meters import Meters
+from imagebatch_api.middleware import OWNER
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
-from imagebatch_api.status import is_request_id, status_document
+from imagebatch_api.status import Links, is_request_id, status_document
 from imagebatch_api.uploads import Accepted, Incoming, Uploads
 
 NOT_STORED = {"Cache-Control": "no-store"}
@@ -37,21 +38,38 @@ class Endpoints:
         return JSONResponse(_answer(accepted, self._url(request, path)), 202, {"Location": path})
 
     async def status(self, request: Request) -> Response:
-        found = await self._find(request.path_params["request_id"])
+        found = await self._find(request)
         output = found.output_key and await to_thread.run_sync(self._services.store.link, found.output_key)
-        errors = found.errors_key and self._url(request, f"/batches/{found.request_id}/errors.csv")
-        return JSONResponse(status_document(found, output or None, errors or None), headers=NOT_STORED)
+        links = Links(
+            output_csv=output or None,
+            errors_csv=self._file_url(request, found.errors_key, "errors.csv"),
+            report_csv=self._file_url(request, found.report_key, "report.csv"),
+        )
+        return JSONResponse(status_document(found, links), headers=NOT_STORED)
 
     async def errors_csv(self, request: Request) -> Response:
-        found = await self._find(request.path_params["request_id"])
-        missing = RefusedError(404, "no_errors_file", "this batch has no errors file")
-        if not found.errors_key:
+        found = await self._find(request)
+        return await self._file(
+            found.errors_key, RefusedError(404, "no_errors_file", "this batch has no errors file")
+        )
+
+    async def report_csv(self, request: Request) -> Response:
+        found = await self._find(request)
+        return await self._file(
+            found.report_key, RefusedError(404, "no_report", "this batch has no report yet")
+        )
+
+    async def _file(self, key: str | None, missing: RefusedError) -> Response:
+        """A private file of a batch as a download by its own name; raises `missing` where there is none."""
+        if not key:
             raise missing
         try:
-            name = f"{found.request_id}_errors.csv"
-            return await errors_file.response(self._services.store, found.errors_key, name)
+            return await private_file.response(self._services.store, key, key.rpartition("/")[2])
         except NotFoundError:
             raise missing from None
+
+    def _file_url(self, request: Request, key: str | None, name: str) -> str | None:
+        return self._url(request, f"/batches/{request.path_params['request_id']}/{name}") if key else None
 
     async def healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NOT_STORED)
@@ -71,9 +89,11 @@ class Endpoints:
     async def index(self, _: Request) -> Response:
         return Response(self._page.html, headers=self._page.headers, media_type="text/html")
 
-    async def _find(self, request_id: str) -> records.Request:
+    async def _find(self, request: Request) -> records.Request:
+        """The batch that the path names, unless it is another's: then it is as if there were none."""
+        request_id = request.path_params["request_id"]
         found = await self._services.find(request_id) if is_request_id(request_id) else None
-        if found is None:
+        if found is None or found.uploaded_by != request.scope.get(OWNER):
             raise RefusedError(404, "unknown_request", "there is no request with this id")
         return found
 
@@ -90,6 +110,7 @@ def _incoming(request: Request) -> Incoming:
         query=request.query_params.multi_items(),
         idempotency_key=request.headers.get("idempotency-key"),
         body=request.stream(),
+        owner=request.scope.get(OWNER),
     )
 
 

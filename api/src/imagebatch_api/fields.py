@@ -10,7 +10,7 @@ from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Wish
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
-from imagebatch_api.form import FILE_FIELD, ContentType, shown
+from imagebatch_api.form import FILE_FIELD, ContentType, FormLimits, check_length, shown
 
 WEBHOOK = "webhook_url"
 ENCODING = "encoding"
@@ -31,8 +31,9 @@ NEEDED_FIRST = frozenset({ENCODING, ROWS_PER_SHARD})
 class Fields:
     """What one upload asks for. A field that is left empty counts as not given."""
 
-    def __init__(self, query: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, query: Iterable[tuple[str, str]], limits: FormLimits) -> None:
         self._values: dict[str, str] = {}
+        self._limits = limits
         self._file_seen = False
         for name, value in query:
             self.add(name, value)
@@ -42,6 +43,7 @@ class Fields:
         if name not in NAMES:
             known = ", ".join((FILE_FIELD, *NAMES))
             raise InputRefusedError.of("unknown_field", f"there is no field {shown(name)}; known are {known}")
+        check_length(name, len(value.encode()), self._limits.max_field_bytes)
         if name in self._values:
             raise InputRefusedError.of("duplicate_field", f"{name}: given more than once")
         if self._file_seen and name in NEEDED_FIRST and value.strip():

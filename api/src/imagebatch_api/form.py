@@ -16,9 +16,15 @@ MULTIPART = "multipart/form-data"
 CSV_TYPES = frozenset({"text/csv", "application/csv", "application/vnd.ms-excel", "text/plain"})
 UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream"})
 FILE_FIELD = "file"
-MAX_FIELD_BYTES = 8 * 1024
-MAX_PARTS = 64
 MAX_BOUNDARY_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """What a form may have at most: fields, the file among them, and bytes of a field beside the file."""
+
+    max_fields: int = 64
+    max_field_bytes: int = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +63,14 @@ class Field:
 Part = FileBegins | bytes | FileEnds | Field
 
 
-def parts(content_type: str, body: AsyncIterator[bytes]) -> AsyncGenerator[Part, None]:
+def parts(content_type: str, body: AsyncIterator[bytes], limits: FormLimits) -> AsyncGenerator[Part, None]:
     """The parts of a body in their order.
 
     Raises RefusedError for a body that is no CSV or no well-formed form, InputRefusedError for a bad field.
     """
     name, options = parse_options_header(content_type)
     if name == MULTIPART:
-        return _form(options.get("boundary", ""), body)
+        return _form(_FormReader(options.get("boundary", ""), limits), body)
     return _bare(ContentType.parse(content_type), body)
 
 
@@ -77,8 +83,7 @@ async def _bare(content_type: ContentType, body: AsyncIterator[bytes]) -> AsyncG
     yield FileEnds()
 
 
-async def _form(boundary: str, body: AsyncIterator[bytes]) -> AsyncGenerator[Part, None]:
-    reader = _FormReader(boundary)
+async def _form(reader: "_FormReader", body: AsyncIterator[bytes]) -> AsyncGenerator[Part, None]:
     async for chunk in body:
         for part in reader.read(chunk):
             yield part
@@ -88,13 +93,15 @@ async def _form(boundary: str, body: AsyncIterator[bytes]) -> AsyncGenerator[Par
 class _FormReader:
     """Makes parts of a form's chunks. `multipart` finds the boundaries."""
 
-    def __init__(self, boundary: str) -> None:
+    def __init__(self, boundary: str, limits: FormLimits) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS:
             raise _malformed("the Content-Type has no usable boundary")
         try:
-            self._parser = PushMultipartParser(boundary, max_segment_count=MAX_PARTS)
+            self._parser = PushMultipartParser(boundary)
         except MultipartError as error:
             raise _malformed(str(error)) from None
+        self._limits = limits
+        self._count = 0
         self._open: _OpenField | None = None
 
     def read(self, chunk: bytes) -> list[Part]:
@@ -122,8 +129,15 @@ class _FormReader:
         return None
 
     def _begin(self, segment: MultipartSegment) -> Part | None:
+        self._count += 1
+        if self._count > self._limits.max_fields:
+            limit = self._limits.max_fields
+            raise InputRefusedError.of(
+                "too_many_form_fields",
+                f"a form may have {limit} fields; leave out what is no field of an upload",
+            )
         if segment.name != FILE_FIELD:
-            self._open = _OpenField(segment.name)
+            self._open = _OpenField(segment.name, self._limits.max_field_bytes)
             return None
         return FileBegins(_file_type(segment))
 
@@ -137,20 +151,24 @@ class _OpenField:
     """A text field whose end has not come yet."""
 
     name: str
+    max_bytes: int
     _value: bytearray = field(default_factory=bytearray)
 
     def add(self, chunk: bytes) -> None:
         self._value += chunk
-        if len(self._value) > MAX_FIELD_BYTES:
-            raise InputRefusedError.of(
-                "field_too_long", f"{shown(self.name)}: longer than {MAX_FIELD_BYTES} bytes"
-            )
+        check_length(self.name, len(self._value), self.max_bytes)
 
     def close(self) -> Field:
         try:
             return Field(self.name, self._value.decode())
         except UnicodeDecodeError:
             raise InputRefusedError.of("invalid_field", f"{shown(self.name)}: not UTF-8") from None
+
+
+def check_length(name: str, size: int, limit: int) -> None:
+    """Raise InputRefusedError for a field of more bytes than the limit."""
+    if size > limit:
+        raise InputRefusedError.of("field_too_long", f"{shown(name)}: longer than {limit} bytes; shorten it")
 
 
 def _file_type(segment: MultipartSegment) -> ContentType:

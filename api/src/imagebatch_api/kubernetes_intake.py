@@ -84,15 +84,7 @@ class KubernetesIntake:
 
     async def submit(self, request: NewRequest) -> None:
         """Create the object, then the row. Raises ObjectsError when there is no object."""
-        made = await self._objects.create(
-            resource.of_upload(
-                request.request_id,
-                self._objects.namespace,
-                request.spec,
-                request.webhook_url,
-                request.input_sha256,
-            )
-        )
+        made = await self._objects.create(resource.of_upload(request, self._objects.namespace))
         if _digest(made) != request.input_sha256:
             raise ConflictError(f"request id {request.request_id} belongs to another upload")
         try:
@@ -133,10 +125,13 @@ def request_of(found: Json) -> Request:
         errors_by_code=status.get("failures", {}),
         output_key=keys.output(spec["requestId"]) if "outputCsv" in status else None,
         errors_key=keys.errors(spec["requestId"]) if "errorsCsv" in status else None,
+        report_key=keys.image_report(spec["requestId"]) if "reportCsv" in status else None,
+        qualities=resource.qualities_of(status),
         webhook_url=spec.get("webhook", {}).get("url"),
         created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
         started_at=_moment(status.get("startTime")),
         finished_at=_moment(status.get("completionTime")),
+        uploaded_by=resource.uploaded_by(metadata),
     )
 
 

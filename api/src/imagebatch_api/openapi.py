@@ -5,10 +5,12 @@ from importlib.metadata import version
 from typing import Any
 
 from imagebatch_api import fields, schemas
-from imagebatch_api.errors_file import MEDIA_TYPE as CSV_TYPE
-from imagebatch_api.form import CSV_TYPES, MULTIPART
+from imagebatch_api.form import CSV_TYPES, FILE_FIELD, MULTIPART
+from imagebatch_api.middleware import OPEN_PATHS, PROBES
+from imagebatch_api.private_file import MEDIA_TYPE as CSV_TYPE
 from imagebatch_api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from imagebatch_api.settings import ApiSettings
+from imagebatch_api.uploads import MAX_KEY_CHARS
 
 Json = dict[str, Any]
 
@@ -24,10 +26,16 @@ IDEMPOTENCY_KEY: Json = {
     "in": "header",
     "required": False,
     "description": "Makes a repeated upload safe: the same key with the same upload is one batch.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_CHARS,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+    },
 }
 PROBLEMS = {
     400: "The form is malformed, or the Idempotency-Key is not usable.",
+    401: "There is no token with the request, or it is none of this server's.",
     403: "The Host or the Origin is not allowed.",
     404: "There is no such thing.",
     405: "The path does not take this method.",
@@ -37,10 +45,16 @@ PROBLEMS = {
     415: "The upload is not CSV.",
     422: "The CSV, an option or a URL is not usable; nothing was stored.",
     429: "Too many uploads run.",
+    431: "URL and headers are too long.",
     500: "An error that nobody expected.",
     503: "S3 or the database does not answer; try again later.",
 }
 WITH_RETRY_AFTER = {409, 429, 503}
+TOKEN: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token that `imagebatch token NAME` made, where the server asks for one.",
+}
 
 
 def document(settings: ApiSettings) -> Json:
@@ -53,9 +67,29 @@ def document(settings: ApiSettings) -> Json:
             "description": "All errors are application/problem+json with a list of what is wrong.",
         },
         "servers": [{"url": settings.public_url or "/"}],
-        "paths": _paths(),
-        "components": {"schemas": schemas.ALL, "responses": _problem_responses()},
+        "security": [{"token": []}] if settings.api_tokens_file is not None else [],
+        "paths": {
+            path: {method: _guarded(path, operation) for method, operation in methods.items()}
+            for path, methods in _paths().items()
+        },
+        "components": {
+            "schemas": schemas.ALL,
+            "responses": _problem_responses(),
+            "securitySchemes": {"token": TOKEN},
+        },
     }
+
+
+def _guarded(path: str, operation: Json) -> Json:
+    """The operation with what stands before all of them, or without, where the path is open."""
+    problems = {500, 431}
+    if path not in PROBES:
+        problems.add(403)
+    if path not in OPEN_PATHS:
+        problems.add(401)
+    found = {**operation["responses"], **_problems(problems)}
+    open_to_all: Json = {"security": []} if path in OPEN_PATHS else {}
+    return {**operation, "responses": dict(sorted(found.items())), **open_to_all}
 
 
 def _paths() -> Json:
@@ -64,10 +98,11 @@ def _paths() -> Json:
         "/upload": {"post": _upload()},
         "/status/{request_id}": {"get": _status()},
         "/batches/{request_id}/errors.csv": {"get": _errors_csv()},
+        "/batches/{request_id}/report.csv": {"get": _report_csv()},
         "/healthz": {"get": _operation("healthz", "Whether the process is alive", _json(200, "Health"))},
         "/readyz": {"get": _operation("readyz", "Whether uploads can be taken", _json(200, "Health"), [503])},
         "/metrics": {"get": _operation("metrics", "Prometheus metrics", _content(200, "text/plain"))},
-        "/openapi.json": {"get": _operation("openapi", "This description", _json(200, "AnyObject"), [])},
+        "/openapi.json": {"get": _operation("openapi", "This description", _json(200, "AnyObject"))},
     }
 
 
@@ -80,8 +115,12 @@ def _upload() -> Json:
             "schema": {"type": "string"},
         }
     }
+    accepted["202"]["links"] = {
+        name: {"operationId": name, "parameters": {"request_id": "$response.body#/request_id"}}
+        for name in ("status", "errors_csv", "report_csv")
+    }
     return {
-        **_operation("upload", "Upload a CSV", accepted, [400, 403, 408, 409, 413, 415, 422, 429, 503]),
+        **_operation("upload", "Upload a CSV", accepted, [400, 408, 409, 413, 415, 422, 429, 503]),
         "description": (
             "Fields may come in any order, but `encoding` and `rowsPerShard` come before the file, "
             "or in the query. With a bare CSV body all fields are in the query."
@@ -90,7 +129,10 @@ def _upload() -> Json:
         "requestBody": {
             "required": True,
             "content": {
-                MULTIPART: {"schema": schemas.reference("Upload")},
+                MULTIPART: {
+                    "schema": schemas.reference("Upload"),
+                    "encoding": {FILE_FIELD: {"contentType": ", ".join(sorted(CSV_TYPES))}},
+                },
                 **{name: {"schema": {"type": "string"}} for name in sorted(CSV_TYPES)},
             },
         },
@@ -98,34 +140,44 @@ def _upload() -> Json:
 
 
 def _query(name: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": schemas.FIELDS[name]}
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "allowEmptyValue": True,
+        "schema": schemas.FIELDS[name],
+    }
 
 
 def _status() -> Json:
     return {
-        **_operation("status", "How a batch stands", _json(200, "Status"), [403, 404, 503]),
+        **_operation("status", "How a batch stands", _json(200, "Status"), [404, 503]),
         "parameters": [REQUEST_ID],
     }
 
 
 def _errors_csv() -> Json:
     return {
-        **_operation("errors_csv", "The failed images", _content(200, CSV_TYPE), [403, 404, 503]),
+        **_operation("errors_csv", "The failed images", _content(200, CSV_TYPE), [404, 503]),
         "description": "The input's columns with the failed links only, and why; can be uploaded as a retry.",
         "parameters": [REQUEST_ID],
     }
 
 
-def _operation(name: str, summary: str, success: Json, problems: Iterable[int] = (403,)) -> Json:
-    statuses = sorted({*problems, 403, 500} - ({403} if name in {"healthz", "readyz"} else set()))
+def _report_csv() -> Json:
     return {
-        "operationId": name,
-        "summary": summary,
-        "responses": {
-            **success,
-            **{str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in statuses},
-        },
+        **_operation("report_csv", "What became of each image", _content(200, CSV_TYPE), [404, 503]),
+        "description": "One record an image: its links, sizes, formats and qualities, or why it failed.",
+        "parameters": [REQUEST_ID],
     }
+
+
+def _operation(name: str, summary: str, success: Json, problems: Iterable[int] = ()) -> Json:
+    return {"operationId": name, "summary": summary, "responses": {**success, **_problems(problems)}}
+
+
+def _problems(statuses: Iterable[int]) -> Json:
+    return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in statuses}
 
 
 def _json(status: int, schema: str, description: str = "Done.") -> Json:
@@ -146,6 +198,14 @@ def _problem(status: int, description: str) -> Json:
         "description": description,
         "content": {PROBLEM_TYPE: {"schema": schemas.reference("Problem")}},
     }
+    if status == 401:
+        found["headers"] = {
+            "WWW-Authenticate": {
+                "description": "What to send: a bearer token (RFC 6750).",
+                "required": True,
+                "schema": {"type": "string"},
+            }
+        }
     if status in WITH_RETRY_AFTER:
         found["headers"] = {
             "Retry-After": {

@@ -1,4 +1,4 @@
-"""The private errors file of a batch, streamed from S3 through the API."""
+"""The private files of a batch (errors.csv, report.csv), streamed from S3 through the API."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack

@@ -2,12 +2,13 @@
 
 from typing import Any, get_args
 
+from imagebatch import links
 from imagebatch.ingest import ENCODINGS
 from imagebatch.lifecycle import Phase, Wish
-from imagebatch.options import Compression, Format
+from imagebatch.options import MAX_TARGET_BYTES, Compression, Format
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.fields import NAMES, NUMBERS
-from imagebatch_api.form import FILE_FIELD, MAX_FIELD_BYTES
+from imagebatch_api.form import FILE_FIELD
 
 Json = dict[str, Any]
 
@@ -47,20 +48,32 @@ def _side(description: str) -> Json:
     return {"type": "integer", "minimum": 1, "maximum": 65_535, "description": description}
 
 
+def _mean(description: str) -> Json:
+    return {"type": "number", "minimum": 0, "maximum": 100, "description": description}
+
+
 def _flag(default: object, description: str) -> Json:
     return {"type": "boolean", "default": default, "description": description}
 
 
 _DEFAULT = Compression()
+_PORT = "[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_HOST = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+_URL = f"^(https?://{_HOST}(:({_PORT}))?([/?#][!-~]*)?)?$"
+"""An empty field counts as not given, so the patterns let it pass."""
 
 FIELDS: Json = {
-    "webhook_url": _text("Called when the batch ends.", format="uri", maxLength=MAX_FIELD_BYTES),
+    "webhook_url": _text(
+        "Called when the batch ends. On the public internet; names that are not ASCII in Punycode.",
+        pattern=_URL,
+        maxLength=links.MAX_LINK_CHARS,
+    ),
     "encoding": _text(
-        "The file's encoding; before the file, or in the query.", default="utf-8", examples=list(ENCODINGS)
+        "The file's encoding; before the file, or in the query.", default="utf-8", enum=[*ENCODINGS, ""]
     ),
     "quality": _text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
-        pattern="^(100|[1-9][0-9]?)%?$",
+        pattern="^((100|[1-9][0-9]?)%?)?$",
         default=_DEFAULT.quality,
     ),
     "minQuality": {
@@ -69,6 +82,12 @@ FIELDS: Json = {
         "maximum": 100,
         "default": _DEFAULT.min_quality,
         "description": "A relative quality never falls below it.",
+    },
+    "targetBytes": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MAX_TARGET_BYTES,
+        "description": "A longer file gets a lower quality, though none below minQuality.",
     },
     "format": {"enum": list(get_args(Format)), "default": _DEFAULT.format, "description": "Of the results."},
     "maxWidth": _side("Pixels; images are only made smaller."),
@@ -149,7 +168,21 @@ STATUS = _object(
             "additionalProperties": _count("Images."),
             "description": "Failed images by error code.",
         },
+        "quality": _nullable(
+            _object(
+                {
+                    "exact": _count("Images whose source's quality is known exactly."),
+                    "approximate": _count("Images with the quality of the nearest tables."),
+                    "assumed": _count("Images whose source does not tell its quality."),
+                    "kept": _count("Images stored with their own picture."),
+                    "encoded": _count("Images encoded with a quality."),
+                    "source_mean": _nullable(_mean("Of the sources' qualities.")),
+                    "encoded_mean": _nullable(_mean("Of the qualities encoded with.")),
+                }
+            )
+        ),
         "errors_csv": _nullable(_text("The failed images, where there are any.", format="uri")),
+        "report_csv": _nullable(_text("What became of each image, once all ended.", format="uri")),
         "created_at": _text("RFC 3339, UTC.", format="date-time"),
         "finished_at": _nullable(_text("RFC 3339, UTC.", format="date-time")),
     }

@@ -4,12 +4,27 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE_S = 10
 BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """What a request may take before the app sees it: bytes of its line and headers, and time for them.
+
+    The app refuses longer headers itself, in words; those of over twice `max_bytes` end here.
+    """
+
+    max_bytes: int = 32 * 1024
+    seconds: float = 10.0
 
 
 class _Server(uvicorn.Server):
@@ -28,12 +43,55 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
-async def serve(app: ASGIApp, host: str, port: int, *, started: asyncio.Event | None = None) -> None:
+class _Protocol(H11Protocol):
+    """Closes a connection on which no request runs and none comes whole within `seconds`.
+
+    uvicorn bounds only how long a connection is idle after an answer: who sends a header's byte now and
+    then, or goes on with a body that was answered already, could hold one for ever.
+    """
+
+    def __init__(self, *args: Any, seconds: float, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self._seconds = seconds
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_watching()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_watching()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self._seconds, self.transport.close)
+
+    def _stop_watching(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+async def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    started: asyncio.Event | None = None,
+    head: HeadLimits = HeadLimits(),
+) -> None:
     """Serve until cancelled; then running requests have `GRACE_S` seconds to end.
 
     `started` is set once connections are accepted. Raises OSError when the address can't be bound.
     """
-    await serve_on(app, bind(host, port), started=started)
+    await serve_on(app, bind(host, port), started=started, head=head)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -51,9 +109,15 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def serve_on(app: ASGIApp, listening: socket.socket, *, started: asyncio.Event | None = None) -> None:
+async def serve_on(
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    started: asyncio.Event | None = None,
+    head: HeadLimits = HeadLimits(),
+) -> None:
     """As `serve`, on a socket of the caller's, which is closed at the end."""
-    server = _Server(_config(app), started.set if started is not None else lambda: None)
+    server = _Server(_config(app, head), started.set if started is not None else lambda: None)
     with listening:
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
@@ -63,9 +127,11 @@ async def serve_on(app: ASGIApp, listening: socket.socket, *, started: asyncio.E
             await asyncio.wait([running])
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, head: HeadLimits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=partial(_Protocol, seconds=head.seconds),  # type: ignore[arg-type]
+        h11_max_incomplete_event_size=2 * head.max_bytes,
         lifespan="off",
         ws="none",
         access_log=False,

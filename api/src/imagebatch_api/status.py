@@ -1,10 +1,12 @@
 """What GET /status says of a request."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from imagebatch.lifecycle import Phase
+from imagebatch.outcome import Qualities
 from imagebatch.records import Request
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -15,13 +17,22 @@ def is_request_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def status_document(request: Request, output_link: str | None, errors_link: str | None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where the files of a batch are; None for those that it has not."""
+
+    output_csv: str | None = None
+    errors_csv: str | None = None
+    report_csv: str | None = None
+
+
+def status_document(request: Request, links: Links) -> dict[str, Any]:
     """The status as JSON: the four fields of the seed first, and how far it is."""
     counts = request.counts
     return {
         "request_id": request.request_id,
         "status": request.status,
-        "output_csv": output_link,
+        "output_csv": links.output_csv,
         "error": request.error,
         "phase": request.phase.value,
         "message": request.message,
@@ -30,9 +41,23 @@ def status_document(request: Request, output_link: str | None, errors_link: str 
         "images": {"total": counts.total, "succeeded": counts.succeeded, "failed": counts.failed},
         "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
         "failures": dict(request.errors_by_code),
-        "errors_csv": errors_link,
+        "quality": _quality(request.qualities) if request.report_key else None,
+        "errors_csv": links.errors_csv,
+        "report_csv": links.report_csv,
         "created_at": timestamp(request.created_at),
         "finished_at": timestamp(request.finished_at),
+    }
+
+
+def _quality(known: Qualities) -> dict[str, Any]:
+    return {
+        "exact": known.exact,
+        "approximate": known.approximate,
+        "assumed": known.assumed,
+        "kept": known.kept,
+        "encoded": known.encoded,
+        "source_mean": known.source_mean,
+        "encoded_mean": known.encoded_mean,
     }
 
 

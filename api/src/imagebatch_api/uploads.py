@@ -6,6 +6,7 @@ the intake has taken the batch.
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,13 +42,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An upload as HTTP brings it. `length` is the declared one of the body, None when there is none."""
+    """An upload as HTTP brings it. `length` is the declared one of the body, None when there is none.
+
+    `owner` is the name of the token it came with, None where no tokens are asked for.
+    """
 
     content_type: str
     length: int | None
     query: Sequence[tuple[str, str]]
     idempotency_key: str | None
     body: AsyncGenerator[bytes, None]
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Uploads:
         self._settings = settings
         self._meters = meters
         self._threads = anyio.CapacityLimiter(settings.max_uploads)
-        self._running = 0
+        self._running: Counter[str | None] = Counter()
 
     async def take(self, incoming: Incoming) -> Accepted:
         """Read the upload and promise to run it; once the promise is made it is kept.
@@ -97,9 +102,9 @@ class Uploads:
         Raises RefusedError, InputRefusedError, StoreError or RecordsError; then nothing was promised.
         """
         self._check_length(incoming.length or 0)
-        fields = Fields(incoming.query)
-        with self._room():
-            async with self._identity(incoming.idempotency_key) as identity:
+        fields = Fields(incoming.query, self._settings.form_limits)
+        with self._room(incoming.owner):
+            async with self._identity(incoming) as identity:
                 if identity.earlier is not None:
                     return await self._repeat(identity.earlier, incoming, fields)
                 return await self._take_new(identity.request_id, incoming, fields)
@@ -121,6 +126,7 @@ class Uploads:
             rows=found.rows,
             images=found.images,
             webhook_url=fields.webhook_url,
+            uploaded_by=incoming.owner,
         )
         await asyncio.shield(self._promise(new))
         log.info("upload accepted", request_id=request_id, rows=found.rows, images=found.images)
@@ -172,12 +178,12 @@ class Uploads:
         return Accepted(earlier.request_id, earlier.rows, found.images, found.warnings)
 
     @asynccontextmanager
-    async def _identity(self, key: str | None) -> AsyncIterator[_Identity]:
+    async def _identity(self, incoming: Incoming) -> AsyncIterator[_Identity]:
         """The upload's id, held as long as the upload runs when it comes from a key."""
-        if key is None:
+        if incoming.idempotency_key is None:
             yield _Identity(str(uuid.uuid4()))
             return
-        request_id = request_id_of(key)
+        request_id = request_id_of(incoming.idempotency_key, incoming.owner)
         async with self._services.records.claim_input(request_id) as is_held:
             if not is_held:
                 raise RefusedError(
@@ -198,7 +204,7 @@ class Uploads:
         async with (
             Handover[Found](self._threads) as handover,
             aclosing(self._bounded(incoming.body)) as body,
-            aclosing(form.parts(incoming.content_type, body)) as parts,
+            aclosing(form.parts(incoming.content_type, body, self._settings.form_limits)) as parts,
         ):
             async for part in parts:
                 match part:
@@ -255,36 +261,55 @@ class Uploads:
     # -- bounds --------------------------------------------------------------------------------------
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
-        if self._running >= self._settings.max_uploads:
-            message = f"{self._running} uploads are running; try again soon"
-            raise RefusedError(429, "too_many_uploads", message, retry_after_s=BUSY_RETRY_S)
-        self._running += 1
+    def _room(self, owner: str | None) -> Iterator[None]:
+        self._check_room(owner)
+        self._running[owner] += 1
         started = perf_counter()
         try:
             with self._meters.uploads_in_progress.track_inprogress():
                 yield
         finally:
-            self._running -= 1
+            self._running -= Counter([owner])  # also forgets an owner who has none left
             self._meters.upload_seconds.observe(perf_counter() - started)
 
+    def _check_room(self, owner: str | None) -> None:
+        running, own = self._running.total(), self._running[owner]
+        if running >= self._settings.max_uploads:
+            message = f"{running} uploads are running, and there may be no more; try again soon"
+        elif owner is not None and own >= self._settings.max_uploads_per_token:
+            message = (
+                f"{own} uploads of yours are running, and there may be no more; try again when one is done"
+            )
+        else:
+            return
+        raise RefusedError(429, "too_many_uploads", message, retry_after_s=BUSY_RETRY_S)
+
     async def _bounded(self, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """The body's chunks, as long as they are not too many and don't stall."""
-        size = 0
+        """The body's chunks, as long as they are not too many, don't stall and don't take too long."""
+        size, deadline = 0, asyncio.get_running_loop().time() + self._settings.upload_seconds
         async with aclosing(body):
-            while chunk := await self._next(body):
+            while chunk := await self._next(body, deadline):
                 size += len(chunk)
                 self._meters.upload_bytes.inc(len(chunk))
                 self._check_length(size)
                 yield chunk
 
-    async def _next(self, body: AsyncGenerator[bytes, None]) -> bytes:
-        seconds = self._settings.upload_idle_seconds
+    async def _next(self, body: AsyncGenerator[bytes, None], deadline: float) -> bytes:
+        idle = asyncio.get_running_loop().time() + self._settings.upload_idle_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(min(idle, deadline)):
                 return await anext(body, b"")
         except TimeoutError:
-            raise RefusedError(408, "upload_stalled", f"nothing came for {seconds:g} s") from None
+            raise self._too_slow(is_stalled=idle < deadline) from None
+
+    def _too_slow(self, *, is_stalled: bool) -> RefusedError:
+        if is_stalled:
+            seconds = self._settings.upload_idle_seconds
+            return RefusedError(408, "upload_stalled", f"nothing came for {seconds:g} s; upload it again")
+        seconds = self._settings.upload_seconds
+        return RefusedError(
+            408, "upload_too_slow", f"an upload may take {seconds:g} s; split the file, or use a faster line"
+        )
 
     def _check_length(self, size: int) -> None:
         limit = self._settings.max_upload_bytes
@@ -292,14 +317,14 @@ class Uploads:
             raise RefusedError(413, "too_large", f"an upload may have {limit} bytes; split the file")
 
 
-def request_id_of(idempotency_key: str) -> str:
-    """The request id that a key stands for. Raises RefusedError for a key that is not usable."""
+def request_id_of(idempotency_key: str, owner: str | None = None) -> str:
+    """The request id that an owner's key stands for. Raises RefusedError for a key that is not usable."""
     key = idempotency_key.strip()
     if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
         raise RefusedError(
             400, "invalid_idempotency_key", f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} ASCII characters"
         )
-    return str(uuid.uuid5(NAMESPACE, key))
+    return str(uuid.uuid5(NAMESPACE if owner is None else uuid.uuid5(NAMESPACE, owner), key))
 
 
 def _is_same(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> bool:

@@ -21,7 +21,7 @@ volumeClaimTemplates:
 {{- $s3 := .Values.bundled.s3 }}
 {{- $key := dict "accessKey" $s3.accessKey "secretKey" $s3.secretKey }}
 {{- $jobrunnerKey := dict "accessKey" $s3.jobrunner.accessKey "secretKey" $s3.jobrunner.secretKey }}
-{{- $rights := list (printf "Read:%s/batches/*" $bucket) (printf "Write:%s/batches/*/a*" $bucket) (printf "Read:%s/images/*" $bucket) (printf "Write:%s/images/*" $bucket) }}
+{{- $rights := list (printf "Read:%s/batches/*/a*" $bucket) (printf "Write:%s/batches/*/a*" $bucket) (printf "Read:%s/images/*" $bucket) (printf "Write:%s/images/*" $bucket) }}
 {{- $all := dict "name" "imagebatch" "credentials" (list $key) "actions" (list "Admin" "Read" "Write" "List" "Tagging") }}
 {{- $narrow := dict "name" "jobrunner" "credentials" (list $jobrunnerKey) "actions" $rights }}
 {{- dict "identities" (list $all $narrow) | toJson }}

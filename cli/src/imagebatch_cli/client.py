@@ -1,7 +1,8 @@
 """The REST API from the command line's side."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +29,40 @@ class RefusedError(ImageBatchError):
         super().__init__(str(problem.get("detail") or problem.get("title") or "refused"))
 
 
-class ApiClient:
-    """One server. An async context manager."""
+class TokenRefusedError(ImageBatchError):
+    """The server does not know the token, or there is none."""
 
-    def __init__(self, base_url: str) -> None:
+
+class _BearerAuth(httpx.Auth):
+    """Shows the token to the server it is for, and to nobody else: results lie elsewhere."""
+
+    def __init__(self, token: str, base_url: str) -> None:
+        if not re.fullmatch(r"[!-~]+", token):
+            raise TokenRefusedError("the token has characters that no token has; copy it again")
+        self._token = token
+        self._origin = _origin(httpx.URL(base_url))
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if _origin(request.url) == self._origin:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+class ApiClient:
+    """One server. An async context manager. Raises TokenRefusedError for a token that can't be one."""
+
+    def __init__(self, base_url: str, token: str = "") -> None:
         is_local = urlsplit(base_url).hostname in {"127.0.0.1", "localhost", "::1"}
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT, trust_env=not is_local)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            auth=_BearerAuth(token.strip(), base_url) if token.strip() else None,
+            timeout=TIMEOUT,
+            trust_env=not is_local,
+        )
         self.base_url = base_url.rstrip("/")
 
     async def __aenter__(self) -> Self:
@@ -45,7 +74,7 @@ class ApiClient:
         await self._http.aclose()
 
     async def submit(self, file: Path, fields: Mapping[str, str]) -> dict[str, Any]:
-        """Upload a CSV. Raises RefusedError or ServerError."""
+        """Upload a CSV. Raises RefusedError, TokenRefusedError or ServerError."""
         with file.open("rb") as content:
             return await self._json(
                 "POST", "/upload", data=dict(fields), files={"file": (_sendable(file), content, "text/csv")}
@@ -95,6 +124,9 @@ class ApiClient:
             raise ServerError(
                 f"{self.base_url} is no ImageBatch server: HTTP {response.status_code}"
             ) from None
+        if response.status_code == 401:
+            reason = document.get("detail") or "it wants a token"
+            raise TokenRefusedError(f"{self.base_url}: {reason}; set IMAGEBATCH_TOKEN or give --token")
         if response.is_client_error and response.status_code != 429:
             raise RefusedError(document)
         if not response.is_success:

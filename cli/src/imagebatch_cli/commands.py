@@ -5,13 +5,14 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from imagebatch_api import tokens
 from imagebatch_cli.client import ApiClient
 from imagebatch_cli.folder import LOOPBACK, DataFolder
 from imagebatch_cli.follow import follow
@@ -65,7 +66,8 @@ async def run(
     folder: DataFolder, local: LocalSettings, submission: Submission, wanted: Wanted, *, as_json: bool
 ) -> int:
     """One CSV from its upload to the saved results."""
-    async with _own_or_running(folder, local) as (api_url, system), ApiClient(api_url) as client:
+    token = local.token.get_secret_value()
+    async with _own_or_running(folder, local) as (api_url, system), ApiClient(api_url, token) as client:
         accepted = await client.submit(submission.file, submission.fields)
         _warn(accepted)
         uploaded = time.monotonic()
@@ -121,22 +123,41 @@ async def _webhook_tried(system: LocalSystem, request_id: str) -> None:
         await asyncio.sleep(POLL_S)
 
 
+def token(name: str) -> int:
+    """Make a token and print it, with the line by which a server knows it; the exit code."""
+    made = tokens.make()
+    entry = tokens.entry_of(name, made)
+    say("The token, for who uploads; it is shown this once:")
+    click.echo(made)
+    say("\nIts line for the server's tokens file (IMAGEBATCH_API_TOKENS_FILE):")
+    click.echo(str(entry))
+    return COMPLETE
+
+
 def _shown(folder: DataFolder) -> Path:
     here = Path.cwd()
     return folder.path.relative_to(here) if folder.path.is_relative_to(here) else folder.path
 
 
-async def submit(server: str, submission: Submission) -> int:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An API, and the token for it; `""` for none."""
+
+    url: str
+    token: str = field(default="", repr=False)
+
+
+async def submit(server: Server, submission: Submission) -> int:
     """Upload and print the answer."""
-    async with ApiClient(server) as client:
+    async with ApiClient(server.url, server.token) as client:
         accepted = await client.submit(submission.file, submission.fields)
     click.echo(json.dumps(accepted, indent=2, ensure_ascii=False))
     return COMPLETE
 
 
-async def status(server: str, request_id: str) -> int:
+async def status(server: Server, request_id: str) -> int:
     """Print the status document; the exit code is 1 for a failed batch."""
-    async with ApiClient(server) as client:
+    async with ApiClient(server.url, server.token) as client:
         document = await client.status(request_id)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     return FAILED if document["status"] == "failed" else COMPLETE

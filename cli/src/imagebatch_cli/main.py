@@ -15,12 +15,12 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from imagebatch import logs, settings, webhook
-from imagebatch.errors import ImageBatchError, InputRefusedError
+from imagebatch.errors import ImageBatchError, InputRefusedError, SettingsError
 from imagebatch.guard import AddressPolicy
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch_cli import commands, results
-from imagebatch_cli.client import RefusedError
-from imagebatch_cli.commands import FAILED, Submission, say, sentence
+from imagebatch_cli.client import RefusedError, TokenRefusedError
+from imagebatch_cli.commands import FAILED, Server, Submission, say, sentence
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.processes import kill_children
 from imagebatch_cli.results import UnwritableError, Wanted
@@ -71,7 +71,7 @@ def _explain(errors: list[ImageBatchError]) -> int:
     return REFUSED if any(isinstance(error, _USERS_MISTAKES) for error in errors) else FAILED
 
 
-_USERS_MISTAKES = (RefusedError, InputRefusedError, UnwritableError)
+_USERS_MISTAKES = (RefusedError, TokenRefusedError, InputRefusedError, UnwritableError)
 
 
 def _compression_options(command: F) -> F:
@@ -85,6 +85,7 @@ def _compression_options(command: F) -> F:
 _HELP = {
     "quality": "50% of the source's own quality (default), or 1 to 100 absolute.",
     "minQuality": "The floor of a relative quality (default 30).",
+    "targetBytes": "Lower the quality, down to that floor, until a file is no longer than this.",
     "format": "auto (default), keep, jpeg, png, webp or avif.",
     "maxWidth": "Make wider images smaller, to this many pixels.",
     "maxHeight": "Make higher images smaller, to this many pixels.",
@@ -96,6 +97,9 @@ _HELP = {
 data_option = click.option("--data", type=FOLDER, help="The data folder [IMAGEBATCH_DATA, .imagebatch].")
 webhook_option = click.option("--webhook-url", metavar="URL", help="Where to POST the result.")
 server_option = click.option("--server", metavar="URL", help="The API [IMAGEBATCH_SERVER].")
+token_option = click.option(
+    "--token", metavar="TOKEN", help="The token for it [IMAGEBATCH_TOKEN, which `ps` does not show]."
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the status document, last on stdout."
 )
@@ -150,19 +154,39 @@ def run(  # noqa: PLR0917 - click passes them by name
 @cli.command()
 @click.argument("file", type=CSV_FILE)
 @server_option
+@token_option
 @webhook_option
 @_compression_options
-def submit(file: Path, server: str | None, webhook_url: str | None, **options: str | None) -> int:
+def submit(
+    file: Path, server: str | None, token: str | None, webhook_url: str | None, **options: str | None
+) -> int:
     """Upload a CSV to a running server and print the answer; returns at once."""
-    return _run(commands.submit(server or _local().server, Submission(file, _fields(webhook_url, options))))
+    submission = Submission(file, _fields(webhook_url, options))
+    return _run(commands.submit(_server(server, token), submission))
 
 
 @cli.command()
 @click.argument("request_id")
 @server_option
-def status(request_id: str, server: str | None) -> int:
+@token_option
+def status(request_id: str, server: str | None, token: str | None) -> int:
     """Print the status document of a request."""
-    return _run(commands.status(server or _local().server, request_id))
+    return _run(commands.status(_server(server, token), request_id))
+
+
+@cli.command()
+@click.argument("name")
+def token(name: str) -> int:
+    """Make a token for the API, under the NAME of who will use it."""
+    try:
+        return commands.token(name)
+    except SettingsError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _server(url: str | None, token: str | None) -> Server:
+    local = _local()
+    return Server(url or local.server, local.token.get_secret_value() if token is None else token)
 
 
 def _local() -> LocalSettings:

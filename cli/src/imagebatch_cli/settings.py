@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from imagebatch import settings
 from imagebatch.settings import NetworkSettings, WebhookSettings
@@ -16,6 +16,9 @@ class LocalSettings(NetworkSettings, WebhookSettings):
     data: Annotated[Path, Field(description="The data folder.")] = Path(".imagebatch")
     server: Annotated[str, Field(description="The API that `submit` and `status` talk to.")] = (
         "http://127.0.0.1:8080"
+    )
+    token: Annotated[SecretStr, Field(description="The token for that API, where it asks for one.")] = (
+        SecretStr("")
     )
     examples_port: Annotated[
         int,

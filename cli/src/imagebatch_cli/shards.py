@@ -16,7 +16,7 @@ from imagebatch.shard import ShardId
 STOP_S = 10.0
 MAX_LOG_BYTES = 20 * 1024 * 1024
 PROGRESS = {"IMAGEBATCH_PROGRESS_SECONDS": "0.5", "IMAGEBATCH_PROGRESS_IMAGES": "1"}
-_NOT_FOR_JOBRUNNERS = frozenset({"DATABASE_URL", "IMAGEBATCH_WEBHOOK_SECRET"})
+_NOT_FOR_JOBRUNNERS = frozenset({"DATABASE_URL", "IMAGEBATCH_WEBHOOK_SECRET", "IMAGEBATCH_TOKEN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class ShardProcesses:
             **as_env(network),
             **PROGRESS,
             "IMAGEBATCH_STOP_ON_STDIN_EOF": "true",
+            "IMAGEBATCH_PARALLELISM": str(at_once),
         }
         self._logs = logs
         self._room = asyncio.Semaphore(at_once)

@@ -14,7 +14,7 @@ from imagebatch.batches import RecordedIntake
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
 from imagebatch_api.app import Services, create_app
-from imagebatch_api.server import serve
+from imagebatch_api.server import HeadLimits, serve
 from imagebatch_api.settings import ApiSettings
 from imagebatch_cli import examples
 from imagebatch_cli.engine import Collaborators, LocalEngine
@@ -58,14 +58,15 @@ async def local_system(
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
         engine = await _start_engine(stack, background, base, _Rules(folder, local, network))
+        api = settings.read(ApiSettings)
         app = create_app(
             Services(
                 base.store, base.records, RecordedIntake(base.records, engine.wake), network.address_policy
             ),
-            settings.read(ApiSettings),
+            api,
         )
         api_port = _choose_port(folder.read().api_port, port)
-        await background.serve(app, api_port)
+        await background.serve(app, api_port, api.head_limits)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
 
@@ -87,10 +88,10 @@ class _Background:
     def start(self, work: Coroutine[object, object, None]) -> None:
         self.tasks.append(self._group.create_task(work))
 
-    async def serve(self, app: Starlette, port: int) -> None:
+    async def serve(self, app: Starlette, port: int, head: HeadLimits) -> None:
         """Serve on loopback; returns once connections are accepted."""
         started = asyncio.Event()
-        self.start(serve(app, LOOPBACK, port, started=started))
+        self.start(serve(app, LOOPBACK, port, started=started, head=head))
         await started.wait()
 
 
@@ -112,7 +113,7 @@ async def _serve_examples(background: _Background, port: int) -> str | None:
     if images is None or port == 0:
         return None
     if is_free(port):
-        await background.serve(examples.app(images), port)
+        await background.serve(examples.app(images), port, HeadLimits())
     elif not await examples.are_served(port):
         log.warning("the example images are not served: the port is taken", port=port)
         return None

@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects"
     EMPTY_FILE = "empty_file"
     TOO_LARGE = "too_large"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_FORMAT = "unsupported_format"
     TRUNCATED = "truncated"
@@ -92,6 +93,11 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
     ErrorCode.EMPTY_FILE: Explanation("The file has no bytes.", False, "Upload the image again to its host."),
     ErrorCode.TOO_LARGE: Explanation(
         "The file has more bytes than the limit.", False, "Use a smaller file, or raise the limit."
+    ),
+    ErrorCode.UNSUPPORTED_ENCODING: Explanation(
+        "The host sent the file in a Content-Encoding that was not asked for and is not decoded, such as br.",
+        False,
+        "Have the host send images as they are, or with gzip or deflate.",
     ),
     ErrorCode.NOT_AN_IMAGE: Explanation(
         "The file is not an image; often it is an HTML page, such as a login.",
@@ -175,6 +181,52 @@ class ImageOutcome:
     @property
     def succeeded(self) -> bool:
         return self.error is None
+
+
+KEPT_NOTES = frozenset({"already_compressed", "kept_original"})
+"""The notes of an image that was stored with its own picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Qualities:
+    """What is known of the qualities of a batch's stored images: how many sources' are known which way, and
+    sums, for means, over all sources and over the images that got a quality.
+    """
+
+    exact: int = 0
+    approximate: int = 0
+    assumed: int = 0
+    kept: int = 0
+    encoded: int = 0
+    source_sum: int = 0
+    encoded_sum: int = 0
+
+    def with_outcome(self, outcome: ImageOutcome) -> "Qualities":
+        """These after one more image."""
+        if outcome.quality_basis is None or outcome.source_quality is None:
+            return self
+        basis = outcome.quality_basis
+        return Qualities(
+            exact=self.exact + (basis == "exact"),
+            approximate=self.approximate + (basis == "approximate"),
+            assumed=self.assumed + (basis == "assumed"),
+            kept=self.kept + bool(KEPT_NOTES.intersection(outcome.notes)),
+            encoded=self.encoded + (outcome.quality is not None),
+            source_sum=self.source_sum + outcome.source_quality,
+            encoded_sum=self.encoded_sum + (outcome.quality or 0),
+        )
+
+    @property
+    def source_mean(self) -> float | None:
+        return _mean(self.source_sum, self.exact + self.approximate + self.assumed)
+
+    @property
+    def encoded_mean(self) -> float | None:
+        return _mean(self.encoded_sum, self.encoded)
+
+
+def _mean(total: int, count: int) -> float | None:
+    return round(total / count, 1) if count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError
 from imagebatch_jobrunner.shard_input import Slot
+from imagebatch_jobrunner.turns import Turn
 from imagebatch_jobrunner.workshop import Workshop
 
 log = structlog.get_logger()
@@ -34,36 +35,42 @@ class ImageWorker:
         self._prefix = keys.image_prefix(request_id)
         self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
 
-    async def work(self, slot: Slot) -> ImageOutcome:
-        """Raises StoreError when S3 fails."""
+    async def work(self, turn: Turn) -> ImageOutcome:
+        """Tells `turn` when its link is downloaded. Raises StoreError when S3 fails."""
+        slot = turn.slot
         digest = hashlib.sha256(slot.link.encode()).digest()
         first = self._first.get(digest)
         if first is not None:
-            return await self._copy(await first, slot)
+            outcome = await first
+            turn.downloaded()
+            return await self._copy(outcome, slot)
         promise = self._first[digest] = asyncio.get_running_loop().create_future()
         try:
-            outcome = await self._image(slot)
+            outcome = await self._image(turn)
         except BaseException:
             promise.cancel()
             raise
         promise.set_result(outcome)
         return outcome
 
-    async def _image(self, slot: Slot) -> ImageOutcome:
+    async def _image(self, turn: Turn) -> ImageOutcome:
+        slot = turn.slot
         try:
-            outcome = await self._stored(slot)
+            outcome = await self._stored(turn)
         except ImageError as error:
             log.info("image failed", row=slot.row, slot=slot.slot, code=error.code, link=_loggable(slot.link))
             return ImageOutcome(row=slot.row, slot=slot.slot, error=error.code, message=error.message)
         log.debug("image done", row=slot.row, slot=slot.slot, bytes_out=outcome.bytes_out)
         return outcome
 
-    async def _stored(self, slot: Slot) -> ImageOutcome:
+    async def _stored(self, turn: Turn) -> ImageOutcome:
+        slot = turn.slot
         bad = links.check(slot.link)
         if bad is not None:
             raise FetchError(bad.code, bad.message)
         async with self._workshop.budget.lease() as lease:
             data = await self._fetched(slot.link, lease)
+            turn.downloaded()
             compressed = await self._workshop.codecs.compress(data, self._workshop.options)
             return await self._put(slot, compressed, len(data))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class PictureLimits:
     """Checked on an image's header, before anything is decoded. Pixels count over all frames."""
 
-    max_pixels: int = 100_000_000
+    max_pixels: int = 50_000_000
     max_frames: int = 1000
 
 
@@ -28,9 +28,10 @@ class FetchLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecLimits:
-    """The codec processes: how many, and what each may use."""
+    """The codec processes: how many, what each may use, and all of them together for pictures."""
 
     processes: int = 1
     seconds: float = 30.0
     memory_bytes: int = 2 * 1024 * 1024 * 1024
+    picture_bytes: int = 1536 * 1024 * 1024
     nice: int = 10

@@ -7,7 +7,7 @@ contract: images, then the fragment, then the report, which alone makes the shar
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -19,9 +19,11 @@ from imagebatch.shard import Report, ShardId
 from imagebatch.store import ObjectStore
 from imagebatch_jobrunner import shard_input
 from imagebatch_jobrunner.async_store import AsyncStore
+from imagebatch_jobrunner.download.hosts import host_of
 from imagebatch_jobrunner.image import ImageWorker
 from imagebatch_jobrunner.progress import Pace, ProgressWriter
-from imagebatch_jobrunner.shard_input import ShardInput, Slot
+from imagebatch_jobrunner.shard_input import ShardInput
+from imagebatch_jobrunner.turns import Turn, Turns
 from imagebatch_jobrunner.workshop import Workshop
 
 log = structlog.get_logger()
@@ -72,22 +74,32 @@ async def _outcomes(
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""
     worker = ImageWorker(workshop, store, work.shard.request_id)
+    window = asyncio.Semaphore(work.window)
     outcomes: list[ImageOutcome] = []
 
-    async def drain(slots: Iterator[Slot]) -> None:
-        # All take from one iterator: a slow image holds up its own taker only.
-        for slot in slots:
-            outcome = done.get((slot.row, slot.slot)) or await worker.work(slot)
-            outcomes.append(outcome)
-            await progress.add(outcome)
+    async def finish(outcome: ImageOutcome) -> None:
+        outcomes.append(outcome)
+        await progress.add(outcome)
 
-    slots = given.slots()
+    async def take(turn: Turn) -> None:
+        try:
+            await finish(await worker.work(turn))
+        finally:
+            turn.downloaded()
+            window.release()
+
     async with (
         ProgressWriter(store, work.shard, work.run, work.pace) as progress,
         asyncio.TaskGroup() as group,
     ):
-        for _ in range(min(work.window, max(given.range.images, 1))):
-            group.create_task(drain(slots))
+        slots = list(given.slots())
+        for slot in slots:
+            if earlier := done.get((slot.row, slot.slot)):
+                await finish(earlier)
+        missing = (slot for slot in slots if (slot.row, slot.slot) not in done)
+        turns = Turns(missing, lambda slot: host_of(slot.link), workshop.fetcher.per_host)
+        while await window.acquire() and (turn := await turns.next()):
+            group.create_task(take(turn))
     return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
 
 

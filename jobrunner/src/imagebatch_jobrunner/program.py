@@ -53,7 +53,7 @@ async def _supervised(settings: JobrunnerSettings) -> Exit:
 
 
 async def _do(settings: JobrunnerSettings) -> None:
-    store = S3Store(settings, connections=settings.store_connections)
+    store = S3Store(settings, connections=settings.store_connections, signed=settings.signed_links)
     work = ShardRun(
         shard=settings.shard_id,
         run=settings.run,

@@ -5,9 +5,10 @@ import os
 import secrets
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from imagebatch import keys
 from imagebatch.errors import InputRefusedError
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings
@@ -79,15 +80,31 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         Field(description="How to compress: a JSON object by the option names of the object's spec."),
     ] = Compression()
 
+    plan_url: Annotated[
+        SecretStr, Field(description="A signed link to plan.json, when the S3 key may not read it.")
+    ] = SecretStr("")
+    input_url: Annotated[
+        SecretStr, Field(description="A signed link to input.csv, when the S3 key may not read it.")
+    ] = SecretStr("")
     max_image_bytes: Annotated[int, _described("The largest file that is downloaded, in bytes.")] = 50 * _MIB
-    max_pixels: Annotated[int, _described("The most pixels of a picture, over all its frames.")] = 100_000_000
+    max_pixels: Annotated[int, _described("The most pixels of a picture, over all its frames.")] = 50_000_000
     max_frames: Annotated[int, _described("The most frames of an animation.")] = 1000
     image_seconds: Annotated[
         float, _described("The time for one download, with its redirects and retries.", at_least=0.1)
     ] = 60.0
     connect_seconds: Annotated[float, _described("The time to connect to a host.", at_least=0.1)] = 10.0
     connections: Annotated[int, _described("The most downloads at the same time.")] = 32
-    per_host_connections: Annotated[int, _described("The most downloads at the same time from one host.")] = 8
+    per_host_connections: Annotated[
+        int,
+        _described(
+            "The most downloads at the same time from one host, of all the batch's shards together; each "
+            "shard gets an equal part, and at least one."
+        ),
+    ] = 16
+    parallelism: Annotated[
+        int,
+        _described("How many shards run at once. The operator and the local system say so."),
+    ] = 1
     bytes_in_flight: Annotated[
         int, _described("The most bytes of images in memory, from download to upload.")
     ] = 256 * _MIB
@@ -106,6 +123,9 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
     codec_memory_bytes: Annotated[
         int, _described("The address space of a codec process, in bytes.", at_least=256 * _MIB)
     ] = 2048 * _MIB
+    picture_bytes_in_flight: Annotated[
+        int, _described("The most memory that pictures take at once, in all codec processes, in bytes.")
+    ] = 1536 * _MIB
     nice: Annotated[int, Field(ge=0, le=19, description="How far codec processes give way to others.")] = 10
     store_connections: Annotated[int, _described("The most requests to S3 at the same time.")] = 16
     progress_seconds: Annotated[
@@ -138,6 +158,15 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         return ShardId(self.request_id, self.attempt, shard)
 
     @property
+    def signed_links(self) -> dict[str, str]:
+        """The objects that are read with a signed link, by key."""
+        given = {
+            keys.plan(self.request_id): self.plan_url.get_secret_value(),
+            keys.canonical_input(self.request_id): self.input_url.get_secret_value(),
+        }
+        return {key: link for key, link in given.items() if link}
+
+    @property
     def picture_limits(self) -> PictureLimits:
         return PictureLimits(self.max_pixels, self.max_frames)
 
@@ -148,7 +177,7 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
             total_s=self.image_seconds,
             connect_s=self.connect_seconds,
             connections=self.connections,
-            per_host=self.per_host_connections,
+            per_host=max(1, self.per_host_connections // self.parallelism),
         )
 
     @property
@@ -157,5 +186,6 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
             processes=self.codec_processes,
             seconds=self.codec_seconds,
             memory_bytes=self.codec_memory_bytes,
+            picture_bytes=self.picture_bytes_in_flight,
             nice=self.nice,
         )

@@ -257,6 +257,7 @@ def _values(cluster: Cluster, services: Services) -> Json:
         **images,
         "crds.keep": False,
         "api.replicas": 1,
+        "api.allowAnonymous": True,
         "database.existingSecret": "database",
         "s3.existingSecret": "s3",
         "s3.jobrunner.existingSecret": "jobrunner-s3",

@@ -1,6 +1,9 @@
 """A small web server on loopback, for tests about downloads."""
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -29,29 +32,35 @@ class Web:
     port: int
     routes: dict[str, Route]
     requests: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    scheme: str = "http"
     seen_headers: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
+    def url(self, path: str, host: str = "127.0.0.1") -> str:
+        """The link to a path; for another host than loopback's address, tests bring their own resolver."""
+        return f"{self.scheme}://{host}:{self.port}{path}"
 
 
 @asynccontextmanager
-async def serving(routes: "Mapping[str, Route] | None" = None) -> AsyncIterator[Web]:
+async def serving(
+    routes: "Mapping[str, Route] | None" = None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Web]:
     """Serve `routes` by path (without query) until the block ends; unknown paths answer 404.
 
     A handler writes its whole answer itself; the connection closes when it returns.
     """
-    web = Web(0, dict(routes or {}))
+    web = Web(0, dict(routes or {}), scheme="https" if tls else "http")
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
+        web.connections += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await _serve(web, reader, writer)
@@ -61,7 +70,7 @@ async def serving(routes: "Mapping[str, Route] | None" = None) -> AsyncIterator[
             with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     web.port = server.sockets[0].getsockname()[1]
     try:
         yield web
@@ -85,6 +94,13 @@ async def _serve(web: Web, reader: asyncio.StreamReader, writer: asyncio.StreamW
             return
         writer.write(_answer(route))
         await writer.drain()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, as a host that crashes does."""
+    connected: socket.socket = writer.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 A lease begins before a download, grows with it, and ends when the image is stored. A lease that must wait
 to grow could wait for ever if all the others did too; so the oldest one never waits. The budget is thereby
-passed by at most one image.
+passed by at most one image. A lease that waits for something else than memory steps aside meanwhile: were it
+the oldest, all would wait for it, and it for them.
 """
 
 import asyncio
@@ -48,8 +49,9 @@ class ByteBudget:
         return lease is oldest or self._used + more <= self._total
 
     async def _give_back(self, lease: "Lease") -> None:
-        self._leases.pop(lease)
+        self._leases.pop(lease, None)
         self._used -= lease.held
+        lease.held = 0
         async with self._changed:
             self._changed.notify_all()
 
@@ -65,3 +67,7 @@ class Lease:
         """Wait until `size` bytes in all may be held."""
         if size > self.held:
             await self._budget._take(self, size - self.held)  # noqa: SLF001 - the two are one thing
+
+    async def step_aside(self) -> None:
+        """Give everything back, and be the youngest from the next `reach` on."""
+        await self._budget._give_back(self)  # noqa: SLF001 - the two are one thing

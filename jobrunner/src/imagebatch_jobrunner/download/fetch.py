@@ -1,32 +1,40 @@
-"""Downloading one image, with the retries that are worth it.
+"""Downloading one image, with the redirects and retries that are worth it.
 
-Used by `image`. One try is `download`'s; here it is decided whether another follows, and when.
+Used by `image`. One request is `one_request`'s; here it is decided whether another follows, and when.
 """
 
 import asyncio
 import random
+import ssl
 
 import httpx
 
+from imagebatch import links
 from imagebatch.guard import AddressPolicy
-from imagebatch.transport import client
+from imagebatch.http.dial import Resolve
+from imagebatch.outcome import ErrorCode
+from imagebatch.transport import MAX_REDIRECTS, client
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.download.deadline import Deadline
-from imagebatch_jobrunner.download.hosts import Hosts
-from imagebatch_jobrunner.download.one_try import Download, host_of
+from imagebatch_jobrunner.download.hosts import Hosts, host_of
+from imagebatch_jobrunner.download.one_request import OneRequest, image_request
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
 MAX_TRIES = 3
 _BACKOFF_CAP_S = 8.0
-_POOL_FACTOR = 4
-"""Cancelled requests can leak a slot of httpcore's pool (httpcore#1093); `Hosts` is what bounds us."""
 
 
-def image_client(policy: AddressPolicy, limits: FetchLimits) -> httpx.AsyncClient:
-    """The client to give to a Fetcher."""
+def image_client(
+    policy: AddressPolicy,
+    limits: FetchLimits,
+    *,
+    resolve: Resolve | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> httpx.AsyncClient:
+    """The client to give to a Fetcher. `resolve` and `tls` are for tests."""
     timeout = httpx.Timeout(limits.total_s, connect=limits.connect_s, pool=None)
-    return client(policy, connections=limits.connections * _POOL_FACTOR, timeout=timeout)
+    return client(policy, connections=limits.connections, timeout=timeout, resolve=resolve, tls=tls)
 
 
 class Fetcher:
@@ -36,6 +44,11 @@ class Fetcher:
         self._http = http
         self._limits = limits
         self._hosts = Hosts(limits.connections, limits.per_host)
+
+    @property
+    def per_host(self) -> int:
+        """How many links of one host are downloaded at once."""
+        return self._limits.per_host
 
     async def fetch(self, link: str, lease: Lease) -> bytes:
         """The bytes behind a link that `links.check` let pass. Raises FetchError.
@@ -55,15 +68,30 @@ class Fetcher:
         raise AssertionError("the last try returns or raises")
 
     async def _try(self, link: str, lease: Lease, deadline: Deadline) -> bytes:
-        async with self._hosts.slot(host_of(link)) as health:
-            return await Download(self._http, self._limits, health, lease, deadline).run(link)
+        """Follow the link. Each host on the way is asked in a slot of its own, one after the other."""
+        request = image_request(self._http, link)
+        for _ in range(MAX_REDIRECTS + 1):
+            # Whoever waits for a slot must hold no memory that those with a slot may be waiting for.
+            await lease.step_aside()
+            async with self._hosts.slot(host_of(str(request.url))) as host:
+                got = await OneRequest(self._http, self._limits, host, lease, deadline).run(request)
+            if isinstance(got, bytes):
+                return got
+            request = got
+            _check_redirect(str(request.url))
+        raise FetchError(ErrorCode.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
 
     def _pause(self, error: FetchError, tried: int) -> float:
-        """Seconds until the next try: what the host asked for, or full jitter, so that tries spread out.
+        """Seconds until the next try: full jitter, so that tries spread out, or more if the host asked so.
 
         Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
-        if error.retry_after_s is not None:
-            return error.retry_after_s
         ceiling = min(_BACKOFF_CAP_S, self._limits.backoff_s * 2.0**tried)
-        return random.uniform(0, ceiling)  # noqa: S311 - spreads load, guards nothing
+        jitter = random.uniform(0, ceiling)  # noqa: S311 - spreads load, guards nothing
+        return max(jitter, error.retry_after_s or 0.0)
+
+
+def _check_redirect(link: str) -> None:
+    bad = links.check(link)
+    if bad is not None:
+        raise FetchError(bad.code, f"it redirects to a link that is refused: {bad.message}")

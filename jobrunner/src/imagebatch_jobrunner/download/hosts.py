@@ -1,58 +1,114 @@
-"""What is known of each host during a shard: how busy it is, and whether it answers at all.
+"""What is known of each host during a shard: how busy it is, whether it answers, whether it asked for quiet.
 
-Used by `fetch`. A dead host with many links would otherwise cost a time-out a link.
+Used by `fetch`. A dead host with many links would otherwise cost a time-out a link, and one that is
+overloaded would be asked for the next link while it still refuses the last.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from imagebatch_jobrunner.errors import FetchError
 
 FAILURES_TO_SKIP = 20
 SKIP_SECONDS = 30.0
 
+MAX_QUIET_S = 30.0
+"""How long one answer's Retry-After keeps the host's other links waiting: it may concern that one only."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def host_of(link: str) -> str:
+    """Host and port: what connections and failures are counted by; "" for a link that has none."""
+    try:
+        parts = urlsplit(link)
+        name, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    return f"{name.rstrip('.')}:{port or _DEFAULT_PORTS.get(parts.scheme.lower(), 0)}"
+
 
 class HostHealth:
-    """Whether to try a host: after 20 failed connections in a row it is left alone for 30 s, then probed.
+    """Whether to try a host: after 20 failures in a row it is left alone for 30 s, then probed.
 
-    While the one probe is under way, others are still turned away. `clock` is in seconds, monotonic.
+    A failure is a connection that was not made, or an answer that asked to come back later. While the one
+    probe is under way, others are still turned away. `clock` is in seconds, monotonic.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failures = 0
         self._closed_until = 0.0
+        self.last_failure: FetchError | None = None
+
+    @property
+    def is_skipped(self) -> bool:
+        return self._failures >= FAILURES_TO_SKIP and self._clock() < self._closed_until
 
     def may_try(self) -> bool:
-        """Ask just before each try; a True may be the probe, so follow it with `record`."""
+        """Ask just before each try; a True may be the probe, so tell what became of it."""
         if self._failures < FAILURES_TO_SKIP:
             return True
-        if self._clock() < self._closed_until:
+        if self.is_skipped:
             return False
         self._closed_until = self._clock() + SKIP_SECONDS
         return True
 
-    def record(self, *, connected: bool) -> None:
-        if connected:
-            self._failures = 0
-            return
+    def answered(self) -> None:
+        self._failures = 0
+
+    def failed(self, error: FetchError) -> None:
+        self.last_failure = error
         self._failures += 1
         if self._failures >= FAILURES_TO_SKIP:
             self._closed_until = self._clock() + SKIP_SECONDS
 
 
+class Host:
+    """One host of a shard; at most `at_once` downloads have a slot of it."""
+
+    def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.health = HostHealth(clock)
+        self.room = asyncio.Semaphore(at_once)
+        self._clock = clock
+        self._quiet_until = 0.0
+
+    def keep_quiet(self, seconds: float) -> None:
+        """The host asked for a pause: no more links of it until then, within reason."""
+        self._quiet_until = max(self._quiet_until, self._clock() + min(seconds, MAX_QUIET_S))
+
+    def quiet_s(self) -> float:
+        """How long to wait before asking it; nothing when it is skipped anyway."""
+        return 0.0 if self.health.is_skipped else max(0.0, self._quiet_until - self._clock())
+
+
 class Hosts:
     """The hosts of a shard, by name and port."""
 
-    def __init__(self, connections: int, per_host: int) -> None:
+    def __init__(self, connections: int, per_host: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._all = asyncio.Semaphore(connections)
         self._per_host = per_host
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._health: dict[str, HostHealth] = {}
+        self._clock = clock
+        self._hosts: dict[str, Host] = {}
 
     @asynccontextmanager
-    async def slot(self, host: str) -> AsyncIterator[HostHealth]:
-        """Wait until the host may be asked; a host that is busy or slow holds up nobody else's turn."""
-        of_host = self._slots.setdefault(host, asyncio.Semaphore(self._per_host))
-        async with of_host, self._all:
-            yield self._health.setdefault(host, HostHealth())
+    async def slot(self, name: str) -> AsyncIterator[Host]:
+        """Wait until the host may be asked; a host that is busy or quiet holds up nobody else's turn.
+
+        Hold one slot at a time: who waited for a second one could wait for somebody who waits likewise.
+        """
+        host = self._hosts.setdefault(name, Host(self._per_host, self._clock))
+        while True:
+            await _until_quiet_ends(host)
+            async with host.room, self._all:
+                if not host.quiet_s():
+                    yield host
+                    return
+
+
+async def _until_quiet_ends(host: Host) -> None:
+    while wait_s := host.quiet_s():  # noqa: ASYNC110 - an answer may have made it longer meanwhile
+        await asyncio.sleep(wait_s)

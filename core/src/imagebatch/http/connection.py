@@ -1,0 +1,284 @@
+"""One HTTP/1.1 connection: bytes of an asyncio transport through h11, within limits.
+
+Made by `dial`, used by `pool` and `transport` for one request at a time. h11 does the framing; this module
+feeds it in small pieces, so that no limit is passed by what arrives at once, and stops reading from a host
+that sends faster than its bytes are taken.
+"""
+
+import asyncio
+import select
+from collections import deque
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+
+import h11
+import httpx
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Status line and headers of an answer; trailers and a chunk's own line are bounded by it too."""
+
+MAX_HEADERS = 256
+MAX_INFORMATIONAL = 8
+"""How many 1xx answers may come before the one that counts."""
+
+FEED_BYTES = 64 * 1024
+"""What h11 gets at once; a piece of a body is never larger."""
+
+MAX_WAITING_BYTES = 256 * 1024
+"""With so much not yet taken, reading stops; what one read brings (256 KiB in asyncio) may come on top."""
+
+FREE_CHUNKS = 4096
+MIN_CHUNK_BYTES = 32
+"""After the first 4096, the chunks of a body must have 32 bytes on average: each costs us 10 µs."""
+
+EVENTS_BETWEEN_TURNS = 64
+"""So often other tasks get a turn while a body is taken that is here already."""
+
+
+class StaleConnectionError(Exception):
+    """The host closed a kept connection before a byte of the answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds, or None for no limit; httpx's own four."""
+
+    connect: float | None = None
+    read: float | None = None
+    write: float | None = None
+    pool: float | None = None
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> "Timeouts":
+        return cls(**request.extensions.get("timeout", {}))
+
+
+class Connection(asyncio.Protocol):
+    """Send, read the head, read the body; then `finish` says whether it may be used again."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._woken: asyncio.Future[None] | None = None
+        self._can_write = True
+        self._ended = False
+        self._broken: Exception | None = None
+        self._requests = 0
+        self._heard = False
+        self._chunks = 0
+        self._body_bytes = 0
+        self._events = 0
+        self.closed = self._loop.create_future()
+        self.expiry: asyncio.TimerHandle | None = None
+
+    # -- what asyncio calls ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_idle:  # nobody asked: it must not be taken for the next answer
+            self.abort()
+            return
+        self._heard = True
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._broken = self._broken or exc
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._can_write = False
+
+    def resume_writing(self) -> None:
+        self._can_write = True
+        self._wake()
+
+    # -- a request ---------------------------------------------------------------------------------------
+
+    @property
+    def is_reused(self) -> bool:
+        return self._requests > 1
+
+    async def send(self, request: httpx.Request, timeout_s: float | None) -> None:
+        """Write the request. What breaks meanwhile is told by reading: an answer may be there already."""
+        self._requests += 1
+        self._heard = False
+        self._chunks = self._body_bytes = 0
+        assert isinstance(request.stream, AsyncIterable)
+        try:
+            head = h11.Request(
+                method=request.method, target=request.url.raw_path, headers=request.headers.raw
+            )
+            await self._write(self._http.send(head), timeout_s)
+            async for chunk in request.stream:
+                await self._write(self._http.send(h11.Data(data=chunk)), timeout_s)
+            await self._write(self._http.send(h11.EndOfMessage()), timeout_s)
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _write(self, data: bytes, timeout_s: float | None) -> None:
+        if not data or self._ended:
+            return
+        self._transport.write(data)
+        while not self._can_write and not self._ended:
+            await self._until_woken(timeout_s, httpx.WriteTimeout("the host takes no more bytes"))
+
+    async def read_head(self, timeout_s: float | None) -> h11.Response:
+        """The answer's head. Raises StaleConnectionError, ReadError, ReadTimeout, RemoteProtocolError."""
+        for _ in range(MAX_INFORMATIONAL + 1):
+            event = await self._event(timeout_s)
+            if isinstance(event, h11.Response):
+                _check_head(event)
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                break
+            _check_headers(event)
+        else:
+            raise httpx.RemoteProtocolError(f"more than {MAX_INFORMATIONAL} answers of kind 1xx")
+        raise httpx.RemoteProtocolError("no answer came")
+
+    async def read_body(self, timeout_s: float | None) -> bytes:
+        """The next piece of the body, at most FEED_BYTES; b"" after its last one."""
+        event = await self._event(timeout_s)
+        if isinstance(event, h11.Data):
+            self._count(event)
+            return bytes(event.data)
+        return b""
+
+    def _count(self, data: h11.Data) -> None:
+        self._chunks += data.chunk_start
+        self._body_bytes += len(data.data)
+        if (self._chunks - FREE_CHUNKS) * MIN_CHUNK_BYTES > self._body_bytes:
+            raise httpx.RemoteProtocolError("the body comes in crumbs")
+
+    # -- the end of a request ----------------------------------------------------------------------------
+
+    def finish(self) -> bool:
+        """Make ready for the next request; False when the connection must not be used again.
+
+        It may be when the answer is here to its last byte and nothing came behind it.
+        """
+        self._take_rest()
+        if self._ended or self._waiting or self._http.trailing_data[0] or self._transport.is_closing():
+            return False
+        try:
+            self._http.start_next_cycle()
+        except h11.LocalProtocolError:
+            return False
+        return True
+
+    def _take_rest(self) -> None:
+        """Skip what is left of a body, as far as it is here: the page of a redirect or an error."""
+        for _ in range(EVENTS_BETWEEN_TURNS):
+            if self._http.their_state is not h11.SEND_BODY:
+                return
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError:
+                return
+            if event is h11.NEED_DATA and not self._feed():
+                return
+
+    def is_usable(self) -> bool:
+        """Whether a kept connection can take a request: the host neither closed it nor sent anything."""
+        return not (self._ended or self._transport.is_closing() or self._has_something_to_read())
+
+    def _has_something_to_read(self) -> bool:
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def abort(self) -> None:
+        """Close at once; `closed` is done when it is. A body that is being read does not end well by it."""
+        self._broken = self._broken or ConnectionAbortedError()
+        self._transport.abort()
+
+    # -- bytes into events ---------------------------------------------------------------------------------
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._http.our_state is h11.IDLE
+
+    async def _event(self, timeout_s: float | None) -> object:
+        """What h11 makes of the next bytes."""
+        self._events += 1
+        if self._events % EVENTS_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
+        while (event := self._parsed()) is h11.NEED_DATA:
+            while not self._feed():
+                await self._until_woken(timeout_s, httpx.ReadTimeout("the host stopped sending"))
+        return event
+
+    def _parsed(self) -> object:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise httpx.RemoteProtocolError(str(error)[:100]) from error  # it may quote a whole head
+
+    def _feed(self) -> bool:
+        """Give h11 more, or the end; False when there is nothing yet. Raises when the connection broke."""
+        if self._waiting:
+            self._http.receive_data(self._take(FEED_BYTES))
+            return True
+        if not self._ended:
+            return False
+        if not self._heard and self.is_reused:
+            raise StaleConnectionError
+        if self._broken is not None:
+            raise httpx.ReadError(f"the connection broke ({type(self._broken).__name__})") from self._broken
+        self._http.receive_data(b"")
+        return True
+
+    def _take(self, size: int) -> bytes:
+        data = self._waiting.popleft()
+        if len(data) > size:
+            self._waiting.appendleft(data[size:])
+            data = data[:size]
+        self._waiting_bytes -= len(data)
+        if self._waiting_bytes < MAX_WAITING_BYTES:
+            self._transport.resume_reading()
+        return data
+
+    async def _until_woken(self, timeout_s: float | None, late: httpx.TimeoutException) -> None:
+        self._woken = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken
+        except TimeoutError:
+            raise late from None
+        finally:
+            self._woken = None
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+
+def _check_head(head: h11.Response) -> None:
+    _check_headers(head)
+    names = {name for name, _ in head.headers}
+    if b"transfer-encoding" in names and b"content-length" in names:
+        # Two who frame it differently read two different answers (RFC 9112 section 6.3).
+        raise httpx.RemoteProtocolError("both Transfer-Encoding and Content-Length")
+
+
+def _check_headers(head: h11.Response | h11.InformationalResponse) -> None:
+    if len(head.headers) > MAX_HEADERS:
+        raise httpx.RemoteProtocolError(f"more than {MAX_HEADERS} headers")
+    if sum(len(name) + len(value) for name, value in head.headers) > MAX_HEAD_BYTES:
+        raise httpx.RemoteProtocolError(f"more than {MAX_HEAD_BYTES} bytes of headers")

@@ -1,0 +1,147 @@
+"""Opens connections for `pool`, only to addresses that the policy allows.
+
+A name is resolved once, every address of the answer is checked, and a checked address is dialled: nothing
+can change between check and use. TLS asks for the name, whatever address was dialled.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from ipaddress import IPv6Address, ip_address
+
+import httpx
+from aiohappyeyeballs import start_connection
+from aiohappyeyeballs.types import AddrInfoType
+
+from imagebatch.guard import Address, AddressPolicy
+from imagebatch.http.connection import Connection
+
+NEXT_ADDRESS_S = 0.25
+"""How long an address has before the next one is tried beside it (RFC 8305 section 5)."""
+
+MAX_ADDRESSES = 8
+"""A name may have more; all are checked, these are tried."""
+
+LOOKUP_THREADS = 32
+"""Look-ups block threads. Those of one slow name server must not hold up all others."""
+
+Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+"""Finds the addresses of a host name, for a port. Raises NameNotFoundError when there are none."""
+
+
+class NameNotFoundError(httpx.ConnectError):
+    """The host's name has no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """To whom a connection belongs. It is never used for another name, though the address were the same."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: httpx.URL) -> "Origin":
+        """Raises UnsupportedProtocol for all but http and https, InvalidURL for a host that is none."""
+        host = url.raw_host.decode("ascii").lower()
+        if url.scheme not in {"http", "https"}:
+            raise httpx.UnsupportedProtocol("only http:// and https:// are fetched")
+        if not host or "%" in host:
+            raise httpx.InvalidURL("the host is empty, or carries a zone or an escape")
+        port = url.port if url.port is not None else 443 if url.scheme == "https" else 80
+        return cls(url.scheme, host, port)
+
+    @property
+    def tls_name(self) -> str | None:
+        """The name that the certificate must have; without the dot of an absolute name (RFC 6066)."""
+        return self.host.removesuffix(".") if self.scheme == "https" else None
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The one of this process: making it reads all certificate authorities, which takes 50 ms."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Dialler:
+    """Dials what the policy allows. `resolve` and `tls` are for tests."""
+
+    def __init__(
+        self, policy: AddressPolicy, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._policy = policy
+        self._lookups = Lookups()
+        self._resolve = resolve or self._lookups.resolve
+        self._tls = tls
+
+    async def dial(self, origin: Origin, timeout_s: float | None) -> Connection:
+        """A new connection. Raises AddressForbiddenError, NameNotFoundError, ConnectError, ConnectTimeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._dial(origin)
+        except TimeoutError:
+            raise httpx.ConnectTimeout("no connection in time") from None
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(_said(error)) from error
+
+    async def _dial(self, origin: Origin) -> Connection:
+        addresses = await self._addresses(origin)
+        for address in addresses:
+            self._policy.check(address, origin.port)
+        checked = [_addr_info(address, origin.port) for address in addresses[:MAX_ADDRESSES]]
+        opened = await start_connection(checked, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        _, connection = await asyncio.get_running_loop().create_connection(
+            Connection, sock=opened, ssl=self._tls_for(origin), server_hostname=origin.tls_name
+        )
+        return connection
+
+    async def _addresses(self, origin: Origin) -> Sequence[Address]:
+        try:
+            return [ip_address(origin.host)]
+        except ValueError:
+            return await self._resolve(origin.host, origin.port)
+
+    def _tls_for(self, origin: Origin) -> ssl.SSLContext | None:
+        return (self._tls or tls_context()) if origin.scheme == "https" else None
+
+    def close(self) -> None:
+        self._lookups.close()
+
+
+class Lookups:
+    """The system's resolver, in threads of its own."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="lookup")
+
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """The addresses in the resolver's order, without repeats. Raises NameNotFoundError."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameNotFoundError(f"the name {host} has no address") from error
+        if not found:
+            raise NameNotFoundError(f"the name {host} has no address")
+        return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+    def close(self) -> None:
+        """Those under way end by themselves; nobody waits for them."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _addr_info(address: Address, port: int) -> AddrInfoType:
+    if isinstance(address, IPv6Address):
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

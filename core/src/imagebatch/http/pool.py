@@ -1,0 +1,111 @@
+"""Connections that are kept for the next request to the same origin, and never more than so many.
+
+Used by `transport`. A connection is used by one request at a time. It is kept only after its answer was
+read to the end, and for another origin it is never used, even at the same address: TLS was for its name.
+"""
+
+import asyncio
+
+import httpx
+
+from imagebatch.http.connection import Connection, Timeouts
+from imagebatch.http.dial import Dialler, Origin
+
+KEEP_S = 15.0
+
+
+class Pool:
+    """At most `connections` are open, used or kept."""
+
+    def __init__(self, dialler: Dialler, *, connections: int, keep_s: float = KEEP_S) -> None:
+        self._dialler = dialler
+        self._keep_s = keep_s
+        self._max = connections
+        self._room = asyncio.Semaphore(connections)
+        self._used: set[Connection] = set()
+        self._kept: dict[Connection, Origin] = {}
+
+    @property
+    def used(self) -> int:
+        """How many connections serve a request now."""
+        return len(self._used)
+
+    @property
+    def kept(self) -> int:
+        return len(self._kept)
+
+    async def acquire(self, origin: Origin, timeouts: Timeouts) -> Connection:
+        """A connection to `origin`, kept or new; `release` it. Raises what dialling does, and PoolTimeout."""
+        try:
+            async with asyncio.timeout(timeouts.pool):
+                await self._room.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout("no connection was free in time") from None
+        try:
+            connection = self._kept_for(origin) or await self._new(origin, timeouts)
+        except BaseException:
+            self._room.release()
+            raise
+        self._used.add(connection)
+        return connection
+
+    async def renew(self, stale: Connection, origin: Origin, timeouts: Timeouts) -> Connection:
+        """A new connection in the place of one that the host had closed; `stale` is released either way."""
+        self._used.discard(stale)
+        stale.abort()
+        try:
+            connection = await self._new(origin, timeouts)
+        except BaseException:
+            self._room.release()
+            raise
+        self._used.add(connection)
+        return connection
+
+    def release(self, connection: Connection, origin: Origin) -> None:
+        """Keep the connection when its request left it clean, else close it. A second time does nothing."""
+        if connection not in self._used:
+            return
+        self._used.remove(connection)
+        self._room.release()
+        if connection.finish():
+            self._keep(connection, origin)
+        else:
+            connection.abort()
+
+    async def close(self) -> None:
+        """Close all; requests under way end with an error."""
+        every = [*self._used, *self._kept]
+        for connection in every:
+            connection.abort()
+        await asyncio.gather(*(connection.closed for connection in every))
+        self._dialler.close()
+
+    async def _new(self, origin: Origin, timeouts: Timeouts) -> Connection:
+        # Kept connections give way: with this one there must be no more than the most.
+        while self._kept and len(self._used) + len(self._kept) >= self._max:
+            self._drop(next(iter(self._kept)))
+        connection = await self._dialler.dial(origin, timeouts.connect)
+        connection.closed.add_done_callback(lambda _: self._forget(connection))
+        return connection
+
+    def _kept_for(self, origin: Origin) -> Connection | None:
+        """The one used last: it is the least likely to be closed by the host."""
+        for connection in [one for one, its in reversed(self._kept.items()) if its == origin]:
+            self._forget(connection)
+            if connection.is_usable():
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: Connection, origin: Origin) -> None:
+        self._kept[connection] = origin
+        loop = asyncio.get_running_loop()
+        connection.expiry = loop.call_later(self._keep_s, self._drop, connection)
+
+    def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        connection.abort()
+
+    def _forget(self, connection: Connection) -> None:
+        if self._kept.pop(connection, None) is not None and connection.expiry is not None:
+            connection.expiry.cancel()

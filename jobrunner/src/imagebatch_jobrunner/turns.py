@@ -1,0 +1,67 @@
+"""Whose turn it is: links of a shard in an order in which no host keeps the others waiting.
+
+Used by `process`. Rows come sorted by shop and thereby by host; taken in that order, the links of one slow
+host would fill the whole window of work while all other hosts are idle.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from imagebatch_jobrunner.shard_input import Slot
+
+
+class Turn:
+    """A link that may be worked on now. It counts for its host until `downloaded`."""
+
+    def __init__(self, slot: Slot, give_back: Callable[[], None]) -> None:
+        self.slot = slot
+        self._give_back: Callable[[], None] | None = give_back
+
+    def downloaded(self) -> None:
+        """The host has done its part, or failed; a second time does nothing."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
+
+
+class Turns:
+    """The links in order, save that a host with `per_host` links not yet downloaded is passed over."""
+
+    def __init__(self, slots: Iterable[Slot], host_of: Callable[[Slot], str], per_host: int) -> None:
+        self._per_host = per_host
+        self._queues: dict[str, deque[tuple[int, Slot]]] = {}
+        self._active: dict[str, int] = {}
+        for place, slot in enumerate(slots):
+            self._queues.setdefault(host_of(slot), deque()).append((place, slot))
+        self._ready = [(queue[0][0], host) for host, queue in self._queues.items()]
+        heapq.heapify(self._ready)
+        self._changed = asyncio.Event()
+
+    async def next(self) -> Turn | None:
+        """The first link whose host has room, once there is one; None when all links are handed out.
+
+        For one caller at a time.
+        """
+        while not self._ready:
+            if not self._queues:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        _, host = heapq.heappop(self._ready)
+        queue = self._queues[host]
+        _, slot = queue.popleft()
+        self._active[host] = self._active.get(host, 0) + 1
+        if not queue:
+            del self._queues[host]
+        elif self._active[host] < self._per_host:
+            heapq.heappush(self._ready, (queue[0][0], host))
+        return Turn(slot, lambda: self._release(host))
+
+    def _release(self, host: str) -> None:
+        self._active[host] -= 1
+        was_full = self._active[host] == self._per_host - 1
+        if was_full and host in self._queues:
+            heapq.heappush(self._ready, (self._queues[host][0][0], host))
+            self._changed.set()

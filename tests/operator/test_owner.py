@@ -1,0 +1,38 @@
+"""Whose batch it is: what the operator writes of an object whose row is missing."""
+
+import pytest
+
+from imagebatch.records import Records
+from imagebatch_operator.reconcile import restore
+
+from .conftest import MakeBatch
+
+
+@pytest.mark.parametrize(
+    ("annotations", "uploaded_by"),
+    [
+        ({"imagebatch.dev/uploaded-by": "shop"}, "shop"),
+        ({}, None),
+        ({"imagebatch.dev/uploaded-by": ""}, None),
+    ],
+    ids=["of a token", "of kubectl", "of an empty name"],
+)
+def test_an_object_says_whose_it_is(
+    a_batch: MakeBatch, annotations: dict[str, str], uploaded_by: str | None
+) -> None:
+    assert a_batch(annotations=annotations).uploaded_by == uploaded_by
+    assert a_batch().uploaded_by is None
+
+
+@pytest.mark.anyio
+@pytest.mark.integration
+async def test_a_row_that_was_lost_comes_back_with_its_owner(a_batch: MakeBatch, records: Records) -> None:
+    batch = a_batch(
+        {"requestId": "r1"},
+        {"phase": "Complete", "message": "done"},
+        annotations={"imagebatch.dev/uploaded-by": "shop"},
+    )
+    await restore(records, batch)
+    found = await records.get("r1")
+    assert found is not None
+    assert (found.uploaded_by, found.status) == ("shop", "complete")

@@ -32,6 +32,6 @@ class CodecLimits:
 
     processes: int = 1
     seconds: float = 30.0
-    memory_bytes: int = 2 * 1024 * 1024 * 1024
-    picture_bytes: int = 1536 * 1024 * 1024
+    memory_bytes: int = 3 * 1024 * 1024 * 1024
+    picture_bytes: int = 1792 * 1024 * 1024
     nice: int = 10

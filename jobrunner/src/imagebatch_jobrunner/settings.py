@@ -122,10 +122,10 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
     ]
     codec_memory_bytes: Annotated[
         int, _described("The address space of a codec process, in bytes.", at_least=256 * _MIB)
-    ] = 2048 * _MIB
+    ] = 3072 * _MIB
     picture_bytes_in_flight: Annotated[
         int, _described("The most memory that pictures take at once, in all codec processes, in bytes.")
-    ] = 1536 * _MIB
+    ] = 1792 * _MIB
     nice: Annotated[int, Field(ge=0, le=19, description="How far codec processes give way to others.")] = 10
     store_connections: Annotated[int, _described("The most requests to S3 at the same time.")] = 16
     progress_seconds: Annotated[

@@ -1,8 +1,8 @@
 """How much memory a picture takes. A codec process asks its parent for that before it decodes.
 
-The bytes a pixel were measured with Pillow 13 at 100 megapixels, as the growth of a process's peak
-(benchmarks/memory.py prints them): 4.2 to 10.5 for decoding, 17 for WebP; 5 to 10 for encoding JPEG, PNG and
-GIF, 10 for opaque WebP, 24 for WebP with alpha, 28 for lossless WebP, 30 for AVIF.
+The bytes a pixel were measured with Pillow 13 on pictures full of detail, as the growth of a process's peak
+(benchmarks/memory.py prints them): 4 to 10.5 for decoding, 16.3 for WebP; 5 to 10 for encoding JPEG, PNG, GIF
+and opaque WebP, up to 36 for WebP with alpha, 28 for lossless WebP, up to 37 for AVIF.
 """
 
 from imagebatch.options import Compression
@@ -14,9 +14,9 @@ from imagebatch_jobrunner.codec.picture import target_size
 _DECODING = 11
 _DECODING_WEBP = 17
 _ENCODING = 11
-_ENCODING_ALPHA = 26
+_ENCODING_ALPHA = 37
 _ENCODING_LOSSLESS = 30
-_ENCODING_AVIF = 31
+_ENCODING_AVIF = 37
 
 LOSSLESS_MAX_PIXELS = 10_000_000
 """Larger pictures are not tried without loss: that takes more memory than all else."""

@@ -55,6 +55,7 @@ async def shard(place: Path, thumbnails: int, large: int) -> None:
                     "JOB_COMPLETION_INDEX": "0",
                     "IMAGEBATCH_ALLOWED_NETWORKS": web.host,
                     "IMAGEBATCH_CODEC_PROCESSES": str(PROCESSES),
+                    "IMAGEBATCH_MAX_IMAGE_BYTES": str(BYTES_IN_FLIGHT),  # PNGs of noise are long
                     "IMAGEBATCH_LOG_LEVEL": "error",
                 }
                 ran = await confined.run([sys.executable, "-m", "imagebatch_jobrunner"], environment, limit)

@@ -124,7 +124,7 @@ class _Merge:
                     link,
                     stored,
                     *_error_cells(outcome),
-                    *(shard.cell(getattr(outcome, name)) for name in rows.REPORT_FACTS),
+                    *(_fact(getattr(outcome, name)) for name in rows.REPORT_FACTS),
                 ],
                 self.plan.dialect.line_end,
             )
@@ -156,6 +156,12 @@ class _Merge:
 
 def _lost(row: int, slot: int) -> ImageOutcome:
     return ImageOutcome(row=row, slot=slot, error=ErrorCode.SHARD_FAILED)
+
+
+def _fact(value: object) -> str:
+    """A fact as its jobrunner told it, which decodes what strangers made: its words are not trusted."""
+    text = shard.cell(value)
+    return text if isinstance(value, int) else rows.own_cell(text)
 
 
 def _error_cells(outcome: ImageOutcome) -> tuple[str, str]:

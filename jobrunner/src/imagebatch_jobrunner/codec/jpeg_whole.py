@@ -20,19 +20,19 @@ _STRIP_ROWS = 256
 _PADDING = b"\x5a" * 256
 """Bytes that no decoder needs after a whole scan, and that one out of data reads on."""
 
-_PROGRESSIVE = 0xC2
 _LAST_COEFFICIENT = 63
 
 
 def is_whole(data: bytes, image: Image.Image) -> bool:
     """Whether the loaded `image` shows all of the picture in `data`."""
+    is_progressive = "progressive" in image.info
+    if not is_progressive and not _ends_grey(image):
+        return True
     try:
         found = list(jpeg_structure.segments(data))
     except (ValueError, IndexError):
         return True  # it could be decoded nevertheless
-    if any(one.marker == _PROGRESSIVE for one in found):
-        return _has_every_bit(found)
-    return not _ends_grey(image) or _is_same_with_padding(data, found, image)
+    return _has_every_bit(found) if is_progressive else _is_same_with_padding(data, found, image)
 
 
 def _has_every_bit(found: list[Segment]) -> bool:

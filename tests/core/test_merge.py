@@ -95,6 +95,7 @@ def test_the_report_has_a_line_for_each_image(store: MemoryStore) -> None:
         }
         == found[0]
     )
+    assert [found[1][name] for name in rows.REPORT_FACTS] == [""] * len(rows.REPORT_FACTS)
     assert merged.qualities == Qualities(exact=1, encoded=1, source_sum=90, encoded_sum=45)
     assert (merged.qualities.source_mean, merged.qualities.encoded_mean) == (90.0, 45.0)
 

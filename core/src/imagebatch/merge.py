@@ -124,7 +124,7 @@ class _Merge:
                     link,
                     stored,
                     *_error_cells(outcome),
-                    *(_fact(getattr(outcome, name)) for name in rows.REPORT_FACTS),
+                    *(_fact(outcome, name) for name in rows.REPORT_FACTS),
                 ],
                 self.plan.dialect.line_end,
             )
@@ -158,10 +158,12 @@ def _lost(row: int, slot: int) -> ImageOutcome:
     return ImageOutcome(row=row, slot=slot, error=ErrorCode.SHARD_FAILED)
 
 
-def _fact(value: object) -> str:
-    """A fact as its jobrunner told it, which decodes what strangers made: its words are not trusted."""
-    text = shard.cell(value)
-    return text if isinstance(value, int) else rows.own_cell(text)
+def _fact(outcome: ImageOutcome, name: str) -> str:
+    """A fact of a stored image as its jobrunner told it, which decodes what strangers made: its words are
+    not trusted. Empty where nothing is stored.
+    """
+    value = getattr(outcome, name) if outcome.succeeded else None
+    return shard.cell(value) if isinstance(value, int) else rows.own_cell(shard.cell(value))
 
 
 def _error_cells(outcome: ImageOutcome) -> tuple[str, str]:

@@ -214,8 +214,7 @@ def test_a_lost_row_is_written_again_from_its_object(installation: Installation,
     request_id = installation.until_phase("forgotten", "Complete")["requestId"]
     installation.delivered(shop, "/hook/forgotten")
     before = installation.api.get(f"/status/{request_id}").json()
-    asyncio.run(_forget(installation, request_id))
-    assert installation.api.get(f"/status/{request_id}").status_code == 404
+    asyncio.run(_forget(installation, request_id))  # the operator may be back at it before the next line
     installation.patch("forgotten", ttlSecondsAfterFinished=3600)
 
     def look() -> bool:
@@ -231,4 +230,5 @@ def test_a_lost_row_is_written_again_from_its_object(installation: Installation,
 async def _forget(installation: Installation, request_id: str) -> None:
     settings = DatabaseSettings(DATABASE_URL=installation.services.local_database_url)  # type: ignore[call-arg]
     async with connect(settings) as records:
+        assert await records.get(request_id) is not None
         await records.delete(request_id)

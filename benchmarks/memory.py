@@ -17,6 +17,7 @@ from imagebatch.s3 import S3Store
 from imagebatch.shard import Report
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
+from imagebatch_jobrunner.codec import pool
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
@@ -89,7 +90,8 @@ def singles(place: Path) -> None:
 
 def _single(file: Path, output: str) -> str:
     command = [sys.executable, "-W", "ignore", "-c", _SINGLE, str(file), output]
-    taken, asked = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=pool.ENVIRONMENT)
+    taken, asked = ended.stdout.split()
     pixels = SINGLE_SIDE**2
     return f"{int(taken) / pixels:.1f} / {int(asked) / pixels:.0f}"
 
@@ -99,13 +101,13 @@ import sys
 from imagebatch.options import Compression
 from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
-def peak():
-    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+def memory_bytes(name):
+    line = next(line for line in open("/proc/self/status") if line.startswith(name))
     return int(line.split()[1]) * 1024
 data, asked = open(sys.argv[1], "rb").read(), []
-before = peak()
+before = memory_bytes("VmRSS")
 compress_image(data, Compression(format=sys.argv[2]), PictureLimits(), asked.append)
-print(peak() - before, asked[0])
+print(memory_bytes("VmHWM") - before, asked[0])
 """
 
 

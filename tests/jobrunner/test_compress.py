@@ -494,7 +494,19 @@ def test_frames_and_the_pixels_of_all_frames_are_limited(photo: Image.Image, enc
     frames = [photo.rotate(turn).quantize(8) for turn in range(5)]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
     assert error_of(data, PictureLimits(max_frames=4)).code == ErrorCode.TOO_MANY_FRAMES
-    assert error_of(data, PictureLimits(max_pixels=4 * 160 * 120)).code == ErrorCode.TOO_MANY_PIXELS
+    error = error_of(data, PictureLimits(max_animation_pixels=5 * 160 * 120 - 1))
+    assert error.code == ErrorCode.TOO_MANY_PIXELS
+    assert "5 frames of 160 x 120" in error.message
+    limits = PictureLimits(max_pixels=160 * 120, max_animation_pixels=5 * 160 * 120)
+    assert compress_image(data, Compression(), limits).width == 160
+
+
+def test_a_picture_that_takes_more_memory_than_there_is_for_all_is_refused(
+    photo: Image.Image, encode: Encode
+) -> None:
+    error = error_of(encode(photo, "JPEG"), PictureLimits(memory_bytes=1 << 20))
+    assert error.code == ErrorCode.TOO_MANY_PIXELS
+    assert "IMAGEBATCH_PICTURE_BYTES_IN_FLIGHT" in error.message
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])

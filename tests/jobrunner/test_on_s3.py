@@ -62,9 +62,9 @@ def plan(store: S3Store, cells: list[str]) -> None:
 async def test_thumbnails_among_pictures_at_the_limit_stay_within_the_documented_memory(
     s3_store: S3Store, s3_settings: S3Settings
 ) -> None:
-    """Of both sizes so many at once that without a budget the large ones alone would take twice that."""
-    mix = Mix(thumbnails=200, large=4, side=2600)
-    pictures, in_flight = 180 * MIB, 48 * MIB
+    """Four transparent pictures at once would take twice the memory that pictures are given."""
+    mix = Mix(thumbnails=200, large=4, side=2200)
+    pictures, in_flight = 216 * MIB, 48 * MIB
     async with serving({path: Page(data) for path, data in mixed.files(mix).items()}) as web:
         wanted = mixed.links(mix, web.url(""))
         plan(s3_store, wanted)

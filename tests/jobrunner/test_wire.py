@@ -27,7 +27,10 @@ GOOD = Compressed(
 def test_answers_and_requests_survive_the_pipe() -> None:
     options = Compression(quality="70", max_width=9)
     assert wire.read_answer(wire.success(GOOD), b"bytes") == GOOD
-    assert wire.read_request(wire.request(options, PictureLimits(5, 6))) == (options, PictureLimits(5, 6))
+    assert wire.read_request(wire.request(options, PictureLimits(5, 6, 7, 8))) == (
+        options,
+        PictureLimits(5, 6, 7, 8),
+    )
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         "The image's data is damaged.", False, "Save the image anew with an image editor."
     ),
     ErrorCode.TOO_MANY_PIXELS: Explanation(
-        "Width times height is over the limit.", False, "Use a smaller picture, or raise the limit."
+        "Width times height is over the limit, or over all frames of an animation, or takes too much memory.",
+        False,
+        "Use a smaller picture, or raise the limit that the message names.",
     ),
     ErrorCode.TOO_MANY_FRAMES: Explanation(
         "The animation has more frames than the limit.", False, "Use a shorter animation."

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """Checked on an image's header, before anything is decoded. Pixels count over all frames."""
+    """Checked on an image's header, before anything is decoded.
+
+    `max_pixels` is of one frame, `max_animation_pixels` of all of them together; `memory_bytes` is what
+    decoding and encoding one picture may take.
+    """
 
     max_pixels: int = 50_000_000
+    max_animation_pixels: int = 100_000_000
     max_frames: int = 1000
+    memory_bytes: int = 1792 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,7 +87,10 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         SecretStr, Field(description="A signed link to input.csv, when the S3 key may not read it.")
     ] = SecretStr("")
     max_image_bytes: Annotated[int, _described("The largest file that is downloaded, in bytes.")] = 50 * _MIB
-    max_pixels: Annotated[int, _described("The most pixels of a picture, over all its frames.")] = 50_000_000
+    max_pixels: Annotated[int, _described("The most pixels of a picture, or of a frame.")] = 50_000_000
+    max_animation_pixels: Annotated[int, _described("The most pixels of all frames of an animation.")] = (
+        100_000_000
+    )
     max_frames: Annotated[int, _described("The most frames of an animation.")] = 1000
     image_seconds: Annotated[
         float, _described("The time for one download, with its redirects and retries.", at_least=0.1)
@@ -168,7 +171,12 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
 
     @property
     def picture_limits(self) -> PictureLimits:
-        return PictureLimits(self.max_pixels, self.max_frames)
+        return PictureLimits(
+            max_pixels=self.max_pixels,
+            max_animation_pixels=self.max_animation_pixels,
+            max_frames=self.max_frames,
+            memory_bytes=self.picture_bytes_in_flight,
+        )
 
     @property
     def fetch_limits(self) -> FetchLimits:

@@ -33,13 +33,17 @@ def files(mix: Mix) -> dict[str, bytes]:
         "/progressive.jpg": _saved(photo, "JPEG", quality=85, progressive=True),
         "/clear.png": _saved(clear, "PNG", compress_level=1),
         "/picture.webp": _saved(photo, "WEBP", quality=80, method=0),
+        "/clear.webp": _saved(clear, "WEBP", quality=80, method=0),
     }
 
 
 def links(mix: Mix, base: str) -> list[str]:
-    """Every link is another one, so that each is fetched; the large ones are spread among the thumbnails."""
+    """Every link is another one, so that each is fetched.
+
+    The large ones are spread among the thumbnails, those of a kind after each other: so they meet in the codecs.
+    """
     large = [path for path in files(Mix(0, 0, 1)) if path != "/thumbnail.jpg"]
-    wanted = [f"{base}{path}?{number}" for number in range(mix.large) for path in large]
+    wanted = [f"{base}{path}?{number}" for path in large for number in range(mix.large)]
     found = [f"{base}/thumbnail.jpg?{number}" for number in range(mix.thumbnails)]
     step = max(1, len(found) // max(1, len(wanted)))
     for place, link in enumerate(wanted):

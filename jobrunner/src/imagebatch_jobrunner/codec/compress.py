@@ -34,13 +34,14 @@ def compress_image(
     """Compress one image. Raises CodecError; MemoryError passes through.
 
     Without a size limit or another format asked for, the result is never longer than `data`. `admit` is
-    called before anything is decoded with the bytes of memory that it will take, and may wait.
+    called before anything is decoded with the bytes of memory that it will take at most, and may wait.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        source = opening.open_source(data, limits)
-        admit(memory.needed(source, options))
-        whole = picture.decode(source, options)
+        image, source = opening.open_source(data, limits)
+        admit(memory.checked_need(source, options, limits))
+        whole = picture.decode(image, source, options)
+        del image
         chosen = choice.choose(_facts(source, whole), options)
         target = Target(options.target_bytes, min(options.min_quality, chosen.quality or 1))
         if chosen.is_already_compressed and target.is_met(data):

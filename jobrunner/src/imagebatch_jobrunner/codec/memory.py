@@ -1,34 +1,62 @@
 """How much memory a picture takes. A codec process asks its parent for that before it decodes.
 
-The bytes a pixel were measured with Pillow 13 on pictures full of detail, as the growth of a process's peak
-(benchmarks/memory.py prints them): 4 to 10.5 for decoding, 18.1 for WebP; 5 to 10 for encoding JPEG, PNG, GIF
-and opaque WebP, up to 36 for WebP with alpha, 28 for lossless WebP, up to 37 for AVIF.
+The bytes a pixel are bounds of what was measured with Pillow 13 on pictures full of detail of 0.06 to 49
+megapixels, as the growth of a process from what it holds when idle (benchmarks/memory.py prints them). Small
+pictures take more a pixel than large ones, by up to `_SMALL` of them: encoders work on parts of that size.
 """
 
 from imagebatch.options import Compression
+from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import choice, formats
 from imagebatch_jobrunner.codec.choice import Facts
 from imagebatch_jobrunner.codec.opening import Source
 from imagebatch_jobrunner.codec.picture import target_size
+from imagebatch_jobrunner.errors import CodecError
+from imagebatch_jobrunner.limits import PictureLimits
+
+_MIB = 1024 * 1024
 
 _DECODING = 11
 _DECODING_WEBP = 19
+_FRAMES = 15
+"""Of an animation: its decoded frames, those of another mode that they become, and the encoded ones."""
+
 _ENCODING = 11
-_ENCODING_ALPHA = 37
-_ENCODING_LOSSLESS = 30
-_ENCODING_AVIF = 37
+_ENCODING_ALPHA = 35
+_ENCODING_LOSSLESS = 42
+_ENCODING_AVIF = 33
+
+_SMALL = 25
+_MOST_SMALL_BYTES = 48 * _MIB
+_ANY_BYTES = 3 * _MIB
 
 LOSSLESS_MAX_PIXELS = 10_000_000
 """Larger pictures are not tried without loss: that takes more memory than all else."""
 
 
+def checked_need(source: Source, options: Compression, limits: PictureLimits) -> int:
+    """`needed`. Raises CodecError when no picture may have so much."""
+    found = needed(source, options)
+    if found > limits.memory_bytes:
+        raise CodecError(
+            ErrorCode.TOO_MANY_PIXELS,
+            f"the picture may take {found // _MIB} MiB of memory; "
+            f"IMAGEBATCH_PICTURE_BYTES_IN_FLIGHT is {limits.memory_bytes // _MIB} MiB",
+        )
+    return found
+
+
 def needed(source: Source, options: Compression) -> int:
     """An upper bound of the bytes that decoding and encoding take, known from the header alone."""
-    pixels = source.width * source.height * source.frames
+    pixels = source.width * source.height
     width, height = target_size(source, options)
-    decoding = pixels * (_DECODING_WEBP if source.format == formats.WEBP else _DECODING)
-    encoding = width * height * source.frames * _encoding(source, options, width * height)
-    return max(decoding, encoding)
+    encoding = width * height * _encoding(source, options, width * height * source.frames)
+    if source.is_animated:
+        found = pixels * source.frames * _FRAMES + encoding
+    else:
+        decoding = pixels * (_DECODING_WEBP if source.format == formats.WEBP else _DECODING)
+        found = max(decoding, encoding)
+    return found + min(pixels * _SMALL, _MOST_SMALL_BYTES) + _ANY_BYTES
 
 
 def _encoding(source: Source, options: Compression, pixels: int) -> int:
@@ -41,7 +69,7 @@ def _encoding(source: Source, options: Compression, pixels: int) -> int:
     )
     output = choice.output_format(facts, options)
     if source.format in {formats.TIFF, formats.PSD} and pixels <= LOSSLESS_MAX_PIXELS:
-        return max(_ENCODING_LOSSLESS, _ENCODING_AVIF if output == formats.AVIF else 0)
+        return _ENCODING_LOSSLESS
     if output == formats.AVIF:
         return _ENCODING_AVIF
     return _ENCODING_ALPHA if output == formats.WEBP and source.may_be_transparent else _ENCODING

@@ -30,10 +30,9 @@ _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An opened image, not yet decoded. `width` and `height` are as stored, before any rotation."""
+    """What a file's header says. `width` and `height` are as stored, before any rotation."""
 
     data: bytes
-    image: Image.Image
     format: ImageFormat
     quality: SourceQuality
     width: int
@@ -49,8 +48,11 @@ class Source:
         return self.frames > 1
 
 
-def open_source(data: bytes, limits: PictureLimits) -> Source:
-    """Read the header. Raises CodecError; what is over a limit is refused before it is decoded."""
+def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source]:
+    """Read the header. Raises CodecError; what is over a limit is refused before it is decoded.
+
+    The image is not decoded yet. Drop it after that: WebP's decoder keeps three pictures as long as it lives.
+    """
     if not data:
         raise CodecError(ErrorCode.EMPTY_FILE, "the file has no bytes")
     image_format = formats.recognise(data)
@@ -58,9 +60,8 @@ def open_source(data: bytes, limits: PictureLimits) -> Source:
     with decoding(data, image_format):
         frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
     _check_limits(image, frames, limits)
-    return Source(
+    source = Source(
         data=data,
-        image=image,
         format=image_format,
         quality=_quality(data, image, image_format),
         width=image.width,
@@ -71,6 +72,7 @@ def open_source(data: bytes, limits: PictureLimits) -> Source:
         is_deep=extras.is_deep(data, image, image_format),
         may_be_transparent=image.has_transparency_data or image.mode in _WITH_ALPHA,
     )
+    return image, source
 
 
 def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Image.Image:
@@ -86,11 +88,16 @@ def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> Non
         raise CodecError(
             ErrorCode.TOO_MANY_FRAMES, f"the animation has {frames} frames; the limit is {limits.max_frames}"
         )
-    if image.width * image.height * frames > limits.max_pixels:
-        times = f" x {frames} frames" if frames > 1 else ""
+    size, pixels = f"{image.width} x {image.height}", image.width * image.height
+    if pixels > limits.max_pixels:
+        raise CodecError(
+            ErrorCode.TOO_MANY_PIXELS, f"the picture has {size} pixels; the limit is {limits.max_pixels}"
+        )
+    if frames > 1 and pixels * frames > limits.max_animation_pixels:
         raise CodecError(
             ErrorCode.TOO_MANY_PIXELS,
-            f"the picture has {image.width} x {image.height}{times} pixels; the limit is {limits.max_pixels}",
+            f"the animation has {frames} frames of {size} pixels; "
+            f"the limit of all is {limits.max_animation_pixels}",
         )
 
 

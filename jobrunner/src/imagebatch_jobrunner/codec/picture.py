@@ -66,13 +66,16 @@ class Picture:
         return self.frames[0]
 
 
-def decode(source: Source, options: Compression) -> Picture:
-    """Decode all of it. Raises CodecError; a picture that is not whole is never returned."""
+def decode(image: Image.Image, source: Source, options: Compression) -> Picture:
+    """Decode all of it. Raises CodecError; a picture that is not whole is never returned.
+
+    The picture shares nothing with `image`.
+    """
     width, height = target_size(source, options)
     is_resized = (width, height) != upright_size(source)
-    kept = metadata.NONE if options.strip_metadata else metadata.upright(source.image)
+    kept = metadata.NONE if options.strip_metadata else metadata.upright(image)
     read = _animation if source.is_animated else _still
-    picture = read(source, (width, height))
+    picture = read(image, source, (width, height))
     return replace(picture, metadata=kept, is_resized=is_resized)
 
 
@@ -92,19 +95,18 @@ def target_size(source: Source, options: Compression) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _still(source: Source, size: tuple[int, int]) -> Picture:
-    image = source.image
+def _still(image: Image.Image, source: Source, size: tuple[int, int]) -> Picture:
     with decoding(source.data, source.format):
         if source.format == formats.JPEG and size != upright_size(source):
-            _draft(source, size)
+            _draft(image, source, size)
         image.load()
         if source.format == formats.JPEG and not jpeg_whole.is_whole(source.data, image):
             raise CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
         coloured = colour.normalised(image)
     shaped = _shaped(coloured.image, source.orientation, size)
-    if shaped is not image:
-        image.close()  # its pixels would double the memory that encoding takes
-    return Picture(frames=(shaped,), profile=coloured.profile, notes=_depth(source, coloured.notes))
+    own = image.copy() if shaped is image else shaped
+    image.close()  # its pixels would double the memory that encoding takes
+    return Picture(frames=(own,), profile=coloured.profile, notes=_depth(source, coloured.notes))
 
 
 def _depth(source: Source, notes: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,41 +115,41 @@ def _depth(source: Source, notes: tuple[str, ...]) -> tuple[str, ...]:
     return notes
 
 
-def _draft(source: Source, size: tuple[int, int]) -> None:
+def _draft(image: Image.Image, source: Source, size: tuple[int, int]) -> None:
     """Let the JPEG decoder scale by 2, 4 or 8 while it decodes, which is both quicker and as good."""
     width, height = size if source.orientation < _SIDEWAYS else (size[1], size[0])
-    source.image.draft(None, (width * _DRAFT_MARGIN, height * _DRAFT_MARGIN))
+    image.draft(None, (width * _DRAFT_MARGIN, height * _DRAFT_MARGIN))
 
 
-def _animation(source: Source, size: tuple[int, int]) -> Picture:
+def _animation(image: Image.Image, source: Source, size: tuple[int, int]) -> Picture:
     frames: list[Image.Image] = []
     ends_ms: list[float] = [0.0]
     profile = b""
-    first = 1 if getattr(source.image, "default_image", False) else 0
+    first = 1 if getattr(image, "default_image", False) else 0
     with decoding(source.data, source.format):
         for number in range(first, source.frames):
-            source.image.seek(number)
-            source.image.load()
-            coloured = colour.normalised(source.image)
+            image.seek(number)
+            image.load()
+            coloured = colour.normalised(image)
             profile = profile or coloured.profile
-            frames.append(_shaped(_own(coloured.image, source), source.orientation, size))
-            ends_ms.append(ends_ms[-1] + float(source.image.info.get("duration") or 0))
+            frames.append(_shaped(_own(coloured.image, image, source), source.orientation, size))
+            ends_ms.append(ends_ms[-1] + float(image.info.get("duration") or 0))
     return Picture(
         frames=_of_one_mode(frames),
         profile=profile if frames[0].mode != "L" else b"",
         durations_ms=_whole(ends_ms),
-        plays=_plays(source),
+        plays=_plays(image, source),
         notes=_depth(source, ()),
     )
 
 
-def _own(image: Image.Image, source: Source) -> Image.Image:
+def _own(frame: Image.Image, image: Image.Image, source: Source) -> Image.Image:
     """The frame itself, where the decoder's image will hold the next one soon; cut to the first one's size,
     for a GIF's frames may reach beyond its screen.
     """
-    if image.size != (source.width, source.height):
-        return image.crop((0, 0, source.width, source.height))
-    return image.copy() if image is source.image else image
+    if frame.size != (source.width, source.height):
+        return frame.crop((0, 0, source.width, source.height))
+    return frame.copy() if frame is image else frame
 
 
 def _whole(ends_ms: list[float]) -> tuple[int, ...]:
@@ -156,9 +158,9 @@ def _whole(ends_ms: list[float]) -> tuple[int, ...]:
     return tuple(end - start for start, end in pairwise(rounded))
 
 
-def _plays(source: Source) -> int:
+def _plays(image: Image.Image, source: Source) -> int:
     """GIF counts repetitions after the first play (and plays once without a count), the others plays."""
-    loop = source.image.info.get("loop")
+    loop = image.info.get("loop")
     if source.format != formats.GIF:
         return int(loop or 0)
     if loop is None:

@@ -73,7 +73,8 @@ def _kind(outcome: Tried) -> str:
     if outcome.error.code in {"not_an_image", "unsupported_format"}:
         words = outcome.error.message.removeprefix("the file is ")
         return words.partition(" of a rare kind")[0].lower()
-    return outcome.path.suffix.lower().lstrip(".").replace("jpg", "jpeg").replace("tif", "tiff") or "unnamed"
+    suffix = outcome.path.suffix.lower().lstrip(".")
+    return {"jpg": "jpeg", "tif": "tiff"}.get(suffix, suffix) or "unnamed"
 
 
 def _row(kind: str, outcomes: Sequence[Tried]) -> str:

@@ -5,6 +5,7 @@ Differences are in levels of 255.
 """
 
 import io
+import zlib
 from dataclasses import dataclass
 from typing import cast
 
@@ -62,7 +63,7 @@ class Likeness:
 
 def film(data: bytes) -> Film:
     """Every frame of a file that a browser shows moving, the first page of any other."""
-    with Image.open(io.BytesIO(data), formats=sorted(_MOVING | _PAGED)) as image:
+    with Image.open(io.BytesIO(_as_browsers_read(data)), formats=sorted(_MOVING | _PAGED)) as image:
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         first = 1 if count > 1 and getattr(image, "default_image", False) else 0
         frames, time_ms = list[Frame](), 0.0
@@ -75,6 +76,18 @@ def film(data: bytes) -> Film:
             frames.append(Frame(time_ms, seen if seen.size == size else seen.crop((0, 0, *size))))
             time_ms += float(image.info.get("duration") or 0) if count - first > 1 else 0
     return Film(frames, time_ms)
+
+
+def _as_browsers_read(data: bytes) -> bytes:
+    """Without those chunks of a PNG that nobody needs (their names begin in lower case) and that are damaged."""
+    if not data.startswith(b"\x89PNG"):
+        return data
+    kept, rest = [data[:8]], data[8:]
+    while rest:
+        chunk, rest = rest[: (end := 12 + int.from_bytes(rest[:4], "big"))], rest[end:]
+        if not chunk[4:5].islower() or zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]:
+            kept.append(chunk)
+    return b"".join(kept)
 
 
 def likeness(one: Film, other: Film, *, grounds: tuple[str, ...] = ("white", "black")) -> Likeness:

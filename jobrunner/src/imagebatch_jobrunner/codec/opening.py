@@ -5,14 +5,15 @@ or its data is damaged (`corrupt`).
 """
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import AvifImagePlugin, Image, JpegImagePlugin
+from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import endings, extras, formats, quality
+from imagebatch_jobrunner.codec import endings, extras, formats, png_structure, quality
 from imagebatch_jobrunner.codec.formats import ImageFormat
 from imagebatch_jobrunner.codec.quality import SourceQuality
 from imagebatch_jobrunner.errors import CodecError
@@ -24,7 +25,10 @@ _ANIMATED = frozenset({formats.GIF, formats.WEBP, formats.PNG, formats.AVIF})
 _TRUNCATED_WORDS = (
     "truncated", "unexpected end", "not enough data", "not enough image data", "premature end", "too short",
 )  # fmt: skip
+_RARE_JPEG = re.compile(r"cannot handle (12|16)-bit layers")
+_FLOAT_SAMPLES = 3
 _MAX_DETAIL_CHARS = 200
+_SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
@@ -56,7 +60,7 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
     if not data:
         raise CodecError(ErrorCode.EMPTY_FILE, "the file has no bytes")
     image_format = formats.recognise(data)
-    image = _open(data, image_format, limits)
+    data, image = _opened(data, image_format, limits)
     with decoding(data, image_format):
         frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
     _check_limits(image, frames, limits)
@@ -73,6 +77,17 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
         may_be_transparent=image.has_transparency_data or image.mode in _WITH_ALPHA,
     )
     return image, source
+
+
+def _opened(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> tuple[bytes, Image.Image]:
+    """The image, and the file that it is of: a PNG's damaged extras are left out."""
+    try:
+        return data, _open(data, image_format, limits)
+    except CodecError:
+        mended = png_structure.without_damaged_extras(data) if image_format == formats.PNG else data
+        if mended is data:
+            raise
+    return mended, _open(mended, image_format, limits)
 
 
 def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Image.Image:
@@ -114,8 +129,8 @@ def _subsampling(image: Image.Image) -> int | None:
     """A JPEG's chroma subsampling in Pillow's numbers: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in {3, 4}:
         return None
-    found = JpegImagePlugin.get_sampling(image)
-    return found if found >= 0 else None
+    first, *colours = [(across, down) for _, across, down, _ in image.layer[:3]]
+    return _SUBSAMPLINGS.get(first) if set(colours) == {(1, 1)} else None
 
 
 def orientation(image: Image.Image) -> int:
@@ -146,19 +161,50 @@ def decoding(data: bytes, image_format: ImageFormat) -> Iterator[None]:
 
 
 def _decoder_error(error: Exception, data: bytes, image_format: ImageFormat) -> CodecError:
+    if isinstance(error, UnidentifiedImageError):
+        error = _refusal(data, image_format) or error
     text = str(error)
     words = text.lower()
     if isinstance(error, EOFError) or any(word in words for word in _TRUNCATED_WORDS):
         return _truncated()
     if words.startswith("unsupported"):
-        name = image_format.name.upper()
-        return CodecError(ErrorCode.UNSUPPORTED_FORMAT, f"the file is {name} of a rare kind: {words}")
+        return _rare(image_format, words)
     if endings.is_cut(data, image_format):
         return _truncated()
-    if "BytesIO object" in text:  # Pillow's "cannot identify image file <_io.BytesIO object at …>"
-        return CodecError(ErrorCode.CORRUPT, "the file's header is damaged")
+    if isinstance(error.__cause__, KeyError) and image_format in {formats.TIFF, formats.PSD}:
+        return _rare(image_format, _kind(error.__cause__.args[0]))
+    if _RARE_JPEG.match(text):
+        return _rare(image_format, words)
     detail = " ".join(text.split())[:_MAX_DETAIL_CHARS] or type(error).__name__
     return CodecError(ErrorCode.CORRUPT, f"the decoder says: {detail}")
+
+
+def _refusal(data: bytes, image_format: ImageFormat) -> Exception | None:
+    """Why the decoder does not take the header; `Image.open` does not pass that on."""
+    decoder = Image.OPEN[image_format.pillow][0]
+    try:
+        decoder(io.BytesIO(data), "").close()
+    except Exception as error:  # noqa: BLE001 - it is what is asked for
+        return error
+    return None
+
+
+def _kind(key: object) -> str:
+    """What Pillow did not find in its tables of PSD's and TIFF's kinds."""
+    match key:
+        case int():
+            return f"compression {key}"
+        case (int(), int(bits)):
+            return f"{bits} bits a channel"
+        case (bytes(), int(), tuple(samples), int(), tuple(bits), tuple()):
+            pixels = " + ".join(map(str, bits[:8]))
+            return f"pixels of {pixels} bits" + (", floating point" if _FLOAT_SAMPLES in samples else "")
+    return "its pixels"
+
+
+def _rare(image_format: ImageFormat, kind: str) -> CodecError:
+    name = image_format.name.upper()
+    return CodecError(ErrorCode.UNSUPPORTED_FORMAT, f"the file is {name} of a rare kind: {kind}")
 
 
 def _truncated() -> CodecError:

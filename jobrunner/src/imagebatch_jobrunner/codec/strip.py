@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from imagebatch_jobrunner.codec import jpeg_structure, strip_avif
+from imagebatch_jobrunner.codec import jpeg_structure, png_structure, strip_avif
 from imagebatch_jobrunner.codec.formats import FormatName
 from imagebatch_jobrunner.codec.metadata import minimal_exif
 
@@ -77,25 +77,12 @@ _PNG_KEPT = frozenset(
 
 def _png(data: bytes, orientation: int) -> bytes:
     parts = [data[:8]]
-    for kind, chunk in _png_chunks(data):
+    for kind, chunk in png_structure.chunks(data):
         if kind in _PNG_KEPT:
             parts.append(chunk)
         if kind == b"IHDR" and orientation != 1:
             parts.append(_png_chunk(b"eXIf", minimal_exif(orientation)))
     return b"".join(parts)
-
-
-def _png_chunks(data: bytes) -> "Iterator[tuple[bytes, bytes]]":
-    """Each chunk's kind and all of its bytes, up to the end chunk."""
-    at, kind = 8, b""
-    while kind != b"IEND":
-        length = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        end = at + 12 + length
-        if end > len(data):
-            raise ValueError("a chunk has no end")
-        yield kind, data[at:end]
-        at = end
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:

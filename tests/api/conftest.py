@@ -32,10 +32,11 @@ class MemoryIntake:
     taken: list[NewRequest] = field(default_factory=list)
     failures: list[ImageBatchError] = field(default_factory=list)
 
-    async def submit(self, request: NewRequest) -> None:
+    async def submit(self, request: NewRequest) -> bool:
         if self.failures:
             raise self.failures.pop(0)
         self.taken.append(request)
+        return True
 
     async def find(self, request_id: str) -> Request | None:  # noqa: ARG002
         return None

@@ -6,23 +6,32 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
-from imagebatch import keys
-from imagebatch.batches import BatchSpec
+from imagebatch import keys, transport
+from imagebatch import records as records_module
+from imagebatch.batches import BatchSpec, RecordedIntake
+from imagebatch.errors import StoreError
 from imagebatch.exits import Exit
+from imagebatch.guard import AddressPolicy
 from imagebatch.ingest import ingest
-from imagebatch.lifecycle import Phase, Wish
+from imagebatch.lifecycle import Phase, Waiting, Wish
 from imagebatch.options import Compression
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.plan import Plan
 from imagebatch.records import NewRequest, Records, Request
-from imagebatch.settings import NetworkSettings, S3Settings
+from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings
 from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.webhook import Dispatcher
+from imagebatch_cli import engine as engine_module
 from imagebatch_cli.engine import Collaborators, LocalEngine
-from imagebatch_cli.shards import ShardEnd, ShardProcesses
+from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.postgres_proxy import before
+from imagebatch_testing.receiver import Receiver
+from imagebatch_testing.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -39,8 +48,8 @@ class PlayedShards(ShardProcesses):
         self._ends = {shard: list(codes) for shard, codes in ends.items()}
         self.runs: Counter[int] = Counter()
 
-    async def run(self, shard: ShardId, compression: Compression) -> ShardEnd:
-        assert compression.quality == "60"
+    async def run(self, shard: ShardId, work: ShardWork) -> ShardEnd:
+        assert (work.compression.quality, work.plan_key) == ("60", keys.plan("r1"))
         self.runs[shard.index] += 1
         codes = self._ends.get(shard.index, [])
         if codes:
@@ -134,3 +143,157 @@ async def test_a_lost_plan_fails_the_batch_in_words(records: Records, store: Mem
     request = await ended(records, store, PlayedShards(store, {}))
     assert request.status == "failed"
     assert "plan" in str(request.error)
+
+
+class TroubledStore(MemoryStore):
+    """Fails to read keys with `words` in them, `times` times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.times = "", 0
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
+        if self.words and self.words in key and self.times:
+            self.times -= 1
+            raise StoreError("S3: IncompleteRead")
+        return super().get(key, offset=offset, length=length, etag=etag)
+
+
+class SlowShards(PlayedShards):
+    """Runs each shard until it may end, or is stopped."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store, {})
+        self.stopped: list[int] = []
+        self.may_end = asyncio.Event()
+
+    async def run(self, shard: ShardId, work: ShardWork) -> ShardEnd:
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(shard.index)
+            raise
+        return await super().run(shard, work)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "TROUBLE_S", 0.01)
+    monkeypatch.setattr(engine_module, "TICK_S", 0.01)
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_progress_object_that_cannot_be_read_stops_no_shard(records: Records) -> None:
+    store = TroubledStore()
+    planned(store)
+    shards = SlowShards(store)
+    store.words, store.times = ".progress.", 1_000_000
+    running = asyncio.create_task(ended(records, store, shards))
+    await until(lambda: store.times <= 999_990)
+    shards.may_end.set()
+    assert (await running).status == "complete"
+    assert shards.stopped == []
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_database_error_stops_no_shard(
+    records: Records, store: MemoryStore, database_url: str, tmp_path: Path
+) -> None:
+    planned(store)
+    shards = SlowShards(store)
+    async with before(database_url, tmp_path) as proxy:
+        settings = DatabaseSettings(DATABASE_URL=proxy.url)  # type: ignore[call-arg]
+        async with records_module.connect(settings) as through:
+            proxy.lose_words, proxy.cut_s = "SET phase", 0.3
+            running = asyncio.create_task(ended(through, store, shards))
+            await until(lambda: bool(proxy.lost))
+            shards.may_end.set()
+            await running
+    found = await records.get("r1")
+    assert found is not None
+    assert found.status == "complete"
+    assert shards.stopped == []
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_report_that_cannot_be_read_is_asked_for_until_it_can(records: Records) -> None:
+    store = TroubledStore()
+    planned(store)
+    store.words, store.times = "a1/00001.json", 3
+    shards = PlayedShards(store, {})
+    assert (await ended(records, store, shards)).counts.succeeded == 3
+    assert shards.runs[1] == 1
+
+
+async def test_a_merge_whose_input_is_gone_fails_the_batch(records: Records, store: MemoryStore) -> None:
+    planned(store)
+    shards = PlayedShards(store, {})
+    store.delete([keys.canonical_input("r1")])
+    request = await ended(records, store, shards)
+    assert (request.phase, request.reason) == (Phase.FAILED, "InputLost")
+
+
+async def test_a_batch_that_waits_says_why(records: Records, store: MemoryStore) -> None:
+    planned(store)
+    shards = PlayedShards(store, {index: [Exit.TEMPORARY] * 3 for index in range(SHARDS)})
+    running = asyncio.create_task(ended(records, store, shards))
+
+    async def waiting() -> Waiting | None:
+        found = await records.get("r1")
+        return found.waiting if found is not None else None
+
+    async def waits() -> bool:
+        return await waiting() is not None
+
+    await until(waits)
+    told = await waiting()
+    assert told is not None
+    assert told.reason == "StoreUnavailable"
+    assert "said the jobrunner" in told.message
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_cancelled_batch_counts_what_was_not_tried(records: Records, store: MemoryStore) -> None:
+    planned(store)
+    finish(store, ShardId("r1", 1, 1))
+    request = await ended(records, store, PlayedShards(store, {}), Wish(cancel=True))
+    counts = request.counts
+    assert (counts.total, counts.succeeded, counts.failed, counts.skipped) == (3, 1, 0, 2)
+    assert (request.reason, request.errors_by_code) == ("Cancelled", {})
+    assert store.get(keys.errors("r1")).decode().count(",not_tried,") == 2
+
+
+async def test_a_small_batch_costs_eight_statements_at_most(
+    records: Records, store: MemoryStore, database_url: str, tmp_path: Path
+) -> None:
+    """From the upload's row to the end, with its webhook sent."""
+    planned(store)
+    async with before(database_url, tmp_path) as proxy:
+        settings = DatabaseSettings(DATABASE_URL=proxy.url)  # type: ignore[call-arg]
+        async with records_module.connect(settings) as through, Receiver() as receiver:
+            policy = AddressPolicy.parse("127.0.0.0/8")
+            async with transport.client(policy, connections=1, timeout=httpx.Timeout(5)) as client:
+                dispatcher = Dispatcher(through, client, no_secret)
+                engine = LocalEngine(Collaborators(through, store, PlayedShards(store, {}), dispatcher.wake))
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(dispatcher.run()), group.create_task(engine.run())]
+                    await until(lambda: len(proxy.statements) >= 3)  # what both look at when they start
+                    proxy.statements.clear()
+                    intake = RecordedIntake(through, engine.wake)
+                    spec = BatchSpec(compression=Compression(quality="60"))
+                    url = receiver.url("/hook")
+                    new = NewRequest(request_id="r1", spec=spec.as_spec(), images=SHARDS, webhook_url=url)
+                    assert await intake.submit(new)
+                    await until(lambda: any("finished_at = now()" in text for text in proxy.statements[-1:]))
+                    for task in tasks:
+                        task.cancel()
+    state = await records.delivery("r1")
+    assert state is not None
+    assert state.state == "delivered"
+    assert 5 <= len(proxy.statements) <= 8, proxy.statements
+
+
+async def no_secret(_: str) -> str:
+    return ""

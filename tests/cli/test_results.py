@@ -14,7 +14,7 @@ def status(**fields: Any) -> dict[str, Any]:
     return {
         "phase": "Complete",
         "error": None,
-        "images": {"total": 3, "succeeded": 2, "failed": 1},
+        "images": {"total": 3, "succeeded": 2, "failed": 1, "skipped": 0},
         "bytes": {"in": 2_000_000, "out": 500_000},
         **fields,
     }

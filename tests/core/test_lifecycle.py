@@ -105,8 +105,11 @@ def test_conclude_says_how_a_merged_batch_ended(counts: Counts, errors: dict[str
 
 
 def test_conclude_keeps_the_reason_of_an_early_end() -> None:
-    reason = Ending(Phase.CANCELLED, "Cancelled", "cancelled")
-    assert conclude(Wish(), Counts(10, 10, 0), {}, reason) is reason
+    reason = Ending(Phase.CANCELLED, "Cancelled", "cancelled", "Cancelled")
+    assert conclude(Wish(), Counts(10, 10, 0), {}, reason) == reason
+    ending = conclude(Wish(), Counts(10, 4, 1, skipped=5), {}, reason)
+    assert (ending.phase, ending.reason) == (Phase.CANCELLED, "Cancelled")
+    assert ending.message == "Cancelled; 4 of 10 images done, 1 failed, 5 not tried"
 
 
 def test_conclude_fails_a_batch_over_its_limit() -> None:
@@ -133,3 +136,21 @@ def test_a_shard_that_crashes_again_and_again_is_given_up() -> None:
 def test_a_poison_shard_is_given_up_at_once_and_a_defect_ends_the_batch() -> None:
     assert after_end(ShardHistory(), Exit.POISON_SHARD, "").given_up
     assert after_end(ShardHistory(), Exit.DEFECT, "no bucket").defect == "no bucket"
+
+
+def test_the_same_refusal_of_the_system_three_times_in_a_row_is_a_defect() -> None:
+    history = ShardHistory()
+    for reason in ["no memory", "no memory", "no process", "no memory", "no memory"]:
+        history = after_end(history, Exit.SYSTEM, reason)
+        assert (history.defect, history.given_up) == ("", False)
+    assert "no memory" in after_end(history, Exit.SYSTEM, "no memory").defect
+    assert after_end(after_end(history, Exit.TERMINATED, ""), Exit.SYSTEM, "no memory").defect == ""
+
+
+def test_an_early_end_says_which_shards_were_not_tried() -> None:
+    observed = Observed(
+        phase=Phase.RUNNING, shards=5, reported=frozenset({0}), given_up=frozenset({1}), active=frozenset({2})
+    )
+    step = lifecycle.next_step(Wish(cancel=True), observed)
+    assert isinstance(step, lifecycle.Merge)
+    assert step.not_tried == {2, 3, 4}

@@ -13,12 +13,14 @@ from imagebatch import transport, webhook
 from imagebatch.errors import InputRefusedError, SettingsError
 from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Ending, Phase
+from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Result
 from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, wait_seconds
 from imagebatch_testing.receiver import Receiver, Reply
 
 pytestmark = pytest.mark.anyio
 
+COUNTS = Counts(total=5, succeeded=2, skipped=3)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
 
@@ -37,9 +39,15 @@ async def finished(records: Records, url: str, request_id: str = "r1") -> str:
     ending = Ending(Phase.COMPLETE, "Image processing completed successfully.")
     message_id = webhook.webhook_id(request_id, 1)
     await records.finish(
-        request, ending, Result(), webhook.body(request_id, ending, "http://s3/o.csv"), message_id
+        request, ending, Result(), webhook.body(request_id, ending, "http://s3/o.csv", COUNTS), message_id
     )
     return message_id
+
+
+async def send_due(dispatcher: Dispatcher) -> None:
+    """Send what is due now, once, and return when it is sent."""
+    await dispatcher._start_due()
+    await asyncio.gather(*dispatcher._sending)
 
 
 async def no_secret(_: str) -> str:
@@ -47,13 +55,14 @@ async def no_secret(_: str) -> str:
 
 
 def test_the_body_has_the_fields_of_the_seed() -> None:
-    body = json.loads(webhook.body("r1", Ending(Phase.CANCELLED, "Cancelled", "cancelled"), None))
+    body = json.loads(webhook.body("r1", Ending(Phase.CANCELLED, "Cancelled", "cancelled"), None, COUNTS))
     assert body == {
         "request_id": "r1",
         "status": "failed",
         "output_csv": None,
         "message": "Cancelled",
         "error": "cancelled",
+        "images": {"total": 5, "succeeded": 2, "failed": 0, "skipped": 3},
     }
 
 
@@ -112,8 +121,8 @@ async def test_a_delivery_is_one_signed_post(records: Records, receiver: Receive
         return SECRET
 
     async with client() as opened:
-        await Dispatcher(records, opened, secret).drain()
-        await Dispatcher(records, opened, secret).drain()
+        await send_due(Dispatcher(records, opened, secret))
+        await send_due(Dispatcher(records, opened, secret))
     (request,) = receiver.requests
     assert request.method == "POST"
     assert request.headers["webhook-id"] == message_id
@@ -131,12 +140,12 @@ async def test_a_failed_delivery_is_sent_again_with_the_same_id_and_body(
     receiver.replies["/hook"] = lambda _: next(replies)
     async with client() as opened:
         dispatcher = Dispatcher(records, opened, no_secret)
-        await dispatcher.drain()
+        await send_due(dispatcher)
         state = await records.delivery("r1")
         assert state is not None
         assert (state.state, state.last_error) == ("pending", f"HTTP {status}")
         await records.postpone_delivery(webhook.webhook_id("r1", 1), 0, "")
-        await dispatcher.drain()
+        await send_due(dispatcher)
     first, second = receiver.requests
     assert (first.path, first.body) == (second.path, second.body) == ("/hook", first.body)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -150,7 +159,7 @@ async def test_gone_stops_the_deliveries(records: Records, receiver: Receiver) -
     await finished(records, receiver.url("/hook"))
     receiver.replies["/hook"] = Reply(410)
     async with client() as opened:
-        await Dispatcher(records, opened, no_secret).drain()
+        await send_due(Dispatcher(records, opened, no_secret))
     state = await records.delivery("r1")
     assert state is not None
     assert state.state == "failed"
@@ -160,7 +169,7 @@ async def test_gone_stops_the_deliveries(records: Records, receiver: Receiver) -
 async def test_a_webhook_never_reaches_a_closed_address(records: Records, receiver: Receiver) -> None:
     await finished(records, receiver.url("/hook").replace("127.0.0.1", "localhost"))
     async with client(AddressPolicy()) as opened:
-        await Dispatcher(records, opened, no_secret).drain()
+        await send_due(Dispatcher(records, opened, no_secret))
     assert receiver.requests == []
     state = await records.delivery("r1")
     assert state is not None
@@ -191,7 +200,7 @@ async def test_the_dispatcher_wakes_for_what_is_put_into_the_outbox(
 async def test_no_url_can_stop_the_dispatcher(records: Records, url: str) -> None:
     await finished(records, url)
     async with client() as opened:
-        await Dispatcher(records, opened, no_secret).drain()
+        await send_due(Dispatcher(records, opened, no_secret))
     state = await records.delivery("r1")
     assert state is not None
     assert (state.state, state.tries) == ("pending", 1)
@@ -204,7 +213,7 @@ async def test_no_answer_can_stop_the_dispatcher(records: Records, receiver: Rec
     await finished(records, receiver.url("/hook"))
     receiver.replies["/hook"] = Reply(503, {"retry-after": value})
     async with client() as opened:
-        await Dispatcher(records, opened, no_secret).drain()
+        await send_due(Dispatcher(records, opened, no_secret))
     state = await records.delivery("r1")
     assert state is not None
     assert (state.state, state.last_error) == ("pending", "HTTP 503")

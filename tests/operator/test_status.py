@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from imagebatch.lifecycle import Phase
+from imagebatch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.resource import qualities_of
 from imagebatch_operator.batch import Suspension, suspension
 from imagebatch_operator.notices import notices
-from imagebatch_operator.pods import Waiting
 from imagebatch_operator.status import View, is_worth_writing, status_of
 
 from .conftest import MakeBatch
@@ -58,7 +57,7 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
     view = View(phase=Phase.RUNNING, counts=Counts(1000, 800, 12, 5, 3), shards=4, shards_done=2)
     status = status_of(a_batch({"attempt": 2}), view, NOW)
     assert status["progress"] == "812/1000"
-    assert status["images"] == {"total": 1000, "succeeded": 800, "failed": 12}
+    assert status["images"] == {"total": 1000, "succeeded": 800, "failed": 12, "skipped": 0}
     assert status["shards"] == {"total": 4, "done": 2, "active": 0}
     assert (status["attempt"], status["observedGeneration"]) == (2, 3)
     assert None not in status.values()

@@ -16,8 +16,8 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from imagebatch import keys, resource
-from imagebatch.errors import ConflictError, RecordsError
-from imagebatch.lifecycle import Phase
+from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
+from imagebatch.lifecycle import Phase, Waiting
 from imagebatch.records import NewRequest, Records, Request
 
 TIMEOUT_S = 15.0
@@ -27,8 +27,16 @@ Json = Mapping[str, Any]
 log = structlog.get_logger()
 
 
+REFUSALS = range(400, 500)
+"""The statuses with which the API server says that it did nothing, but for 408."""
+
+
 class ObjectsError(RecordsError):
-    """The API server did not do what was asked, or did not answer."""
+    """The API server did not do what was asked."""
+
+
+class ObjectsUnknownError(ObjectsError, OutcomeUnknownError):
+    """The API server did not answer: it may have done what was asked."""
 
 
 class ImageBatches:
@@ -54,7 +62,7 @@ class ImageBatches:
             return cast(Json, made)
         found = await self.get(body["metadata"]["name"])
         if found is None:
-            raise ObjectsError("the ImageBatch was deleted meanwhile")
+            raise ObjectsUnknownError("the ImageBatch was deleted meanwhile")
         return found
 
     async def get(self, name: str) -> Json | None:
@@ -72,7 +80,11 @@ class ImageBatches:
 
 def _translated(error: Exception) -> ObjectsError:
     reason = getattr(error, "reason", "") or str(error)
-    return ObjectsError(f"Kubernetes: {type(error).__name__}: {reason}")
+    status = getattr(error, "status", None)
+    was_refused = status in REFUSALS and status != 408
+    is_known = was_refused or isinstance(error, aiohttp.ClientConnectorError)
+    kind = ObjectsError if is_known else ObjectsUnknownError
+    return kind(f"Kubernetes: {type(error).__name__}: {reason}")
 
 
 class KubernetesIntake:
@@ -82,17 +94,19 @@ class KubernetesIntake:
         self._records = records
         self._objects = objects
 
-    async def submit(self, request: NewRequest) -> None:
+    async def submit(self, request: NewRequest) -> bool:
         """Create the object, then the row. Raises ObjectsError when there is no object."""
-        made = await self._objects.create(resource.of_upload(request, self._objects.namespace))
-        if _digest(made) != request.input_sha256:
-            raise ConflictError(f"request id {request.request_id} belongs to another upload")
+        wanted = resource.of_upload(request, self._objects.namespace)
+        made = await self._objects.create(wanted)
+        if _source_key(made) != _source_key(wanted):
+            return False
         try:
             await self._records.create(replace(request, owner=made["metadata"]["uid"]))
         except ConflictError:
             raise
         except RecordsError as error:
             log.warning("the operator will record it", request_id=request.request_id, error=str(error))
+        return True
 
     async def find(self, request_id: str) -> Request | None:
         """A request as its object tells it, for one that has no row yet."""
@@ -104,6 +118,11 @@ class KubernetesIntake:
 
 def _digest(found: Json) -> str:
     return str(found["metadata"].get("annotations", {}).get(resource.INPUT_SHA256, ""))
+
+
+def _source_key(found: Json) -> str:
+    """The key of an upload's canonical CSV, which no other upload has."""
+    return str(found["spec"]["source"].get("s3", {}).get("key", ""))
 
 
 def request_of(found: Json) -> Request:
@@ -118,6 +137,8 @@ def request_of(found: Json) -> Request:
         phase=phase,
         message=status.get("message", ""),
         error=status.get("error"),
+        reason=status.get("reason", ""),
+        waiting=_waiting(status, phase),
         spec=spec,
         input_sha256=_digest(found),
         rows=status.get("rows", 0),
@@ -132,7 +153,16 @@ def request_of(found: Json) -> Request:
         started_at=_moment(status.get("startTime")),
         finished_at=_moment(status.get("completionTime")),
         uploaded_by=resource.uploaded_by(metadata),
+        upload=keys.upload_of_input(spec["requestId"], _source_key(found)) or "",
     )
+
+
+def _waiting(status: Json, phase: Phase) -> Waiting | None:
+    """Why nothing moves, as the object's Progressing condition says it."""
+    if phase.is_terminal or not status.get("reason"):
+        return None
+    conditions = {found["type"]: found for found in status.get("conditions", ())}
+    return Waiting(status["reason"], conditions.get("Progressing", {}).get("message", ""))
 
 
 def _moment(value: str | None) -> datetime | None:

@@ -157,10 +157,17 @@ STATUS = _object(
         "error": _nullable(_text("Why the batch failed.")),
         "phase": {"enum": [phase.value for phase in Phase]},
         "message": _text("How it stands, for people."),
+        "reason": _nullable(_text("Why it waits, or why it failed: one word for programs.")),
+        "waiting": _nullable(_text("Why nothing moves, for people; null while it does.")),
         "progress": {"type": "number", "minimum": 0, "maximum": 1, "description": "Images done."},
         "rows": _count("Rows of the file."),
         "images": _object(
-            {"total": _count("All."), "succeeded": _count("Stored."), "failed": _count("Not stored.")}
+            {
+                "total": _count("All."),
+                "succeeded": _count("Stored."),
+                "failed": _count("Not stored."),
+                "skipped": _count("Not tried: the batch was cancelled, or stopped early."),
+            }
         ),
         "bytes": _object({"in": _count("Downloaded."), "out": _count("Stored.")}),
         "failures": {

@@ -36,9 +36,11 @@ def status_document(request: Request, links: Links) -> dict[str, Any]:
         "error": request.error,
         "phase": request.phase.value,
         "message": request.message,
+        "reason": request.reason or None,
+        "waiting": request.waiting.message if request.waiting else None,
         "progress": progress(request),
         "rows": request.rows,
-        "images": {"total": counts.total, "succeeded": counts.succeeded, "failed": counts.failed},
+        "images": counts.images(),
         "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
         "failures": dict(request.errors_by_code),
         "quality": _quality(request.qualities) if request.report_key else None,
@@ -66,8 +68,7 @@ def progress(request: Request) -> float:
     if request.phase is Phase.COMPLETE:
         return 1.0
     counts = request.counts
-    done = counts.succeeded + counts.failed
-    return round(min(done / counts.total, 1.0), 4) if counts.total else 0.0
+    return round(min(counts.done / counts.total, 1.0), 4) if counts.total else 0.0
 
 
 def timestamp(moment: datetime | None) -> str | None:

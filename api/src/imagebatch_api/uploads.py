@@ -1,7 +1,8 @@
 """One upload from its first byte to the promise: the form's parts go through ingest straight to S3.
 
 What is refused, or breaks off, leaves nothing on S3 and no row. The id is given to the client only after
-the intake has taken the batch.
+the intake has taken the batch. Each upload's files on S3 have names of their own, so that what one removes
+is never another's; and when nobody knows whether the intake has taken it, nothing is removed.
 """
 
 import asyncio
@@ -18,7 +19,14 @@ from anyio import to_thread
 
 from imagebatch import keys
 from imagebatch.batches import BatchSpec
-from imagebatch.errors import ConflictError, InputRefusedError, Problem, RecordsError, StoreError
+from imagebatch.errors import (
+    ConflictError,
+    InputRefusedError,
+    OutcomeUnknownError,
+    Problem,
+    RecordsError,
+    StoreError,
+)
 from imagebatch.handover import Handover
 from imagebatch.ingest import Limits, Reader, ingest
 from imagebatch.options import Compression
@@ -36,6 +44,13 @@ NAMESPACE = uuid.UUID("5b4b3f5e-6a0f-5f0a-9c55-0d6f3c1c8a27")
 
 MAX_KEY_CHARS = 255
 BUSY_RETRY_S = 5
+RESUBMIT_PAUSES_S = (0.0, 0.5, 2.0, 5.0)
+"""After a lost answer, the batch is handed to the intake again so often."""
+
+_UNKNOWN = (
+    "the answer of the database was lost: the batch may be recorded, and then it will run. "
+    "Upload it again with the same Idempotency-Key, which finds it if it is"
+)
 
 log = structlog.get_logger()
 
@@ -112,12 +127,14 @@ class Uploads:
     # -- a new batch ---------------------------------------------------------------------------------
 
     async def _take_new(self, request_id: str, incoming: Incoming, fields: Fields) -> Accepted:
+        upload = uuid.uuid4().hex
+        places = keys.input_of_upload(request_id, upload)
         try:
-            found = await self._receive(incoming, fields, self._ingest(request_id))
+            found = await self._receive(incoming, fields, self._ingest(request_id, places))
             spec = fields.batch_spec(self._services.policy)
         except BaseException:
             if fields.file_seen:
-                await self._discard(request_id)
+                await self._discard(places)
             raise
         new = NewRequest(
             request_id=request_id,
@@ -127,55 +144,74 @@ class Uploads:
             images=found.images,
             webhook_url=fields.webhook_url,
             uploaded_by=incoming.owner,
+            upload=upload,
         )
-        await asyncio.shield(self._promise(new))
+        if not await asyncio.shield(self._promise(new, places)):
+            return await self._accept_earlier(request_id, found, spec, fields.webhook_url)
         log.info("upload accepted", request_id=request_id, rows=found.rows, images=found.images)
         return Accepted(request_id, found.rows, found.images, found.warnings)
 
-    async def _promise(self, new: NewRequest) -> None:
-        """Hand the batch to the intake. Whoever asked may go away meanwhile; this goes on to its end."""
+    async def _promise(self, new: NewRequest, places: keys.InputKeys) -> bool:
+        """Hand the batch to the intake; False when another upload with its id was first.
+
+        Whoever asked may go away meanwhile; this goes on to its end.
+        """
         try:
-            await self._submit(new)
+            is_promised = await self._submit(new)
         except ConflictError:
-            raise  # what is on S3 is that other owner's
+            raise
+        except OutcomeUnknownError as error:
+            log.warning(
+                "whether the upload is accepted is not known", request_id=new.request_id, error=str(error)
+            )
+            raise unavailable("outcome_unknown", _UNKNOWN) from error
         except RecordsError as error:
             log.warning("upload not accepted", request_id=new.request_id, error=str(error))
-            await self._discard(new.request_id)
+            await self._discard(places)
             raise unavailable("not_accepted", "the batch could not be recorded; upload it again") from error
-        except BaseException:
-            await self._discard(new.request_id)
-            raise
+        if not is_promised:
+            await self._discard(places)
+        return is_promised
 
-    async def _submit(self, new: NewRequest) -> None:
-        """Submit, and once more after an error: the answer to the first may have been lost on its way."""
-        try:
-            await self._services.intake.submit(new)
-        except ConflictError:
-            raise
-        except RecordsError:
-            await self._services.intake.submit(new)
+    async def _submit(self, new: NewRequest) -> bool:
+        """Submit, and again after an error: once when nothing was done, some times when that is not known."""
+        failure: RecordsError | None = None
+        for pause in RESUBMIT_PAUSES_S:
+            try:
+                return await self._services.intake.submit(new)
+            except ConflictError:
+                raise
+            except RecordsError as error:
+                if failure is not None and not isinstance(failure, OutcomeUnknownError):
+                    raise
+                failure = failure if isinstance(failure, OutcomeUnknownError) else error
+            await asyncio.sleep(pause)
+        assert failure is not None
+        raise failure
 
-    async def _discard(self, request_id: str) -> None:
-        """Remove what ingest stored, though this task is being cancelled."""
-        stored = [keys.canonical_input(request_id), keys.plan(request_id)]
+    async def _discard(self, places: keys.InputKeys) -> None:
+        """Remove what ingest stored under this upload's own names, though this task is being cancelled."""
         with anyio.CancelScope(shield=True):
             try:
-                await to_thread.run_sync(self._services.store.delete, stored)
+                await to_thread.run_sync(self._services.store.delete, [places.canonical, places.plan])
             except StoreError as error:
-                log.warning("a refused upload stays on S3", request_id=request_id, error=str(error))
+                log.warning("a refused upload stays on S3", key=places.canonical, error=str(error))
 
     # -- the same upload again -----------------------------------------------------------------------
 
     async def _repeat(self, earlier: Request, incoming: Incoming, fields: Fields) -> Accepted:
         found = await self._receive(incoming, fields, self._compare)
         spec = fields.batch_spec(self._services.policy)
-        if not _is_same(earlier, found, spec, fields.webhook_url):
-            raise RefusedError(
-                422,
-                "idempotency_key_reused",
-                "this Idempotency-Key was used for another file or other fields",
-            )
-        return Accepted(earlier.request_id, earlier.rows, found.images, found.warnings)
+        return _accepted_as(earlier, found, spec, fields.webhook_url)
+
+    async def _accept_earlier(
+        self, request_id: str, found: Found, spec: BatchSpec, webhook_url: str | None
+    ) -> Accepted:
+        """The answer to an upload that another with its key overtook."""
+        earlier = await self._services.find(request_id)
+        if earlier is None:
+            raise unavailable("not_accepted", "the batch could not be recorded; upload it again")
+        return _accepted_as(earlier, found, spec, webhook_url)
 
     @asynccontextmanager
     async def _identity(self, incoming: Incoming) -> AsyncIterator[_Identity]:
@@ -222,7 +258,7 @@ class Uploads:
             raise InputRefusedError.of("missing_file", "file: the form has no such field")
         return found
 
-    def _ingest(self, request_id: str) -> Callable[[ContentType, Fields], Read]:
+    def _ingest(self, request_id: str, places: keys.InputKeys) -> Callable[[ContentType, Fields], Read]:
         def reader(content_type: ContentType, fields: Fields) -> Read:
             encoding = fields.encoding(content_type)
             rows_per_shard = fields.batch_spec(self._services.policy).rows_per_shard
@@ -235,6 +271,7 @@ class Uploads:
                     encoding=encoding,
                     rows_per_shard=rows_per_shard,
                     limits=self._limits,
+                    places=places,
                 )
                 return Found(done.plan.rows, done.plan.images, done.sha256, done.warnings)
 
@@ -325,6 +362,15 @@ def request_id_of(idempotency_key: str, owner: str | None = None) -> str:
             400, "invalid_idempotency_key", f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} ASCII characters"
         )
     return str(uuid.uuid5(NAMESPACE if owner is None else uuid.uuid5(NAMESPACE, owner), key))
+
+
+def _accepted_as(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> Accepted:
+    """The earlier upload's answer, for the same upload again. Raises RefusedError for another one."""
+    if not _is_same(earlier, found, spec, webhook_url):
+        raise RefusedError(
+            422, "idempotency_key_reused", "this Idempotency-Key was used for another file or other fields"
+        )
+    return Accepted(earlier.request_id, earlier.rows, found.images, found.warnings)
 
 
 def _is_same(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> bool:

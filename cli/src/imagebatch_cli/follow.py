@@ -60,8 +60,9 @@ async def _patient_status(client: ApiClient, request_id: str) -> dict[str, Any]:
 
 
 def _label(status: dict[str, Any]) -> str:
-    failed = status["images"]["failed"]
-    return f"{status['phase']}, {failed} failed" if failed else str(status["phase"])
+    failed, reason = status["images"]["failed"], status.get("reason")
+    words = [status["phase"], f"{failed} failed" if failed else "", f"waits: {reason}" if reason else ""]
+    return ", ".join(filter(None, words))
 
 
 @contextmanager

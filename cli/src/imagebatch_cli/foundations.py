@@ -11,19 +11,19 @@ from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, S3Settings
 from imagebatch_cli.folder import DataFolder, SystemFile
 from imagebatch_cli.postgres import EmbeddedPostgres
-from imagebatch_cli.processes import Service
+from imagebatch_cli.processes import Kept
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_cli.settings import own_database, own_s3
 
 
 @dataclass(frozen=True, slots=True)
 class Foundations:
-    """Records and store, ready for use. `services` are the embedded ones, which must go on running."""
+    """Records and store, ready for use. `servers` are the embedded ones, which must go on running."""
 
     records: Records
     store: S3Store
     s3: S3Settings
-    services: tuple[Service, ...]
+    servers: tuple[Kept, ...]
 
 
 @asynccontextmanager
@@ -33,9 +33,9 @@ async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[F
     Raises ServiceFailedError, SettingsError, StoreError or RecordsError.
     """
     async with AsyncExitStack() as stack:
-        services: list[Service] = []
+        servers: list[Kept] = []
         database, s3 = await asyncio.gather(
-            _database(stack, folder, services), _s3(stack, folder, system, services)
+            _database(stack, folder, servers), _s3(stack, folder, system, servers)
         )
         await migrations.upgrade(database.database_url.get_secret_value())
         opened = await stack.enter_async_context(records.connect(database))
@@ -45,22 +45,22 @@ async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[F
             await asyncio.to_thread(store.create_bucket)
             await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
-        yield Foundations(opened, store, s3, tuple(services))
+        yield Foundations(opened, store, s3, tuple(servers))
 
 
-async def _database(stack: AsyncExitStack, folder: DataFolder, services: list[Service]) -> DatabaseSettings:
+async def _database(stack: AsyncExitStack, folder: DataFolder, servers: list[Kept]) -> DatabaseSettings:
     own = own_database()
     if own is not None:
         return own
     postgres = EmbeddedPostgres(folder)
     stack.push_async_callback(postgres.service.stop)
     await postgres.start()
-    services.append(postgres.service)
+    servers.append(postgres)
     return DatabaseSettings(DATABASE_URL=postgres.url)  # type: ignore[call-arg]
 
 
 async def _s3(
-    stack: AsyncExitStack, folder: DataFolder, system: SystemFile, services: list[Service]
+    stack: AsyncExitStack, folder: DataFolder, system: SystemFile, servers: list[Kept]
 ) -> S3Settings:
     own = own_s3()
     if own is not None:
@@ -68,5 +68,5 @@ async def _s3(
     s3 = EmbeddedS3(folder, system)
     stack.push_async_callback(s3.stop)
     await s3.start()
-    services.append(s3.service)
+    servers.append(s3)
     return s3.settings

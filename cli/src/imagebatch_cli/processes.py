@@ -9,8 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
+import structlog
 
 from imagebatch.errors import ImageBatchError
 from imagebatch_cli.folder import DataFolder
@@ -18,6 +20,11 @@ from imagebatch_cli.folder import DataFolder
 START_S = 60.0
 LEFTOVER_S = 5.0
 POLL_S = 0.05
+RESTART_PAUSES_S = (1.0, 4.0, 16.0)
+STABLE_S = 600.0
+"""A server that ran for so long gets all its restarts again."""
+
+log = structlog.get_logger()
 
 
 class ServiceFailedError(ImageBatchError):
@@ -99,10 +106,60 @@ class Service:
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> int:
-    """The exit code, once there is one. Polled: a thread that waits could not be cancelled."""
+    """The exit code, once there is one. No thread waits for it: that could not be cancelled."""
+    if hasattr(os, "pidfd_open") and process.poll() is None:
+        await _readable(os.pidfd_open(process.pid))
     while (code := process.poll()) is None:  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
     return code
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read, and close it. A process's can when the process has ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+class Kept(Protocol):
+    """A server of the local system that can be started again."""
+
+    service: Service
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready. Raises ServiceFailedError."""
+        ...
+
+
+async def keep_running(server: Kept, pauses_s: Sequence[float] = RESTART_PAUSES_S) -> None:
+    """Start the server again when it ends by itself, after a growing pause each time in a row.
+
+    Returns never; raises ServiceFailedError when it has ended again after the last of them.
+    """
+    left = list(pauses_s)
+    while True:
+        started = time.monotonic()
+        try:
+            await server.service.wait()
+        except ServiceFailedError as error:
+            if time.monotonic() - started > STABLE_S:
+                left = list(pauses_s)
+            await _start_again(server, error, left)
+
+
+async def _start_again(server: Kept, error: ServiceFailedError, left: list[float]) -> None:
+    while left:
+        log.warning("a server ended and is started again", pause_s=left[0], reason=str(error))
+        await asyncio.sleep(left.pop(0))
+        try:
+            return await server.start()
+        except ServiceFailedError as again:
+            error = again
+    raise error
 
 
 def kill_children() -> None:

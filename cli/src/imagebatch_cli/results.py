@@ -96,7 +96,8 @@ def summary(status: dict[str, Any], saved: Saved, seconds: float) -> str:
 def _counts(status: dict[str, Any], seconds: float) -> Iterator[str]:
     images, size = status["images"], status["bytes"]
     done = f"{images['succeeded']} of {images['total']} images done, {images['failed']} failed"
-    yield f"{status['phase']}: {done}"
+    skipped = f", {images['skipped']} not tried" if images["skipped"] else ""
+    yield f"{status['phase']}: {done}{skipped}"
     if status["error"]:
         yield f"  Error    {status['error']}"
     if size["in"]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings, as_env
 from imagebatch.shard import ShardId
+from imagebatch_cli.fair_room import FairRoom
 
 STOP_S = 10.0
 MAX_LOG_BYTES = 20 * 1024 * 1024
@@ -27,8 +28,16 @@ class ShardEnd:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardWork:
+    """What is to be done with a shard."""
+
+    compression: Compression
+    plan_key: str
+
+
 class ShardProcesses:
-    """Runs shards as processes, a bounded number at once, first come first served over all batches."""
+    """Runs shards as processes, a bounded number at once, fair by batch."""
 
     def __init__(self, s3: S3Settings, network: NetworkSettings, logs: Path, at_once: int) -> None:
         self._env = {
@@ -40,23 +49,21 @@ class ShardProcesses:
             "IMAGEBATCH_PARALLELISM": str(at_once),
         }
         self._logs = logs
-        self._room = asyncio.Semaphore(at_once)
+        self._room = FairRoom(at_once)
 
-    async def run(self, shard: ShardId, compression: Compression) -> ShardEnd:
+    async def run(self, shard: ShardId, work: ShardWork) -> ShardEnd:
         """Run a shard to its end. Cancelling stops it, and waits until it is gone."""
-        async with self._room:
+        async with self._room.of(shard.request_id):
             reason = self._logs / f"reason-{shard.request_id}-{shard.index}.txt"
             reason.touch()
             try:
-                process = await self._start(shard, compression, reason)
+                process = await self._start(shard, work, reason)
                 code = await _finished(process)
                 return ShardEnd(code, reason.read_text(errors="replace").strip())
             finally:
                 reason.unlink(missing_ok=True)
 
-    async def _start(
-        self, shard: ShardId, compression: Compression, reason: Path
-    ) -> asyncio.subprocess.Process:
+    async def _start(self, shard: ShardId, work: ShardWork, reason: Path) -> asyncio.subprocess.Process:
         with self._log().open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -71,7 +78,8 @@ class ShardProcesses:
                     "IMAGEBATCH_REQUEST_ID": shard.request_id,
                     "IMAGEBATCH_ATTEMPT": str(shard.attempt),
                     "JOB_COMPLETION_INDEX": str(shard.index),
-                    "IMAGEBATCH_COMPRESSION": json.dumps(compression.as_spec()),
+                    "IMAGEBATCH_COMPRESSION": json.dumps(work.compression.as_spec()),
+                    "IMAGEBATCH_PLAN_KEY": work.plan_key,
                     "IMAGEBATCH_TERMINATION_LOG": str(reason),
                 },
             )

@@ -20,7 +20,7 @@ from imagebatch_cli import examples
 from imagebatch_cli.engine import Collaborators, LocalEngine
 from imagebatch_cli.folder import LOOPBACK, DataFolder, free_ports, is_free
 from imagebatch_cli.foundations import Foundations, foundations
-from imagebatch_cli.processes import ServiceFailedError
+from imagebatch_cli.processes import ServiceFailedError, keep_running
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.shards import ShardProcesses
 
@@ -53,8 +53,8 @@ async def local_system(
         stack.enter_context(folder.locked())
         base = await stack.enter_async_context(foundations(folder, folder.prepare()))
         background = await stack.enter_async_context(_background())
-        for service in base.services:
-            background.start(service.wait())
+        for server in base.servers:
+            background.start(keep_running(server))
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
         engine = await _start_engine(stack, background, base, _Rules(folder, local, network))

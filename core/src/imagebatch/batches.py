@@ -57,15 +57,17 @@ class BatchSpec:
 class BatchIntake(Protocol):
     """Takes a batch in, so that it will be run though everything restarts."""
 
-    async def submit(self, request: NewRequest) -> None:
-        """Promise to run it. Its canonical CSV and plan are on S3 already.
+    async def submit(self, request: NewRequest) -> bool:
+        """Promise to run it. Its canonical CSV and plan are on S3 already, under names of its own.
 
-        Raises RecordsError when nothing could be promised; then the caller removes what it stored.
+        False when another upload with its id was first: then this one is not run. Raises
+        OutcomeUnknownError when it may be promised and the answer was lost: the same call may be made
+        again, and what is on S3 must stay. Any other RecordsError means that nothing was promised.
         """
         ...
 
     async def find(self, request_id: str) -> Request | None:
-        """A request that was taken in, though it may have no row yet. Raises RecordsError."""
+        """A request that was taken in and has no row yet, if that can be. Raises RecordsError."""
         ...
 
 
@@ -76,9 +78,16 @@ class RecordedIntake:
         self._records = records
         self._wake = wake
 
-    async def submit(self, request: NewRequest) -> None:
-        await self._records.create(request)
-        self._wake(request.request_id)
+    async def submit(self, request: NewRequest) -> bool:
+        is_ours = await self._records.create(request) or await self._is_recorded(request)
+        if is_ours:
+            self._wake(request.request_id)
+        return is_ours
 
-    async def find(self, request_id: str) -> Request | None:
-        return await self._records.get(request_id)
+    async def _is_recorded(self, request: NewRequest) -> bool:
+        """Whether the row that is there is this very upload's, by an earlier call whose answer was lost."""
+        found = await self._records.get(request.request_id)
+        return found is not None and found.upload == request.upload
+
+    async def find(self, request_id: str) -> Request | None:  # noqa: ARG002 - the row is the promise
+        return None

@@ -18,10 +18,11 @@ async def commit(
 
     `merged` is None when there are no rows to have written CSVs for. Raises RecordsError.
     """
-    result, link = Result(), None
+    counts = merged.counts if merged is not None else request.counts.ended()
+    result, link = Result(counts), None
     if merged is not None:
         result = Result(
-            counts=merged.counts,
+            counts=counts,
             errors_by_code=merged.errors,
             output_key=merged.output_key,
             errors_key=merged.errors_key,
@@ -29,7 +30,7 @@ async def commit(
             qualities=merged.qualities,
         )
         link = store.link(merged.output_key)
-    body = webhook.body(request.request_id, ending, link)
+    body = webhook.body(request.request_id, ending, link, counts)
     message_id = webhook.webhook_id(request.request_id, request.attempt)
     if await records.finish(request, ending, result, body, message_id):
         log.info(

@@ -9,6 +9,7 @@
     │   ├── AlreadyExistsError  a conditional put found the object there
     │   └── AccessDeniedError   the credentials or the policy do not allow it
     ├── RecordsError        Postgres did not do what was asked
+    │   ├── OutcomeUnknownError the answer was lost; it may have been done
     │   └── ConflictError       the request id belongs to somebody else
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; said at start-up
@@ -74,6 +75,10 @@ class AccessDeniedError(StoreError):
 
 class RecordsError(ImageBatchError):
     """Postgres did not do what was asked."""
+
+
+class OutcomeUnknownError(RecordsError):
+    """The answer was lost: it may have been done. Nothing may be cleaned up on it; look again."""
 
 
 class ConflictError(RecordsError):

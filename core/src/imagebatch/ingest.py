@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from imagebatch import keys, links, plan, rows
-from imagebatch.errors import InputRefusedError, Problem
+from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
 from imagebatch.store import CSV, JSON, ObjectStore
 
 MAX_PROBLEMS = 100
@@ -51,27 +51,38 @@ def ingest(
     encoding: str = "utf-8",
     rows_per_shard: int = plan.DEFAULT_ROWS_PER_SHARD,
     limits: Limits = Limits(),
+    places: keys.InputKeys | None = None,
 ) -> Ingested:
-    """Write the batch's canonical CSV and plan.json. Blocks; call it in a thread.
+    """Write the batch's canonical CSV and plan. Blocks; call it in a thread.
 
-    Raises InputRefusedError when the file is not usable; then, as for any error, nothing stays on S3.
-    An error that `chunks` raises passes through.
+    Raises InputRefusedError when the file is not usable; then nothing stays on S3. Raises
+    AlreadyExistsError when another plan was first; then this canonical CSV does not stay. After a
+    StoreError at the plan it does: its plan may be there. An error that `chunks` raises passes through.
     """
+    places = places or keys.input_of_upload(request_id, "")
     reader = Reader(chunks, encoding=encoding, limits=limits)
-    stored = store.put_stream(keys.canonical_input(request_id), reader.canonical(), CSV)
+    stored = store.put_stream(places.canonical, reader.canonical(), CSV)
     made = plan.Plan(
         etag=stored.etag,
         rows=len(reader.index),
         images=reader.images,
         dialect=reader.dialect,
         shards=tuple(reader.index.cut(stored.size, rows_per_shard)),
+        input_key=places.canonical,
     )
-    try:
-        store.put(keys.plan(request_id), made.to_json(), JSON)
-    except BaseException:
-        store.delete([keys.canonical_input(request_id)])
-        raise
+    _write_plan(store, places, made)
     return Ingested(made, reader.sha256, tuple(reader.warnings))
+
+
+def _write_plan(store: ObjectStore, places: keys.InputKeys, made: plan.Plan) -> None:
+    try:
+        store.put(places.plan, made.to_json(), JSON, only_if_absent=True)
+    except AlreadyExistsError:
+        # Also the answer to a second try of ours, when the answer to the first was lost.
+        if plan.Plan.from_json(store.get(places.plan)) == made:
+            return
+        store.delete([places.canonical])
+        raise
 
 
 class Reader:

@@ -5,12 +5,16 @@ folder is a hash of the request id, so that the link of one image does not lead 
 """
 
 import hashlib
+import re
+from dataclasses import dataclass
 
 IMAGES = "images/"
 CSV_FILES = "csvfile/"
 BATCHES = "batches/"
 IMPORTS = "imports/"
 OUTPUT_SUFFIX = "_output.csv"
+
+_UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
 
 
 def image_prefix(request_id: str) -> str:
@@ -39,8 +43,39 @@ def batch_prefix(request_id: str) -> str:
     return f"{BATCHES}{request_id}/"
 
 
-def canonical_input(request_id: str) -> str:
-    return f"{batch_prefix(request_id)}input.csv"
+@dataclass(frozen=True, slots=True)
+class InputKeys:
+    """Where a batch's canonical CSV and its plan are.
+
+    Two that write an input for the same request never write to the same CSV, so that neither can spoil
+    the other's, nor remove it. Which one counts says the row for uploads, and for snapshots of a source
+    the plan, which the first writes.
+    """
+
+    canonical: str
+    plan: str
+
+
+def input_of_upload(request_id: str, upload: str) -> InputKeys:
+    """An upload's own; `upload` is 32 hex digits, or empty for the plain names."""
+    return InputKeys(canonical_input(request_id, upload), plan(request_id, upload))
+
+
+def input_of_snapshot(request_id: str, snapshot: str) -> InputKeys:
+    """A snapshot's own CSV, 32 hex digits of `snapshot` in its name, and the plan that the first writes."""
+    return InputKeys(canonical_input(request_id, snapshot), plan(request_id))
+
+
+def canonical_input(request_id: str, upload: str = "") -> str:
+    return f"{batch_prefix(request_id)}input{_tail(upload)}.csv"
+
+
+def upload_of_input(request_id: str, key: str) -> str | None:
+    """Which upload's canonical CSV a key names; None when it is none of this request's."""
+    if key == canonical_input(request_id):
+        return ""
+    name = _UPLOAD.fullmatch(key.removeprefix(batch_prefix(request_id)))
+    return name["upload"] if name is not None else None
 
 
 def imports_prefix(namespace: str) -> str:
@@ -48,8 +83,12 @@ def imports_prefix(namespace: str) -> str:
     return f"{IMPORTS}{namespace}/"
 
 
-def plan(request_id: str) -> str:
-    return f"{batch_prefix(request_id)}plan.json"
+def plan(request_id: str, upload: str = "") -> str:
+    return f"{batch_prefix(request_id)}plan{_tail(upload)}.json"
+
+
+def _tail(name: str) -> str:
+    return f"-{name}" if name else ""
 
 
 def attempt_prefix(request_id: str, attempt: int) -> str:

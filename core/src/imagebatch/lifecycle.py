@@ -7,13 +7,14 @@ Deciding again from the same facts gives the same step, so that any of them may 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from imagebatch.errors import Problem
+from imagebatch.errors import Problem, RecordsError, StoreError
 from imagebatch.exits import Exit
 from imagebatch.outcome import Counts
 
+MAX_REFUSALS = 3
 MAX_SHARD_FAILURES = 4
 """A shard is given up after this many ends that count: the first and three more."""
 
@@ -39,6 +40,14 @@ class Phase(StrEnum):
         if not self.is_terminal:
             return "pending"
         return "complete" if self is Phase.COMPLETE else "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a batch does not move: a reason in CamelCase, and a sentence."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +105,11 @@ class Stop:
 class Merge:
     """Stop what still runs, write the CSVs, then commit what `conclude` says of them.
 
-    `reason` is set when the batch ends before all its shards are done.
+    `reason` is set when the batch ends before all its shards are done; `not_tried` are those then left out.
     """
 
     reason: "Ending | None" = None
+    not_tried: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +129,14 @@ Step = Plan | Run | Stop | Merge | Finish | Done
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a batch ended: terminal phase, a sentence for people, and the error if it failed."""
+    """How a batch ended: terminal phase, a sentence for people, and the error if it failed, with a word for
+    programs (`reason`, in CamelCase).
+    """
 
     phase: Phase
     message: str
     error: str | None = None
+    reason: str = ""
 
 
 def next_step(wish: Wish, observed: Observed) -> Step:
@@ -132,10 +145,10 @@ def next_step(wish: Wish, observed: Observed) -> Step:
         return Done()
     if observed.shards is None:
         return _before_plan(wish, observed)
+    open_shards = frozenset(range(observed.shards)) - observed.reported - observed.given_up
     ending = _early_end(wish, observed)
     if ending is not None:
-        return Merge(ending)
-    open_shards = frozenset(range(observed.shards)) - observed.reported - observed.given_up
+        return Merge(ending, open_shards)
     if not open_shards:
         return Merge()
     if wish.suspend:
@@ -148,9 +161,9 @@ def _before_plan(wish: Wish, observed: Observed) -> Step:
         return Finish(_CANCELLED)
     if observed.refusal:
         text = "; ".join(problem.message for problem in observed.refusal[:3])
-        return Finish(Ending(Phase.FAILED, "The source is not usable", text))
+        return Finish(Ending(Phase.FAILED, "The source is not usable", text, "SourceNotUsable"))
     if observed.defect:
-        return Finish(Ending(Phase.FAILED, "The batch could not be planned", observed.defect))
+        return Finish(Ending(Phase.FAILED, "The batch could not be planned", observed.defect, "Defect"))
     return Stop() if wish.suspend else Plan()
 
 
@@ -158,10 +171,10 @@ def _early_end(wish: Wish, observed: Observed) -> Ending | None:
     if wish.cancel:
         return _CANCELLED
     if observed.defect:
-        return Ending(Phase.FAILED, "Stopped by a defect", observed.defect)
+        return Ending(Phase.FAILED, "Stopped by a defect", observed.defect, "Defect")
     if wish.deadline_seconds is not None and observed.active_seconds > wish.deadline_seconds:
         text = f"the deadline of {wish.deadline_seconds:g} s passed"
-        return Ending(Phase.FAILED, "Stopped at its deadline", text)
+        return Ending(Phase.FAILED, "Stopped at its deadline", text, "DeadlineExceeded")
     if _too_many_failed(wish, observed.counts.failed, observed.images):
         return _over_limit(wish, observed.counts)
     return None
@@ -179,24 +192,37 @@ def _too_many_failed(wish: Wish, failed: int, images: int) -> bool:
 
 def _over_limit(wish: Wish, counts: Counts) -> Ending:
     text = f"{counts.failed} images failed, more than the allowed {wish.max_failed_percent}%"
-    return Ending(Phase.FAILED, "Too many images failed", text)
+    return Ending(Phase.FAILED, "Too many images failed", text, "TooManyImagesFailed")
 
 
-_CANCELLED = Ending(Phase.CANCELLED, "Cancelled by its user", "cancelled")
+_CANCELLED = Ending(Phase.CANCELLED, "Cancelled by its user", "cancelled", "Cancelled")
+
+
+def input_lost(what: str) -> Ending:
+    """The end of a batch whose canonical CSV or fragments are gone from S3."""
+    return Ending(Phase.FAILED, "The batch's files are gone", what, "InputLost")
 
 
 def conclude(wish: Wish, counts: Counts, errors: Mapping[str, int], reason: Ending | None) -> Ending:
     """How a merged batch ended. `errors` counts the failed images by code."""
     if reason is not None:
-        return reason
+        return replace(reason, message=f"{reason.message}{_so_far(counts)}")
     if counts.succeeded == 0:
-        return Ending(Phase.FAILED, "No image succeeded", f"no image succeeded: {_top(errors)}")
+        text = f"no image succeeded: {_top(errors)}"
+        return Ending(Phase.FAILED, "No image succeeded", text, "NoImageSucceeded")
     if _too_many_failed(wish, counts.failed, counts.total):
         return _over_limit(wish, counts)
     if counts.failed:
         text = f"{counts.succeeded} of {counts.total} images; {counts.failed} failed ({_top(errors)})"
         return Ending(Phase.COMPLETE, text)
     return Ending(Phase.COMPLETE, "Image processing completed successfully.")
+
+
+def _so_far(counts: Counts) -> str:
+    if not counts.skipped:
+        return ""
+    done = f"{counts.succeeded} of {counts.total} images done"
+    return f"; {done}, {counts.failed} failed, {counts.skipped} not tried"
 
 
 def _top(errors: Mapping[str, int]) -> str:
@@ -206,28 +232,59 @@ def _top(errors: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardHistory:
-    """The ends of one shard's runs, as the local engine keeps them: `counted` ones and all of them."""
+    """The ends of one shard's runs, as the local engine keeps them: `counted` ones and all of them.
+
+    `refusals` counts how often in a row the system refused the same, which `refusal` says.
+    """
 
     counted: int = 0
     ends: int = 0
     given_up: bool = False
-    defect: str = field(default="")
+    defect: str = ""
+    refusals: int = 0
+    refusal: str = ""
 
 
 def after_end(history: ShardHistory, exit_code: int, reason: str) -> ShardHistory:
     """The history after one more run ended, by the rules that the Job's pod failure policy states too.
 
-    Temporary troubles don't count; a defect ends the batch; a poison shard, or one that ended badly
-    `MAX_SHARD_FAILURES` times, is given up.
+    Temporary troubles don't count; a defect ends the batch, and so does the same refusal of the system
+    `MAX_REFUSALS` times in a row; a poison shard, or one that ended badly `MAX_SHARD_FAILURES` times, is
+    given up.
     """
     ends = history.ends + 1
     if exit_code in {Exit.DONE, Exit.TEMPORARY, Exit.TERMINATED}:
         return ShardHistory(history.counted, ends)
+    if exit_code == Exit.SYSTEM:
+        refusals = history.refusals + 1 if reason == history.refusal else 1
+        defect = refused(reason) if refusals >= MAX_REFUSALS else ""
+        return ShardHistory(history.counted, ends, defect=defect, refusals=refusals, refusal=reason)
     if exit_code == Exit.DEFECT:
         return ShardHistory(history.counted, ends, defect=reason or "the jobrunner reported a defect")
     counted = history.counted + 1
     given_up = exit_code == Exit.POISON_SHARD or counted >= MAX_SHARD_FAILURES
     return ShardHistory(counted, ends, given_up)
+
+
+def refused(reason: str) -> str:
+    """The defect that a system which refuses the same again and again stands for."""
+    return f"{MAX_REFUSALS} times in a row: {reason or 'the system refused what the jobrunner needs'}"
+
+
+def trouble_of(exit_code: int, words: str) -> Waiting:
+    """Why a batch waits whose jobrunner ended so."""
+    match exit_code:
+        case Exit.TEMPORARY:
+            return Waiting("StoreUnavailable", f"tried again until it works: {words}")
+        case Exit.SYSTEM:
+            return Waiting("SystemRefused", f"tried again: {words}")
+    return Waiting("ShardsFailing", f"a jobrunner ended with code {exit_code}: {words}")
+
+
+def waiting_for(error: StoreError | RecordsError) -> Waiting:
+    """Why a batch waits whose executor met this."""
+    reason = "StoreUnavailable" if isinstance(error, StoreError) else "DatabaseUnavailable"
+    return Waiting(reason, str(error))
 
 
 def backoff_seconds(history: ShardHistory) -> float:

@@ -2,12 +2,13 @@
 
 Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
 output, in its place, whatever the fragments say. Where a shard left no report, its images are
-`shard_failed`. Memory is that of one shard. The operator and the local engine call `merge`.
+`shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard. The operator
+and the local engine call `merge`.
 """
 
 import codecs
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from imagebatch import keys, links, rows, shard
@@ -33,15 +34,23 @@ class Merged:
     report_key: str
 
 
-def merge(store: ObjectStore, request_id: str, attempt: int, plan: Plan) -> Merged:
-    """Write the CSVs of a batch whose shards are done, or given up. Blocks; call it in a thread.
+def merge(
+    store: ObjectStore,
+    request_id: str,
+    attempt: int,
+    plan: Plan,
+    *,
+    not_tried: Collection[int] = frozenset(),
+) -> Merged:
+    """Write the CSVs of a batch whose shards are done, given up or, at an early end, `not_tried`.
 
-    Merging again gives the same bytes, so it may be repeated after any interruption.
+    Merging again gives the same bytes, so it may be repeated after any interruption. Blocks; call it in a
+    thread. Raises NotFoundError when the canonical CSV is gone, StoreError.
     """
-    work = _Merge(store, request_id, attempt, plan)
+    work = _Merge(store, request_id, attempt, plan, not_tried)
     store.put_stream(keys.output(request_id), work.output(), CSV)
     errors_key = None
-    if work.counts.failed:
+    if work.counts.failed or work.counts.skipped:
         errors_key = keys.errors(request_id)
         store.put_stream(errors_key, work.errors(), CSV)
     report_key = keys.image_report(request_id)
@@ -69,6 +78,7 @@ class _Merge:
     request_id: str
     attempt: int
     plan: Plan
+    not_tried: Collection[int]
     counts: Counts = Counts()
     qualities: Qualities = Qualities()
     codes: Counter[str] = field(default_factory=Counter)
@@ -79,9 +89,9 @@ class _Merge:
         yield _head(self.plan.dialect, (*rows.COLUMNS, rows.OUTPUT_COLUMN))
         prefix = keys.image_prefix(self.request_id)
         for index in range(len(self.plan.shards)):
-            failed_before = self.counts.failed
+            missing_before = self.counts.total - self.counts.succeeded
             yield from _blocks(self._output_record(prefix, row) for row in self._rows(index))
-            if self.counts.failed > failed_before:
+            if self.counts.total - self.counts.succeeded > missing_before:
                 self.shards_with_errors.append(index)
 
     def _output_record(self, prefix: str, row: _Row) -> str:
@@ -89,7 +99,7 @@ class _Merge:
         for outcome in row.outcomes:
             self.counts = self.counts.with_outcome(outcome)
             self.qualities = self.qualities.with_outcome(outcome)
-            if outcome.error is not None:
+            if outcome.error not in {None, ErrorCode.NOT_TRIED}:
                 self.codes[outcome.error] += 1
             stored.append(self.store.link(prefix + outcome.name) if outcome.name else "")
         return rows.record([*row.cells, ",".join(stored)], self.plan.dialect.line_end)
@@ -132,15 +142,17 @@ class _Merge:
     def _rows(self, index: int) -> Iterator[_Row]:
         part = self.plan.shards[index]
         found = self._outcomes(index)
+        lost = ErrorCode.NOT_TRIED if index in self.not_tried else ErrorCode.SHARD_FAILED
         for number, cells in enumerate(self._canonical(part), part.first_row):
             row_links = links.split(cells[2])
             outcomes = [
-                found.get((number, slot)) or _lost(number, slot) for slot in range(1, len(row_links) + 1)
+                found.get((number, slot)) or ImageOutcome(row=number, slot=slot, error=lost)
+                for slot in range(1, len(row_links) + 1)
             ]
             yield _Row(cells, row_links, outcomes)
 
     def _canonical(self, part: ShardRange) -> Iterator[list[str]]:
-        key = keys.canonical_input(self.request_id)
+        key = self.plan.input_of(self.request_id)
         with self.store.open(key, offset=part.offset, length=part.length, etag=self.plan.etag) as chunks:
             yield from rows.parse(chunks)
 
@@ -152,10 +164,6 @@ class _Merge:
             return {}
         with self.store.open(report.fragment) as chunks:
             return {(outcome.row, outcome.slot): outcome for outcome in read_fragment(chunks)}
-
-
-def _lost(row: int, slot: int) -> ImageOutcome:
-    return ImageOutcome(row=row, slot=slot, error=ErrorCode.SHARD_FAILED)
 
 
 def _fact(outcome: ImageOutcome, name: str) -> str:

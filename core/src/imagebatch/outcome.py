@@ -4,7 +4,7 @@ The jobrunner makes outcomes and writes them to a shard's fragment; merge reads 
 the table `EXPLANATIONS`; a test holds that the two agree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     DECODER_CRASHED = "decoder_crashed"
     ENCODE_FAILED = "encode_failed"
     SHARD_FAILED = "shard_failed"
+    NOT_TRIED = "not_tried"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -146,6 +147,11 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         True,
         "Upload errors.csv again; it holds exactly what failed.",
     ),
+    ErrorCode.NOT_TRIED: Explanation(
+        "The batch was cancelled, or stopped early, before this image was done; it counts as skipped.",
+        True,
+        "Upload errors.csv again, or start another attempt; it does what was not tried.",
+    ),
     ErrorCode.INTERNAL_ERROR: Explanation(
         "A defect of ImageBatch; its log has the details.",
         True,
@@ -233,13 +239,17 @@ def _mean(total: int, count: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images and bytes of a shard or a batch. `bytes_in` and `bytes_out` count stored images only."""
+    """Images and bytes of a shard or a batch. `bytes_in` and `bytes_out` count stored images only.
+
+    `skipped` images were not tried, because the batch was ended before; they are no failures.
+    """
 
     total: int = 0
     succeeded: int = 0
     failed: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    skipped: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -248,10 +258,31 @@ class Counts:
             self.failed + other.failed,
             self.bytes_in + other.bytes_in,
             self.bytes_out + other.bytes_out,
+            self.skipped + other.skipped,
         )
+
+    def images(self) -> dict[str, int]:
+        """The numbers of images, as every document shows them."""
+        return {
+            "total": self.total,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "skipped": self.skipped,
+        }
+
+    def ended(self) -> "Counts":
+        """These at the end of a batch: whatever was not done by then is skipped."""
+        return replace(self, skipped=max(self.total - self.done, 0))
+
+    @property
+    def done(self) -> int:
+        """Images that were tried."""
+        return self.succeeded + self.failed
 
     def with_outcome(self, outcome: ImageOutcome) -> "Counts":
         """These counts after one more image."""
         if outcome.succeeded:
             return self + Counts(1, 1, 0, outcome.bytes_in, outcome.bytes_out)
+        if outcome.error is ErrorCode.NOT_TRIED:
+            return self + Counts(total=1, skipped=1)
         return self + Counts(1, 0, 1)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from imagebatch import keys
+
 VERSION = 1
 MAX_SHARDS = 1000
 DEFAULT_ROWS_PER_SHARD = 500
@@ -36,13 +38,20 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a batch. `etag` is that of the canonical CSV, whose rows begin after its header."""
+    """The plan of a batch. `etag` is that of the canonical CSV, whose rows begin after its header, and
+    `input_key` its key.
+    """
 
     etag: str
     rows: int
     images: int
     dialect: Dialect
     shards: tuple[ShardRange, ...]
+    input_key: str = ""
+
+    def input_of(self, request_id: str) -> str:
+        """The canonical CSV's key; plans of earlier versions do not name it."""
+        return self.input_key or keys.canonical_input(request_id)
 
     def to_json(self) -> bytes:
         return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()

@@ -4,20 +4,23 @@ The row outlives the ImageBatch object and answers GET /status. Its terminal com
 outbox entry are one transaction, so that exactly one delivery exists however many programs finish a batch.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import asyncpg
 
-from imagebatch.errors import ConflictError, RecordsError
-from imagebatch.lifecycle import Ending, Phase
+from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
+from imagebatch.lifecycle import Ending, Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.settings import DatabaseSettings
+
+PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 TIMEOUT_S = 30.0
 
@@ -29,7 +32,8 @@ R = TypeVar("R")
 class NewRequest:
     """A request to be recorded. `owner` is the uid of its object, or `api` where there is none.
 
-    `uploaded_by` is the name of the token it came with: nobody else may read it through the API.
+    `upload` names its input on S3 (`keys.InputKeys`). `uploaded_by` is the name of the token it came with:
+    nobody else may read it through the API.
     """
 
     request_id: str
@@ -42,11 +46,14 @@ class NewRequest:
     webhook_url: str | None = None
     webhook_secret: str = ""
     uploaded_by: str | None = None
+    upload: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A recorded request."""
+    """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is that of the
+    waiting or, at its end, of its not being complete.
+    """
 
     request_id: str
     owner: str
@@ -69,6 +76,9 @@ class Request:
     started_at: datetime | None
     finished_at: datetime | None
     uploaded_by: str | None = None
+    upload: str = ""
+    reason: str = ""
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +117,9 @@ class DeliveryState:
 
 INSERT = """
 INSERT INTO processing_requests
-    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by,
+     upload)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (request_id) DO NOTHING
 """
 SELECT = "SELECT * FROM processing_requests WHERE request_id = $1"
@@ -120,31 +131,35 @@ WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
 UPDATE_REOPENED = """
 UPDATE processing_requests
 SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
-    images_failed = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
-    started_at = NULL, finished_at = NULL
+    images_failed = 0, images_skipped = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
+    reason = '', waiting_message = '', started_at = NULL, finished_at = NULL
 WHERE request_id = $1 AND attempt < $2 AND status <> 'pending'
 """
 UPDATE_PROGRESS = """
 UPDATE processing_requests
 SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
+    reason = $9, waiting_message = $10,
     started_at = coalesce(started_at, now())
 WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
 """
-UPDATE_TERMINAL = """
-UPDATE processing_requests
-SET status = $3, phase = $4, message = $5, error = $6,
-    images = coalesce($7, images), images_succeeded = coalesce($8, images_succeeded),
-    images_failed = coalesce($9, images_failed), bytes_in = coalesce($10, bytes_in),
-    bytes_out = coalesce($11, bytes_out), errors_by_code = $12, output_key = $13, errors_key = $14,
-    report_key = $15, qualities = $16,
-    started_at = coalesce(started_at, now()), finished_at = now()
-WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
-RETURNING webhook_url, webhook_secret
-"""
-INSERT_DELIVERY = """
-INSERT INTO webhook_deliveries (webhook_id, request_id, attempt, url, secret, body)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (request_id, attempt) DO NOTHING
+FINISH = """
+WITH ended AS (
+    UPDATE processing_requests
+    SET status = $3, phase = $4, message = $5, error = $6,
+        images = coalesce($7, images), images_succeeded = coalesce($8, images_succeeded),
+        images_failed = coalesce($9, images_failed), images_skipped = coalesce($10, images_skipped),
+        bytes_in = coalesce($11, bytes_in), bytes_out = coalesce($12, bytes_out),
+        errors_by_code = $13, output_key = $14, errors_key = $15, report_key = $16, qualities = $17,
+        reason = $20, waiting_message = '',
+        started_at = coalesce(started_at, now()), finished_at = now()
+    WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+    RETURNING request_id, attempt, webhook_url, webhook_secret
+), promised AS (
+    INSERT INTO webhook_deliveries (webhook_id, request_id, attempt, url, secret, body)
+    SELECT $18, request_id, attempt, webhook_url, webhook_secret, $19 FROM ended WHERE webhook_url <> ''
+    ON CONFLICT (request_id, attempt) DO NOTHING
+)
+SELECT count(*) FROM ended
 """
 CLAIM_DELIVERIES = """
 UPDATE webhook_deliveries
@@ -167,22 +182,38 @@ SET last_error = $3, due_at = now() + make_interval(secs => $2)
 WHERE webhook_id = $1 AND state = 'pending'
 """
 NEXT_DELIVERY = """
-SELECT greatest(extract(epoch FROM min(due_at) - now()), 0)::float8
+SELECT extract(epoch FROM min(due_at) - now())::float8
 FROM webhook_deliveries WHERE state = 'pending'
 """
 SELECT_DELIVERY = """
 SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 """
 LOCK_INPUT = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
+UNLOCK_INPUT = "SELECT pg_advisory_unlock(hashtextextended($1, 1))"
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
+
+
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_ENDED_BY_SERVER = ("08", "57")
+"""Classes of SQLSTATE with which a connection ends: the statement before may have been done."""
 
 
 @contextmanager
 def _errors_translated() -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise RecordsError(f"Postgres: {type(error).__name__}: {error}") from error
+    except _FAILURES as error:
+        raise RecordsError(_in_words(error)) from error
+
+
+def _in_words(error: BaseException) -> str:
+    return f"Postgres: {type(error).__name__}: {error}"
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the server itself says that it did not do the statement."""
+    state = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, asyncpg.PostgresError) and bool(state) and not state.startswith(_ENDED_BY_SERVER)
 
 
 def _translate_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -205,28 +236,20 @@ class Records:
         """Raise RecordsError unless Postgres answers."""
         await self._pool.fetchval("SELECT 1")
 
-    @_translate_errors
     async def create(self, request: NewRequest) -> bool:
-        """Record a request. False when it was there; raises ConflictError when it is another owner's."""
-        done = await self._pool.execute(
-            INSERT,
-            request.request_id,
-            request.owner,
-            dict(request.spec),
-            request.input_sha256,
-            request.rows,
-            request.images,
-            request.webhook_url,
-            request.webhook_secret,
-            request.attempt,
-            request.uploaded_by,
-        )
-        if done == "INSERT 0 1":
-            return True
-        found = await self._pool.fetchrow(SELECT, request.request_id)
-        if found is not None and found["owner"] != request.owner:
-            raise ConflictError(f"request id {request.request_id} belongs to another owner")
-        return False
+        """Record a request. False when there is one with its id already; of this upload or of another.
+
+        Raises ConflictError when that is another owner's, OutcomeUnknownError when the answer was lost:
+        then it may be recorded, and the same call may be made again. Any other RecordsError means that
+        nothing was recorded.
+        """
+        with _errors_translated():
+            connection = await self._pool.acquire(timeout=TIMEOUT_S)
+        try:
+            return await _insert(connection, request)
+        finally:
+            with suppress(*_FAILURES):
+                await self._pool.release(connection, timeout=TIMEOUT_S)
 
     @_translate_errors
     async def get(self, request_id: str) -> Request | None:
@@ -251,8 +274,10 @@ class Records:
         await self._pool.execute(UPDATE_REOPENED, request_id, attempt)
 
     @_translate_errors
-    async def progress(self, request: Request, phase: Phase, message: str, counts: Counts) -> None:
-        """Record how far a pending request is; does nothing to a finished one."""
+    async def progress(
+        self, request: Request, phase: Phase, message: str, counts: Counts, waiting: Waiting | None = None
+    ) -> None:
+        """Record how far a pending request is, and why it waits; does nothing to a finished one."""
         await self._pool.execute(
             UPDATE_PROGRESS,
             request.request_id,
@@ -263,6 +288,8 @@ class Records:
             counts.failed,
             counts.bytes_in,
             counts.bytes_out,
+            waiting.reason if waiting else "",
+            waiting.message if waiting else "",
         )
 
     @_translate_errors
@@ -274,39 +301,30 @@ class Records:
         False when somebody else was first; then nothing changed. `body` is what the webhook will say.
         """
         counts = result.counts
-        async with self._pool.acquire() as connection, connection.transaction():
-            webhook = await connection.fetchrow(
-                UPDATE_TERMINAL,
-                request.request_id,
-                request.attempt,
-                ending.phase.status,
-                ending.phase.value,
-                ending.message,
-                ending.error,
-                counts and counts.total,
-                counts and counts.succeeded,
-                counts and counts.failed,
-                counts and counts.bytes_in,
-                counts and counts.bytes_out,
-                dict(result.errors_by_code),
-                result.output_key,
-                result.errors_key,
-                result.report_key,
-                asdict(result.qualities),
-            )
-            if webhook is None:
-                return False
-            if webhook["webhook_url"]:
-                await connection.execute(
-                    INSERT_DELIVERY,
-                    webhook_id,
-                    request.request_id,
-                    request.attempt,
-                    webhook["webhook_url"],
-                    webhook["webhook_secret"],
-                    body,
-                )
-            return True
+        ended: int = await self._pool.fetchval(
+            FINISH,
+            request.request_id,
+            request.attempt,
+            ending.phase.status,
+            ending.phase.value,
+            ending.message,
+            ending.error,
+            counts and counts.total,
+            counts and counts.succeeded,
+            counts and counts.failed,
+            counts and counts.skipped,
+            counts and counts.bytes_in,
+            counts and counts.bytes_out,
+            dict(result.errors_by_code),
+            result.output_key,
+            result.errors_key,
+            result.report_key,
+            asdict(result.qualities),
+            webhook_id,
+            body,
+            ending.reason,
+        )
+        return ended == 1
 
     @_translate_errors
     async def delete(self, request_id: str) -> None:
@@ -328,9 +346,9 @@ class Records:
 
     @_translate_errors
     async def next_delivery_seconds(self) -> float | None:
-        """Seconds until a delivery is due; None when there is none."""
+        """Seconds until a delivery is due, 0 when one is overdue; None when there is none."""
         found: float | None = await self._pool.fetchval(NEXT_DELIVERY)
-        return found
+        return None if found is None else max(found, 0.0)
 
     @_translate_errors
     async def delivery(self, request_id: str) -> DeliveryState | None:
@@ -340,16 +358,68 @@ class Records:
 
     @asynccontextmanager
     async def claim_input(self, request_id: str) -> AsyncIterator[bool]:
-        """Hold a request's input while it is written. Yields False when somebody else holds it."""
+        """Hold a request's input while it is written. Yields False when somebody else holds it.
+
+        The hold is the session's: it ends with the connection, so it may be lost; nothing may rely on it
+        but the saving of work.
+        """
         with _errors_translated():
             connection = await self._pool.acquire(timeout=TIMEOUT_S)
         try:
             with _errors_translated():
-                held = await connection.fetchval(LOCK_INPUT, request_id)
-            yield bool(held)
+                held = bool(await connection.fetchval(LOCK_INPUT, request_id))
+            try:
+                yield held
+            finally:
+                if held:
+                    await _let_go(connection, request_id)
         finally:
-            # The pool resets the session, and that lets go of the lock, whatever happened.
-            await self._pool.release(connection, timeout=TIMEOUT_S)
+            with suppress(*_FAILURES):
+                await self._pool.release(connection, timeout=TIMEOUT_S)
+
+
+async def _insert(connection: PoolConnection, request: NewRequest) -> bool:
+    try:
+        done = await connection.execute(
+            INSERT,
+            request.request_id,
+            request.owner,
+            dict(request.spec),
+            request.input_sha256,
+            request.rows,
+            request.images,
+            request.webhook_url,
+            request.webhook_secret,
+            request.attempt,
+            request.uploaded_by,
+            request.upload,
+        )
+    except _FAILURES as error:
+        kind = RecordsError if _is_refusal(error) else OutcomeUnknownError
+        raise kind(_in_words(error)) from error
+    if done == "INSERT 0 1":
+        return True
+    with _errors_translated():
+        found = await connection.fetchrow(SELECT, request.request_id)
+    if found is not None and found["owner"] != request.owner:
+        raise ConflictError(f"request id {request.request_id} belongs to another owner")
+    return False
+
+
+async def _let_go(connection: PoolConnection, request_id: str) -> None:
+    """Let go of an input, at the latest by ending the session."""
+    try:
+        await connection.execute(UNLOCK_INPUT, request_id)
+    except _FAILURES:
+        _end_session(connection)
+    except asyncio.CancelledError:
+        _end_session(connection)
+        raise
+
+
+def _end_session(connection: PoolConnection) -> None:
+    with suppress(asyncpg.InterfaceError):  # it has ended by itself
+        connection.terminate()
 
 
 def _request(found: "asyncpg.Record") -> Request:
@@ -365,11 +435,12 @@ def _request(found: "asyncpg.Record") -> Request:
         input_sha256=found["input_sha256"],
         rows=found["rows"],
         counts=Counts(
-            found["images"],
-            found["images_succeeded"],
-            found["images_failed"],
-            found["bytes_in"],
-            found["bytes_out"],
+            total=found["images"],
+            succeeded=found["images_succeeded"],
+            failed=found["images_failed"],
+            bytes_in=found["bytes_in"],
+            bytes_out=found["bytes_out"],
+            skipped=found["images_skipped"],
         ),
         errors_by_code=found["errors_by_code"],
         output_key=found["output_key"],
@@ -381,7 +452,15 @@ def _request(found: "asyncpg.Record") -> Request:
         started_at=found["started_at"],
         finished_at=found["finished_at"],
         uploaded_by=found["uploaded_by"],
+        upload=found["upload"],
+        reason=found["reason"],
+        waiting=_waiting(found),
     )
+
+
+def _waiting(found: "asyncpg.Record") -> Waiting | None:
+    reason, is_pending = found["reason"], found["status"] == "pending"
+    return Waiting(reason, found["waiting_message"]) if reason and is_pending else None
 
 
 @asynccontextmanager
@@ -395,6 +474,7 @@ async def connect(settings: DatabaseSettings) -> AsyncIterator[Records]:
             statement_cache_size=0,
             command_timeout=TIMEOUT_S,
             init=_prepare,
+            reset=_keep_session,
         )
     except (asyncpg.PostgresError, OSError) as error:
         raise RecordsError(f"Postgres can't be reached: {error}") from error
@@ -406,3 +486,9 @@ async def connect(settings: DatabaseSettings) -> AsyncIterator[Records]:
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """What asyncpg does to a connection that comes back is four statements; nothing here changes a session
+    but the hold on an input, which is let go of by itself.
+    """

@@ -40,7 +40,7 @@ def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
         "spec": {
             **without_nothing(request.spec),
             "requestId": request.request_id,
-            "source": {"s3": {"key": keys.canonical_input(request.request_id)}},
+            "source": {"s3": {"key": keys.canonical_input(request.request_id, request.upload)}},
             **webhook,
         },
     }
@@ -55,8 +55,8 @@ def uploaded_by(metadata: Mapping[str, Any]) -> str | None:
 def counts_of(status: Mapping[str, Any]) -> Counts:
     """The counts that an object's status tells."""
     images, size = status.get("images", {}), status.get("bytes", {})
-    total, succeeded, failed = (images.get(name, 0) for name in ("total", "succeeded", "failed"))
-    return Counts(total, succeeded, failed, size.get("in", 0), size.get("out", 0))
+    numbers = {name: images.get(name, 0) for name in ("total", "succeeded", "failed", "skipped")}
+    return Counts(**numbers, bytes_in=size.get("in", 0), bytes_out=size.get("out", 0))
 
 
 def quality_status(qualities: Qualities) -> dict[str, int]:

@@ -7,6 +7,7 @@ IRSA, instance role). This is the one place that does conditional puts: `Minio.p
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -42,6 +43,7 @@ from imagebatch.store import Media, Stored
 
 PART_BYTES = 5 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
+CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 _DENIED = frozenset(
@@ -125,6 +127,16 @@ class S3Store:
 
     @_translate_errors
     def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        for pause in CONFLICT_PAUSES_S:
+            try:
+                return self._put(key, data, media, only_if_absent=only_if_absent)
+            except S3Error as error:
+                if error.code != "ConditionalRequestConflict":
+                    raise
+            time.sleep(pause)  # another put of the key is under way, or was: neither there nor not
+        return self._put(key, data, media, only_if_absent=only_if_absent)
+
+    def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
         headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": media.content_type}
         if media.cache_control:
             headers["Cache-Control"] = media.cache_control
@@ -135,10 +147,7 @@ class S3Store:
         try:
             result = self._client._put_object(self._bucket, key, data, headers)  # noqa: SLF001 - see the module
         except S3Error as error:
-            if only_if_absent and error.code in {
-                "PreconditionFailed",
-                "ConditionalRequestConflict",
-            }:
+            if only_if_absent and error.code == "PreconditionFailed":
                 raise AlreadyExistsError(f"{key} is there already") from error
             raise
         return Stored(key, len(data), result.etag or "")

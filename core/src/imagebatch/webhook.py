@@ -31,6 +31,7 @@ from imagebatch.errors import (
 )
 from imagebatch.guard import AddressPolicy
 from imagebatch.lifecycle import Ending
+from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -53,7 +54,7 @@ It may raise an ImageBatchError that says why there is none; the delivery is the
 log = structlog.get_logger()
 
 
-def body(request_id: str, ending: Ending, output_link: str | None) -> str:
+def body(request_id: str, ending: Ending, output_link: str | None, counts: Counts) -> str:
     """What the webhook of a finished batch says, as JSON; the same words as the status."""
     return json.dumps(
         {
@@ -62,6 +63,7 @@ def body(request_id: str, ending: Ending, output_link: str | None) -> str:
             "output_csv": output_link,
             "message": ending.message,
             "error": ending.error,
+            "images": counts.images(),
         },
         ensure_ascii=False,
     )
@@ -163,7 +165,8 @@ def wait_seconds(tries_before: int, answer: Answer, jitter: float) -> float | No
 class Dispatcher:
     """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one.
 
-    A receiver that hangs holds up its own delivery, and nothing that goes wrong with one ends the others.
+    It looks into the outbox when woken, when something is due, and otherwise each `IDLE_S`. A receiver that
+    hangs holds up its own delivery, and nothing that goes wrong with one ends the others.
     """
 
     def __init__(self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor) -> None:
@@ -171,7 +174,7 @@ class Dispatcher:
         self._client = client
         self._secret_for = secret_for
         self._woken = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[bool]] = set()
 
     def wake(self) -> None:
         """Look into the outbox now: something was put there, or there is room again."""
@@ -188,16 +191,11 @@ class Dispatcher:
             for task in self._sending:
                 task.cancel()
 
-    async def drain(self) -> None:
-        """Send what is due now, once, and return when it is sent."""
-        await self._start_due()
-        await asyncio.gather(*self._sending)
-
     async def _start_due(self) -> float:
         """Start sending what is due, as far as there is room; returns how long nothing more is due."""
         room = CONCURRENCY - len(self._sending)
         if not room:
-            return IDLE_S
+            return IDLE_S  # the next that is sent wakes it
         try:
             claimed = await self._records.claim_deliveries(room, LEASE_S)
             wait = await self._records.next_delivery_seconds()
@@ -210,11 +208,15 @@ class Dispatcher:
             task.add_done_callback(self._sent)
         return IDLE_S if wait is None else min(wait, IDLE_S)
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    def _sent(self, task: asyncio.Task[bool]) -> None:
+        was_full = len(self._sending) == CONCURRENCY
         self._sending.discard(task)
-        self.wake()
+        is_to_be_sent_again = not task.cancelled() and task.result()
+        if was_full or is_to_be_sent_again:
+            self.wake()
 
-    async def _send(self, delivery: Delivery) -> None:
+    async def _send(self, delivery: Delivery) -> bool:
+        """Send it once; whether it is to be sent again."""
         bound = log.bind(request_id=delivery.request_id, webhook_id=delivery.webhook_id)
         try:
             secret = await self._secret_for(delivery.secret)
@@ -227,11 +229,12 @@ class Dispatcher:
             bound.exception("webhook failed by a defect")
             answer = Answer(ok=False, error=type(error).__name__)
         try:
-            await self._settle(delivery, answer, bound)
+            return await self._settle(delivery, answer, bound)
         except RecordsError as error:
             bound.warning("webhook not settled; it is sent again after its lease", error=str(error))
+            return True
 
-    async def _settle(self, delivery: Delivery, answer: Answer, bound: "structlog.BoundLogger") -> None:
+    async def _settle(self, delivery: Delivery, answer: Answer, bound: "structlog.BoundLogger") -> bool:
         wait = wait_seconds(delivery.tries, answer, random.random())  # noqa: S311 - jitter
         if answer.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)
@@ -242,3 +245,5 @@ class Dispatcher:
         else:
             bound.info("webhook failed", error=answer.error, next_try_seconds=round(wait))
             await self._records.postpone_delivery(delivery.webhook_id, wait, answer.error)
+            return True
+        return False

@@ -31,10 +31,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRun:
-    """Which shard is done by which run, and how eagerly. `window` links are under way at once."""
+    """Which shard is done by which run, and how eagerly. `window` links are under way at once.
+
+    `plan_key` is that of the batch's plan, where it has not the plain name.
+    """
 
     shard: ShardId
     run: str
+    plan_key: str = ""
     window: int = 128
     store_threads: int = 16
     pace: Pace = Pace()
@@ -54,7 +58,9 @@ async def process_images(work: ShardRun, store: ObjectStore, open_workshop: Open
             log.info("the shard is done already")
             return
         started_at = time.time()
-        given = await blocking.run(lambda its: shard_input.read(its, work.shard))
+        given = await blocking.run(
+            lambda its: shard_input.read(its, work.shard, work.plan_key or keys.plan(work.shard.request_id))
+        )
         done = await blocking.run(lambda its: shard.earlier_successes(its, work.shard))
         async with open_workshop() as workshop:
             outcomes = await _outcomes(work, given, done, blocking, workshop)

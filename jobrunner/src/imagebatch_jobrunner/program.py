@@ -57,6 +57,7 @@ async def _do(settings: JobrunnerSettings) -> None:
     work = ShardRun(
         shard=settings.shard_id,
         run=settings.run,
+        plan_key=settings.keys_of_input.plan,
         window=settings.connections * _WINDOW_PER_CONNECTION,
         store_threads=settings.store_connections,
         pace=Pace(settings.progress_seconds, settings.progress_images),

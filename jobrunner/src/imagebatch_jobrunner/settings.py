@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from imagebatch import keys
 from imagebatch.errors import InputRefusedError
+from imagebatch.keys import InputKeys
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings
 from imagebatch.shard import ShardId, indexes_of
@@ -80,6 +81,12 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         Field(description="How to compress: a JSON object by the option names of the object's spec."),
     ] = Compression()
 
+    plan_key: Annotated[
+        str, Field(description="The batch's plan on S3, where it has not the plain name.")
+    ] = ""
+    input_key: Annotated[
+        str, Field(description="The batch's canonical CSV on S3, where it has not the plain name.")
+    ] = ""
     plan_url: Annotated[
         SecretStr, Field(description="A signed link to plan.json, when the S3 key may not read it.")
     ] = SecretStr("")
@@ -161,11 +168,16 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         return ShardId(self.request_id, self.attempt, shard)
 
     @property
+    def keys_of_input(self) -> InputKeys:
+        plain = keys.input_of_upload(self.request_id, "")
+        return InputKeys(self.input_key or plain.canonical, self.plan_key or plain.plan)
+
+    @property
     def signed_links(self) -> dict[str, str]:
         """The objects that are read with a signed link, by key."""
         given = {
-            keys.plan(self.request_id): self.plan_url.get_secret_value(),
-            keys.canonical_input(self.request_id): self.input_url.get_secret_value(),
+            self.keys_of_input.plan: self.plan_url.get_secret_value(),
+            self.keys_of_input.canonical: self.input_url.get_secret_value(),
         }
         return {key: link for key, link in given.items() if link}
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagebatch import keys, links, rows
+from imagebatch import links, rows
 from imagebatch.errors import NotFoundError
 from imagebatch.plan import Plan, ShardRange
 from imagebatch.shard import ShardId
@@ -46,12 +46,12 @@ class ShardInput:
             raise PoisonShardError(f"the shard has {count} rows; its plan says {self.range.rows}")
 
 
-def read(store: ObjectStore, shard: ShardId) -> ShardInput:
+def read(store: ObjectStore, shard: ShardId, plan_key: str) -> ShardInput:
     """Raises PoisonShardError when plan or input are gone or changed, StoreError when S3 fails."""
     try:
-        plan = Plan.from_json(store.get(keys.plan(shard.request_id)))
+        plan = Plan.from_json(store.get(plan_key))
         found = plan.shards[shard.index]
-        data = _read_range(store, shard, found, plan.etag)
+        data = _read_range(store, plan.input_of(shard.request_id), found, plan.etag)
     except NotFoundError as error:
         raise PoisonShardError(f"the shard's input is gone or was changed: {error}") from error
     except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
@@ -63,10 +63,9 @@ def read(store: ObjectStore, shard: ShardId) -> ShardInput:
     return ShardInput(found, data)
 
 
-def _read_range(store: ObjectStore, shard: ShardId, found: ShardRange, etag: str) -> bytes:
+def _read_range(store: ObjectStore, key: str, found: ShardRange, etag: str) -> bytes:
     if not found.length:
         return b""
-    key = keys.canonical_input(shard.request_id)
     return store.get(key, offset=found.offset, length=found.length, etag=etag)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from imagebatch import keys
 from imagebatch.batches import BatchSpec
 from imagebatch.lifecycle import Phase
 from imagebatch.resource import INPUT_SHA256, uploaded_by
@@ -76,6 +77,12 @@ class Batch:
     def input_sha256(self) -> str:
         """The digest of an upload's file; of other sources it is known when they are planned."""
         return str(self.metadata.get("annotations", {}).get(INPUT_SHA256, ""))
+
+    @property
+    def upload(self) -> str:
+        """Which upload's input is this batch's; empty for other sources."""
+        key = self.source.get("s3", {}).get("key", "")
+        return keys.upload_of_input(self.request_id, key) or ""
 
     @property
     def uploaded_by(self) -> str | None:

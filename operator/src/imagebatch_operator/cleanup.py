@@ -22,7 +22,7 @@ LOOK_S = 0.5
 STORE_PATIENCE = timedelta(minutes=2)
 """A deletion waits so long for S3: a namespace must not stay for ever because its S3 went first."""
 
-DELETED = Ending(Phase.CANCELLED, "Its ImageBatch was deleted", "deleted")
+DELETED = Ending(Phase.CANCELLED, "Its ImageBatch was deleted", "deleted", "Deleted")
 
 log = structlog.get_logger()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from imagebatch import resource
 from imagebatch.exits import Exit
+from imagebatch.keys import InputKeys
 from imagebatch.lifecycle import MAX_SHARD_FAILURES
 from imagebatch.settings import S3Settings, variable
 from imagebatch.shard import indexes_of, indexes_text
@@ -47,17 +48,30 @@ class InputLinks:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """Where the batch's input is; with links, when the pods' S3 key may not read it."""
+
+    keys: InputKeys
+    links: InputLinks | None = None
+
+
 def shard_job(
     batch: Batch,
     shards: Sequence[int],
     all_shards: int,
     settings: OperatorSettings,
-    links: InputLinks | None = None,
+    given: JobInput,
 ) -> Json:
     """The Job that does `shards` of a batch that has `all_shards` of them."""
+    links = given.links
     labels = batch_labels(batch.uid, batch.request_id, batch.key.name)
     annotations = {**_annotations(batch), SHARDS: indexes_text(shards)}
     environment = _environment(batch, shards, all_shards, settings)
+    environment += [
+        {"name": "IMAGEBATCH_PLAN_KEY", "value": given.keys.plan},
+        {"name": "IMAGEBATCH_INPUT_KEY", "value": given.keys.canonical},
+    ]
     if links is not None:
         annotations[LINKS_UNTIL] = links.until.isoformat()
         environment += [
@@ -106,15 +120,16 @@ def _owner(batch: Batch) -> Json:
 def _failure_rules() -> list[Json]:
     """What an end of a pod means; `lifecycle.after_end` says the same of processes."""
 
-    def on_exit(action: str, code: Exit) -> Json:
+    def on_exit(action: str, *codes: Exit) -> Json:
+        values = sorted(int(code) for code in codes)
         return {
             "action": action,
-            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [int(code)]},
+            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": values},
         }
 
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        on_exit("Ignore", Exit.TEMPORARY),
+        on_exit("Ignore", Exit.TEMPORARY, Exit.SYSTEM),
         on_exit("FailJob", Exit.DEFECT),
         on_exit("FailIndex", Exit.POISON_SHARD),
     ]

@@ -36,6 +36,7 @@ class Meters:
         self.ended.labels(request.phase.value).inc()
         self.images.labels("succeeded").inc(request.counts.succeeded)
         self.images.labels("failed").inc(request.counts.failed)
+        self.images.labels("skipped").inc(request.counts.skipped)
         if request.started_at is not None and request.finished_at is not None:
             self.seconds.observe((request.finished_at - request.started_at).total_seconds())
 

@@ -1,11 +1,13 @@
 """What jobrunner pods tell of why a batch does or does not move. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imagebatch.exits import Exit
+from imagebatch.lifecycle import MAX_REFUSALS, Waiting, refused, trouble_of
 from imagebatch_operator.job import JobFacts
 from imagebatch_operator.names import CONTAINER, JOB_INDEX
 
@@ -15,14 +17,6 @@ STUCK_AFTER = timedelta(minutes=10)
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Why a batch does not move: a reason in CamelCase, and a sentence."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +34,6 @@ class PodFacts:
     ended_at: datetime = NEVER
     is_disrupted: bool = False
     stopping_since: datetime | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.exit_code is not None
 
     def is_stuck(self, now: datetime) -> bool:
         """Whether its node does not end it any more."""
@@ -85,11 +75,27 @@ def running_shards(job: JobFacts, pods: Iterable[PodFacts]) -> list[int]:
 
 
 def defect(job: JobFacts, pods: Iterable[PodFacts]) -> str:
-    """Why the Job was ended as a whole, in the words of the pod that ended it; empty when it was not."""
+    """Why the batch can't go on, in the words of the pods; empty when it can.
+
+    Either the Job was ended as a whole, or the system refused one shard's pods the same again and again.
+    """
     if job.ended != "Failed" or job.reason != "PodFailurePolicy":
-        return ""
+        return _refused_again(pods)
     words = [pod.last_word for pod in pods if pod.exit_code == Exit.DEFECT and pod.last_word]
     return words[0] if words else job.message or "the Job failed by its pod failure policy"
+
+
+def _refused_again(pods: Iterable[PodFacts]) -> str:
+    ends: dict[int, list[PodFacts]] = defaultdict(list)
+    for pod in sorted(pods, key=lambda pod: pod.ended_at):
+        if pod.exit_code is not None and not pod.is_disrupted:
+            ends[pod.index].append(pod)
+    for of_shard in ends.values():
+        last = of_shard[-MAX_REFUSALS:]
+        said = {(pod.exit_code, pod.last_word) for pod in last}
+        if len(last) == MAX_REFUSALS and len(said) == 1 and last[0].exit_code == Exit.SYSTEM:
+            return refused(last[0].last_word)
+    return ""
 
 
 def waiting(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
@@ -115,6 +121,6 @@ def _troubled(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
     if not ends:
         return None
     last = max(ends, key=lambda pod: pod.ended_at)
-    if last.exit_code == Exit.TEMPORARY:
-        return Waiting("StoreUnavailable", f"tried again until it works: {last.last_word}")
-    return Waiting("ShardsFailing", f"pod {last.name} ended with code {last.exit_code}: {last.last_word}")
+    assert last.exit_code is not None
+    trouble = trouble_of(last.exit_code, last.last_word)
+    return replace(trouble, message=f"pod {last.name}: {trouble.message}")

@@ -13,14 +13,13 @@ import structlog
 from imagebatch import keys, lifecycle
 from imagebatch.batches import BatchSpec
 from imagebatch.errors import ConflictError, InputRefusedError, RecordsError, StoreError
-from imagebatch.lifecycle import Ending, Observed, Phase, Wish
+from imagebatch.lifecycle import Ending, Observed, Phase, Waiting, Wish
 from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.resource import counts_of, qualities_of
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.job import JobFacts, job_facts, job_name
 from imagebatch_operator.kube import KubeError
-from imagebatch_operator.pods import Waiting
 from imagebatch_operator.reports import Reports
 from imagebatch_operator.source import SourceWaitsError
 from imagebatch_operator.status import View
@@ -72,7 +71,7 @@ class Reconciler:
         """Say why nothing moves, on the object as it is by now."""
         fresh = await self._with.kube.get_batch(*key)
         if fresh is not None:
-            await self._with.telling.waits(Batch(fresh), request, Waiting(_reason(error), str(error)))
+            await self._with.telling.waits(Batch(fresh), request, _waiting(error))
 
     async def _recorded(self, batch: Batch) -> Request:
         """The batch's row, made or reopened if need be. Raises ConflictError when it is another object's."""
@@ -94,7 +93,13 @@ class Reconciler:
     async def _refuse(self, batch: Batch, error: ConflictError) -> None:
         """End an object whose id has another object's row."""
         if not batch.is_told_finished:
-            view = View(phase=Phase.FAILED, message="Not run", error=str(error), finished=datetime.now(UTC))
+            view = View(
+                phase=Phase.FAILED,
+                message="Not run",
+                error=str(error),
+                reason="RequestIdTaken",
+                finished=datetime.now(UTC),
+            )
             await self._with.telling.tell(batch, view)
 
     async def _step(self, batch: Batch, request: Request) -> float | None:
@@ -119,8 +124,8 @@ class Reconciler:
                 return await self._steps.run(turn)
             case lifecycle.Stop():
                 return await self._steps.suspend(turn)
-            case lifecycle.Merge(reason):
-                return await self._steps.merge(turn, reason)
+            case lifecycle.Merge() as step:
+                return await self._steps.merge(turn, step)
             case lifecycle.Finish(ending):
                 return await self._steps.finish(turn, ending)
             case lifecycle.Done():
@@ -182,7 +187,7 @@ class Reconciler:
     def _memory(self, batch: Batch) -> Memory:
         memory = self._memories.get(batch.key)
         if memory is None or (memory.uid, memory.attempt) != (batch.uid, batch.attempt):
-            reports = Reports(batch.request_id, batch.attempt)
+            reports = Reports(batch.request_id, batch.attempt, keys.plan(batch.request_id, batch.upload))
             memory = self._memories[batch.key] = Memory(batch.uid, batch.attempt, reports)
         return memory
 
@@ -201,6 +206,7 @@ def _new_request(batch: Batch) -> NewRequest:
         webhook_url=batch.webhook_url,
         webhook_secret=batch.webhook_secret,
         uploaded_by=batch.uploaded_by,
+        upload=batch.upload,
     )
 
 
@@ -209,27 +215,27 @@ async def restore(records: Records, batch: Batch) -> None:
     await records.create(replace(_new_request(batch), webhook_url=None))
     found = await records.get(batch.request_id)
     if found is not None and found.owner == batch.uid:
-        ending = Ending(batch.phase, batch.status.get("message", ""), batch.status.get("error"))
+        status = batch.status
+        reason = status.get("reason", "")
+        ending = Ending(batch.phase, status.get("message", ""), status.get("error"), reason)
         has_output = "outputCsv" in batch.status
         result = Result(
             counts=counts_of(batch.status),
             errors_by_code=batch.status.get("failures", {}),
             output_key=keys.output(batch.request_id) if has_output else None,
             errors_key=keys.errors(batch.request_id) if "errorsCsv" in batch.status else None,
-            report_key=batch.status.get("reportCsv"),
+            report_key=keys.image_report(batch.request_id) if "reportCsv" in batch.status else None,
             qualities=qualities_of(batch.status),
         )
         await records.finish(found, ending, result, "", "")
 
 
-def _reason(error: Trouble) -> str:
-    """The Progressing condition's reason for a trouble of the operator itself."""
+def _waiting(error: Trouble) -> Waiting:
+    """Why a batch waits that meets a trouble of the operator itself."""
     match error:
-        case StoreError():
-            return "StoreUnavailable"
-        case RecordsError():
-            return "DatabaseUnavailable"
         case SourceWaitsError():
-            return "SourceNotReady"
+            return Waiting("SourceNotReady", str(error))
         case KubeError():
-            return "KubernetesRefused"
+            return Waiting("KubernetesRefused", str(error))
+        case _:
+            return lifecycle.waiting_for(error)

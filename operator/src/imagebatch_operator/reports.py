@@ -43,6 +43,7 @@ class Reports:
 
     request_id: str
     attempt: int
+    plan_key: str
     plan: Plan | None = None
     done: dict[int, Counts] = field(default_factory=dict)
     under_way: dict[int, Counts] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Reports:
 
     def _plan(self, store: ObjectStore) -> Plan | None:
         try:
-            return Plan.from_json(store.get(keys.plan(self.request_id)))
+            return Plan.from_json(store.get(self.plan_key))
         except NotFoundError:
             return None
 

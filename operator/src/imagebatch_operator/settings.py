@@ -69,6 +69,13 @@ class OperatorSettings(S3Settings, DatabaseSettings, NetworkSettings, WebhookSet
         str, Field(description="The address on which health and metrics are served.")
     ] = "127.0.0.1"
     operator_port: Annotated[int, Field(ge=0, le=65535, description="The port for them.")] = 8080
+    public_url: Annotated[
+        str,
+        Field(
+            description="The API's address for clients, for links to private CSVs; without it the object's "
+            "status has the links' paths only."
+        ),
+    ] = ""
     max_source_bytes: Annotated[
         int, Field(ge=1, description="The largest CSV that is read from a source, in bytes.")
     ] = GIB

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -94,13 +95,14 @@ class Sources:
             encoding=encoding,
             rows_per_shard=batch.wanted.rows_per_shard,
             limits=Limits(max_rows=self._limits.max_rows),
+            places=keys.input_of_snapshot(batch.request_id, uuid.uuid4().hex),
         )
 
     # -- from S3 -------------------------------------------------------------------------------------
 
     async def _from_s3(self, batch: Batch) -> Ingested:
         key, prefix = batch.source["s3"]["key"], keys.imports_prefix(batch.key.namespace)
-        if key == keys.canonical_input(batch.request_id):
+        if keys.upload_of_input(batch.request_id, key) is not None:
             raise InputRefusedError.of("input_lost", "the upload's plan is no longer on S3; upload it again")
         if not key.startswith(prefix) or ".." in key.split("/"):
             raise InputRefusedError.of(

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from imagebatch.lifecycle import Phase
+from imagebatch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.resource import quality_status
 from imagebatch_operator.batch import Batch, Suspension
-from imagebatch_operator.pods import Waiting
 
 Json = dict[str, Any]
 
@@ -28,11 +27,12 @@ _PROGRESSING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How a batch stands, as its user is to see it."""
+    """How a batch stands, as its user is to see it. `output`, `errors` and `report` are links."""
 
     phase: Phase
     message: str = ""
     error: str | None = None
+    reason: str = ""
     rows: int = 0
     counts: Counts = Counts()
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -53,7 +53,6 @@ class View:
 def status_of(batch: Batch, view: View, now: datetime) -> Json:
     """The status to write. What has no value is left out."""
     counts = view.counts
-    done = counts.succeeded + counts.failed
     found: Json = {
         "requestId": batch.request_id,
         "observedGeneration": batch.metadata["generation"],
@@ -61,9 +60,10 @@ def status_of(batch: Batch, view: View, now: datetime) -> Json:
         "phase": view.phase.value,
         "message": view.message[:MAX_MESSAGE_CHARS],
         "error": (view.error or "")[:MAX_MESSAGE_CHARS] or None,
-        "progress": f"{done}/{counts.total}" if counts.total else None,
+        "reason": _reason(view),
+        "progress": f"{counts.done}/{counts.total}" if counts.total else None,
         "rows": view.rows or None,
-        "images": {"total": counts.total, "succeeded": counts.succeeded, "failed": counts.failed},
+        "images": counts.images(),
         "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
         "failures": dict(view.failures) or None,
         "shards": _shards(view),
@@ -87,18 +87,24 @@ def _shards(view: View) -> Json | None:
     return {"total": view.shards, "done": view.shards_done, "active": view.shards_active}
 
 
+def _reason(view: View) -> str | None:
+    """Why it waits, or why it failed; nothing where all is well."""
+    return (view.waiting.reason if view.waiting is not None else view.reason) or None
+
+
 def _conditions(batch: Batch, view: View, now: datetime) -> list[Json]:
-    if view.phase.is_terminal:
-        reason, message = view.phase.value, view.error or view.message
-        moving = False
+    is_finished = view.phase.is_terminal
+    ended = (view.reason or view.phase.value) if is_finished else "NotFinished"
+    if is_finished:
+        reason, message, moving = ended, view.error or view.message, False
     elif view.waiting is not None:
         reason, message, moving = view.waiting.reason, view.waiting.message, False
     else:
         (reason, message), moving = _PROGRESSING[view.phase], True
     is_complete = view.phase is Phase.COMPLETE
-    is_failed = view.phase.is_terminal and not is_complete
-    ended = view.phase.value if view.phase.is_terminal else "NotFinished"
+    is_failed = is_finished and not is_complete
     wanted = (
+        Condition("Finished", is_finished, ended, (view.error or view.message) if is_finished else ""),
         Condition("Complete", is_complete, ended, view.message if is_complete else ""),
         Condition("Failed", is_failed, ended, (view.error or "") if is_failed else ""),
         Condition("Progressing", moving, reason, message),

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagebatch import keys, lifecycle
+from imagebatch import lifecycle
 from imagebatch.ending import commit
 from imagebatch.errors import InputRefusedError, NotFoundError
-from imagebatch.lifecycle import Ending, Phase
+from imagebatch.keys import InputKeys
+from imagebatch.lifecycle import Ending, Phase, Waiting
 from imagebatch.merge import merge
 from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore
@@ -18,14 +19,13 @@ from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.cluster import PodCache
-from imagebatch_operator.job import LINKS_LIFETIME, InputLinks, job_name, shard_job
+from imagebatch_operator.job import LINKS_LIFETIME, InputLinks, JobInput, job_name, shard_job
 from imagebatch_operator.kube import Kube, KubeError
-from imagebatch_operator.pods import Waiting
 from imagebatch_operator.reports import AsyncStore
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.source import Sources
 from imagebatch_operator.telling import Telling
-from imagebatch_operator.turn import Turn, ended_view, view_of
+from imagebatch_operator.turn import Links, Turn, ended_view, view_of
 
 TICK_S = 5.0
 SUSPENDED_TICK_S = 300.0
@@ -108,8 +108,9 @@ class Steps:
         open_shards = [index for index in range(len(plan.shards)) if index not in turn.reports.done]
         if not open_shards:
             return 0.0
-        links = await self._input_links(batch) if self._with.settings.jobrunner_s3_secret else None
-        job = shard_job(batch, open_shards, len(plan.shards), self._with.settings, links)
+        files = InputKeys(plan.input_of(batch.request_id), turn.reports.plan_key)
+        links = await self._input_links(files) if self._with.settings.jobrunner_s3_secret else None
+        job = shard_job(batch, open_shards, len(plan.shards), self._with.settings, JobInput(files, links))
         try:
             await self._with.kube.create_job(job)
         except KubeError as error:
@@ -119,7 +120,7 @@ class Steps:
         await self._with.telling.tell(batch, view, turn.request)
         return TICK_S
 
-    async def _input_links(self, batch: Batch) -> InputLinks:
+    async def _input_links(self, files: InputKeys) -> InputLinks:
         """For pods with a key of their own, which may read no batch's input: else one that was taken over
         by a picture could read every catalogue.
         """
@@ -127,10 +128,8 @@ class Steps:
 
         def signed(store: ObjectStore) -> InputLinks:
             lifetime_s = int(LINKS_LIFETIME.total_seconds())
-            plan, given = keys.plan(batch.request_id), keys.canonical_input(batch.request_id)
-            return InputLinks(
-                store.signed_link(plan, lifetime_s), store.signed_link(given, lifetime_s), until
-            )
+            plan, given = (store.signed_link(key, lifetime_s) for key in (files.plan, files.canonical))
+            return InputLinks(plan, given, until)
 
         return await self._with.store.run(signed)
 
@@ -157,11 +156,23 @@ class Steps:
         await self._with.telling.tell(turn.batch, view_of(turn, phase, waiting=waiting), turn.request)
         return SUSPENDED_TICK_S
 
+    def _links(self, request: Request) -> Links:
+        """The output CSV's own link; the other CSVs are private, so they are had through the API."""
+        store, private = (
+            self._with.store.blocking,
+            f"{self._with.settings.public_url}/batches/{request.request_id}",
+        )
+        return Links(
+            output=store.link(request.output_key) if request.output_key else None,
+            errors=f"{private}/errors.csv" if request.errors_key else None,
+            report=f"{private}/report.csv" if request.report_key else None,
+        )
+
     # -- the end -------------------------------------------------------------------------------------
 
-    async def merge(self, turn: Turn, reason: Ending | None) -> float:
+    async def merge(self, turn: Turn, step: lifecycle.Merge) -> float:
         """Write the CSVs and commit the end; before its time only when no pod writes any more."""
-        if reason is not None and not await self._is_stopped(turn):
+        if step.reason is not None and not await self._is_stopped(turn):
             return SOON_S
         plan, request = turn.reports.plan, turn.request
         assert plan is not None
@@ -169,10 +180,12 @@ class Steps:
         store = self._with.store.blocking
         try:
             async with self._heavy:
-                merged = await asyncio.to_thread(merge, store, request.request_id, request.attempt, plan)
+                merged = await asyncio.to_thread(
+                    merge, store, request.request_id, request.attempt, plan, not_tried=step.not_tried
+                )
         except NotFoundError as error:
-            return await self.finish(turn, Ending(Phase.FAILED, "The batch's files are gone", str(error)))
-        ending = lifecycle.conclude(turn.batch.wanted.wish, merged.counts, merged.errors, reason)
+            return await self.finish(turn, lifecycle.input_lost(str(error)))
+        ending = lifecycle.conclude(turn.batch.wanted.wish, merged.counts, merged.errors, step.reason)
         await commit(self._with.records, store, request, ending, merged)
         self._with.finished()
         return 0.0
@@ -197,9 +210,7 @@ class Steps:
 
     async def settle(self, batch: Batch, request: Request) -> float | None:
         """Tell the end as the row has it; then clean up, follow the webhook, and delete after the TTL."""
-        store = self._with.store.blocking
-        output = request.output_key and store.link(request.output_key)
-        view = ended_view(batch, request, output or None)
+        view = ended_view(batch, request, self._links(request))
         told = await self._with.telling.tell_end(batch, view, request)
         await self._with.cleanup.delete_jobs(batch)
         delivery = await self._with.records.delivery(request.request_id)

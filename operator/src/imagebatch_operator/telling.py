@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from imagebatch.errors import RecordsError
+from imagebatch.lifecycle import Waiting
 from imagebatch.records import DeliveryState, Records, Request
 from imagebatch.resource import counts_of
 from imagebatch_operator.batch import Batch, suspension
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.names import STATUS_MANAGER, WEBHOOK_MANAGER
 from imagebatch_operator.notices import Notice, notices, post
-from imagebatch_operator.pods import Waiting
 from imagebatch_operator.status import Condition, View, condition, is_worth_writing, status_of
 
 FIRST_LOOK_S = 1.0
@@ -37,7 +39,7 @@ class Telling:
         if not is_worth_writing(batch.status, status, now - self._written.get(batch.uid, 0.0)):
             return batch
         if request is not None:
-            await self._records.progress(request, view.phase, view.message, view.counts)
+            await self._records.progress(request, view.phase, view.message, view.counts, view.waiting)
         told = Batch(await self._kube.apply_status(batch.body, status, STATUS_MANAGER))
         self._written[batch.uid] = now
         for notice in notices(batch.status, status):
@@ -56,6 +58,13 @@ class Telling:
         view = View(phase=batch.phase, **_kept(batch), waiting=waiting)
         if request is None or request.status == "pending":
             await self.tell(batch, view)
+            await self._record_waiting(request, view)
+
+    async def _record_waiting(self, request: Request | None, view: View) -> None:
+        """For GET /status; that Postgres is away may be what it waits for."""
+        if request is not None and request.waiting != view.waiting:
+            with suppress(RecordsError):
+                await self._records.progress(request, view.phase, view.message, view.counts, view.waiting)
 
     async def tell_webhook(self, batch: Batch, delivery: DeliveryState | None) -> float | None:
         """Show how the webhook's delivery stands; says when to look again."""

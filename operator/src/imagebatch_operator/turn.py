@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from imagebatch.errors import InputRefusedError, Problem
-from imagebatch.lifecycle import Observed, Phase
+from imagebatch.lifecycle import Observed, Phase, Waiting
 from imagebatch.records import Request
 from imagebatch_operator.batch import Batch, suspension
 from imagebatch_operator.job import JobFacts, job_name
-from imagebatch_operator.pods import PodFacts, Waiting
+from imagebatch_operator.pods import PodFacts
 from imagebatch_operator.reports import Reports
 from imagebatch_operator.status import View
 
@@ -62,10 +62,9 @@ def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None) -> View
     now, batch, request = datetime.now(UTC), turn.batch, turn.request
     plan = turn.reports.plan
     counts = replace(turn.reports.counts(turn.running), total=plan.images if plan is not None else 0)
-    done = counts.succeeded + counts.failed
     return View(
         phase=phase,
-        message=f"{done} of {counts.total} images" if counts.total else "",
+        message=f"{counts.done} of {counts.total} images" if counts.total else "",
         rows=plan.rows if plan is not None else 0,
         counts=counts,
         shards=len(plan.shards) if plan is not None else None,
@@ -78,7 +77,16 @@ def view_of(turn: Turn, phase: Phase, *, waiting: Waiting | None = None) -> View
     )
 
 
-def ended_view(turn_batch: Batch, request: Request, output: str | None) -> View:
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a finished batch's CSVs are; None for those that it has not."""
+
+    output: str | None = None
+    errors: str | None = None
+    report: str | None = None
+
+
+def ended_view(turn_batch: Batch, request: Request, links: Links) -> View:
     """How a finished batch is shown: as its row says."""
     status = turn_batch.status
     shards = status.get("shards", {})
@@ -86,14 +94,15 @@ def ended_view(turn_batch: Batch, request: Request, output: str | None) -> View:
         phase=request.phase,
         message=request.message,
         error=request.error,
+        reason=request.reason,
         rows=request.rows,
         counts=request.counts,
         failures=request.errors_by_code,
         shards=shards.get("total"),
         shards_done=shards.get("done", 0),
-        output=output,
-        errors=request.errors_key,
-        report=request.report_key,
+        output=links.output,
+        errors=links.errors,
+        report=links.report,
         qualities=request.qualities,
         job=status.get("job", ""),
         started=request.started_at,

@@ -70,6 +70,10 @@ class MemoryStore:
     def signed_link(self, key: str, lifetime_s: int) -> str:
         return f"https://images.test/{key}?signed={lifetime_s}"
 
+    def keys(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(sorted(self._objects))
+
     def media(self, key: str) -> Media:
         """The headers under which the object is served."""
         with self._lock:

@@ -1,0 +1,166 @@
+"""Uploads whose answers from Postgres are lost, one statement after the other, before a real Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from imagebatch import keys
+from imagebatch import records as records_module
+from imagebatch.batches import RecordedIntake
+from imagebatch.records import Records
+from imagebatch.settings import DatabaseSettings
+from imagebatch_api import uploads
+from imagebatch_api.uploads import request_id_of
+from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.postgres_proxy import PostgresProxy, before
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+GOOD = "Serial Number,Product Name,Input Image Urls\n1,Chair,https://a.test/1.jpg\n"
+KEY = {"idempotency-key": "order-7"}
+SOON_S, POLL_S = 20.0, 0.05
+TYPE = {"content-type": "text/csv"}
+
+Begin = Callable[[], AbstractAsyncContextManager[tuple[PostgresProxy, httpx.AsyncClient]]]
+
+
+@pytest.fixture
+def begin(
+    records: Records,  # noqa: ARG001 - empties the tables
+    database_url: str,
+    store: MemoryStore,
+    make_app: Any,
+    connect: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Begin:
+    """The app, with a proxy before its Postgres."""
+    monkeypatch.setattr(uploads, "RESUBMIT_PAUSES_S", (0.0, 0.1, 0.1))
+
+    @asynccontextmanager
+    async def beginning() -> AsyncIterator[tuple[PostgresProxy, httpx.AsyncClient]]:
+        async with before(database_url, tmp_path) as proxy:
+            settings = DatabaseSettings(DATABASE_URL=proxy.url)  # type: ignore[call-arg]
+            async with records_module.connect(settings) as through:
+                app = make_app(records=through, intake=RecordedIntake(through, lambda _: None))
+                async with connect(app) as client:
+                    proxy.statements.clear()
+                    yield proxy, client
+
+    assert store.keys() == ()
+    return beginning
+
+
+async def upload(client: httpx.AsyncClient, text: str = GOOD) -> httpx.Response:
+    return await client.post("/upload", content=text, headers={**TYPE, **KEY})
+
+
+async def test_whichever_answer_is_lost_an_accepted_upload_keeps_its_input(
+    begin: Begin, records: Records, store: MemoryStore
+) -> None:
+    async with begin() as (proxy, client):
+        assert (await upload(client)).status_code == 202
+        count = len(proxy.statements)
+    assert count >= 3
+    for number in range(1, count + 1):
+        await _lose_answer(begin, records, store, number)
+
+
+async def _lose_answer(begin: Begin, records: Records, store: MemoryStore, number: int) -> None:
+    request_id = request_id_of(KEY["idempotency-key"])
+    await records.delete(request_id)
+    store.delete(store.keys())
+    async with begin() as (proxy, client):
+        proxy.lose, proxy.cut_s = number, 0.5
+        first = await upload(client)
+        assert proxy.lost
+        found = await records.get(request_id)
+        assert first.status_code in {202, 503}
+        if found is not None:
+            assert _input_of(store, request_id, found.upload), f"its input went with {proxy.lost}"
+        elif "INSERT" not in proxy.lost:
+            assert store.keys() == ()
+        again = await _until_accepted(client)
+    (row,) = await records.pending()
+    assert again.json()["request_id"] == request_id
+    assert _input_of(store, request_id, row.upload)
+
+
+async def _until_accepted(client: httpx.AsyncClient) -> httpx.Response:
+    async with asyncio.timeout(SOON_S):
+        while (response := await upload(client)).status_code != 202:
+            assert response.status_code in {409, 503}
+            await asyncio.sleep(POLL_S)
+    return response
+
+
+def _input_of(store: MemoryStore, request_id: str, of_upload: str) -> bool:
+    places = keys.input_of_upload(request_id, of_upload)
+    return {places.canonical, places.plan} <= set(store.keys())
+
+
+async def test_an_upload_whose_answer_stays_lost_is_not_called_refused(
+    begin: Begin, records: Records, store: MemoryStore
+) -> None:
+    async with begin() as (proxy, client):
+        proxy.lose_words, proxy.cut_s = "INSERT INTO processing_requests", 60.0
+        response = await upload(client)
+        assert proxy.lost
+    assert response.status_code == 503
+    assert response.json()["errors"][0]["code"] == "outcome_unknown"
+    (row,) = await records.pending()
+    assert _input_of(store, row.request_id, row.upload)
+
+
+async def test_uploads_with_one_key_share_no_object(
+    begin: Begin, records: Records, store: MemoryStore
+) -> None:
+    """The first is slow and loses its hold with its session; the second overtakes it."""
+    async with begin() as (proxy, client):
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield GOOD.encode()
+            await records.get("nothing")  # its own first chunk is read by now
+            proxy.cut_s = 0.0
+            await proxy.close()
+            second = await _until_accepted(client)
+            assert second.status_code == 202
+            yield b"2,Bag,https://a.test/2.jpg\n"
+
+        first = await client.post("/upload", content=slowly(), headers={**TYPE, **KEY})
+    assert first.status_code == 422
+    assert first.json()["errors"][0]["code"] == "idempotency_key_reused"
+    (row,) = await records.pending()
+    assert row.rows == 1
+    places = keys.input_of_upload(row.request_id, row.upload)
+    assert store.keys() == (places.canonical, places.plan)
+
+
+async def test_an_overtaken_upload_of_the_same_file_is_accepted(
+    begin: Begin, records: Records, store: MemoryStore
+) -> None:
+    async with begin() as (proxy, client):
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield GOOD.encode()
+            await proxy.close()
+            await _until_accepted(client)
+
+        first = await client.post("/upload", content=slowly(), headers={**TYPE, **KEY})
+    (row,) = await records.pending()
+    assert (first.status_code, first.json()["request_id"]) == (202, row.request_id)
+    assert _input_of(store, row.request_id, row.upload)
+    assert len(store.keys()) == 2
+
+
+async def test_a_new_batch_costs_one_statement(begin: Begin, records: Records) -> None:
+    async with begin() as (proxy, client):
+        response = await client.post("/upload", content=GOOD, headers=TYPE)
+    assert response.status_code == 202
+    assert len(proxy.statements) == 1
+    assert len(await records.pending()) == 1

@@ -144,8 +144,8 @@ async def test_readiness_names_what_is_missing(client: httpx.AsyncClient) -> Non
 
 async def test_readiness_names_s3(make_app: Any, connect: Any) -> None:
     class Down(MemoryStore):
-        def head(self, key: str) -> Any:
-            raise StoreError(f"S3: {key}: down")
+        def check(self) -> None:
+            raise StoreError("S3: down")
 
     async with connect(make_app(store=Down())) as client:
         assert (await client.get("/readyz")).json()["detail"] == "not ready: postgres, s3"

@@ -1,6 +1,7 @@
 """POST /upload: what is taken in, and what is refused without a trace."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 import httpx
@@ -9,7 +10,6 @@ import pytest
 from imagebatch import keys, plan
 from imagebatch.batches import RecordedIntake
 from imagebatch.errors import ConflictError, StoreError
-from imagebatch_api.uploads import request_id_of
 from imagebatch_testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -457,11 +457,14 @@ class TestIdempotency:
         second = await post(keyed, the_file(), **{"idempotency-key": "b"})
         assert first.json()["request_id"] != second.json()["request_id"]
 
-    async def test_a_key_that_is_held_is_409(self, keyed: httpx.AsyncClient, records: Any) -> None:
-        async with records.claim_input(request_id_of("order-7")) as is_held:
-            assert is_held
+    async def test_a_key_whose_upload_runs_is_409(self, keyed: httpx.AsyncClient) -> None:
+        async def slowly() -> AsyncIterator[bytes]:
+            yield GOOD.encode()
             response = await post(keyed, the_file(), **self.KEY)
-        assert (response.status_code, codes(response)) == (409, ["upload_running"])
+            assert (response.status_code, codes(response)) == (409, ["upload_running"])
+
+        headers = {"content-type": "text/csv", **self.KEY}
+        assert (await keyed.post("/upload", content=slowly(), headers=headers)).status_code == 202
         assert (await post(keyed, the_file(), **self.KEY)).status_code == 202
 
 

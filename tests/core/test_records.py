@@ -112,13 +112,6 @@ async def test_a_settled_delivery_is_over(records: Records) -> None:
     assert state.state == "delivered"
 
 
-async def test_an_upload_holds_its_id(records: Records) -> None:
-    async with records.claim_input("r1") as first, records.claim_input("r1") as second:
-        assert (first, second) == (True, False)
-    async with records.claim_input("r1") as again:
-        assert again
-
-
 async def test_many_programs_may_migrate_at_once(records: Records, database_url: str) -> None:
     await asyncio.gather(*(migrations.upgrade(database_url) for _ in range(4)))
     await records.ping()

@@ -1,16 +1,20 @@
 """The object store on a real S3."""
 
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from imagebatch import keys
+from imagebatch import keys, s3
 from imagebatch.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, SettingsError, StoreError
 from imagebatch.s3 import S3Store, link_base
 from imagebatch.settings import S3Settings
 from imagebatch.store import CSV, JSON, Media
+from imagebatch_testing.cluster.relay import relaying
 
 TEXT = Media("text/plain")
 SIX_MEGABYTES = 6 * 1024 * 1024
@@ -124,6 +128,24 @@ class TestOnARealServer:
         finally:
             s3_store.create_bucket()
 
+    def test_a_store_that_answered_is_asked_for_a_connection_only(self, s3_store: S3Store) -> None:
+        settings = s3_store._settings
+        port = int(settings.s3_endpoint.rpartition(":")[2])
+        with relaying("127.0.0.2", port) as relay:
+            store = S3Store(settings.model_copy(update={"s3_endpoint": relay.url()}), retries=0)
+            store.check()
+            assert relay.requests == 1
+            for _ in range(5):
+                store.check()
+            assert relay.requests == 1
+            relay.cut()
+            with pytest.raises(StoreError, match="can't be reached"):
+                store.check()
+            relay.mend()
+            store.check()
+            assert relay.requests == 2
+            store.close()
+
     def test_wrong_keys_are_access_denied(self, s3_store: S3Store) -> None:
         stranger = S3Store(s3_store._settings.model_copy(update={"s3_access_key": "nobody"}))
         with pytest.raises(AccessDeniedError):
@@ -168,3 +190,56 @@ def test_an_unreachable_store_is_a_store_error(unused_port: int) -> None:
     with pytest.raises(StoreError):
         store.get("x")
     store.close()
+
+
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>"
+TAKEN = b"<Error><Code>PreconditionFailed</Code><Message>taken</Message></Error>"
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[S3Store]:
+    """A store before a server that gives these answers, one each request."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            status, body = left.pop(0)
+            self.send_response(status)
+            self.send_header("ETag", '"e"')
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        settings = S3Settings(
+            s3_endpoint=f"http://127.0.0.1:{server.server_port}", s3_bucket="b", s3_access_key="k",
+            s3_secret_key="s", s3_addressing="path",  # type: ignore[arg-type]
+        )  # fmt: skip
+        store = S3Store(settings, retries=0)
+        try:
+            yield store
+        finally:
+            store.close()
+            server.shutdown()
+            thread.join()
+    assert left == []
+
+
+def test_a_conflict_of_a_conditional_put_is_no_proof_that_the_object_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3, "CONFLICT_PAUSES_S", (0.0, 0.0))
+    with answering((409, CONFLICT), (200, b"")) as store:
+        assert store.put("k", b"x", TEXT, only_if_absent=True).etag == "e"
+    with answering((409, CONFLICT), (412, TAKEN)) as store, pytest.raises(AlreadyExistsError):
+        store.put("k", b"x", TEXT, only_if_absent=True)
+    with answering(*[(409, CONFLICT)] * 3) as store, pytest.raises(StoreError) as raised:
+        store.put("k", b"x", TEXT, only_if_absent=True)
+    assert not isinstance(raised.value, AlreadyExistsError)

@@ -1,14 +1,16 @@
 """The work queue: no key twice at once, no mark lost, failures slowed down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from imagebatch.errors import StoreError
 from imagebatch_operator import work_queue
-from imagebatch_operator.work_queue import Key, WorkQueue
+from imagebatch_operator.work_queue import Key, Work, WorkQueue
+from imagebatch_testing.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -16,8 +18,8 @@ A, B = Key("shop", "a"), Key("shop", "b")
 
 
 @asynccontextmanager
-async def running(queue: WorkQueue) -> AsyncIterator[None]:
-    task = asyncio.create_task(queue.run())
+async def running(queue: WorkQueue, work: Work) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run(work))
     try:
         yield
     finally:
@@ -26,45 +28,40 @@ async def running(queue: WorkQueue) -> AsyncIterator[None]:
             await task
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - a condition of many parts
-            await asyncio.sleep(0.005)
-
-
 async def test_many_marks_are_one_attempt() -> None:
     seen: list[Key] = []
 
     async def work(key: Key) -> None:
         seen.append(key)
 
-    queue = WorkQueue(work)
+    queue = WorkQueue()
     for _ in range(50):
         queue.mark(A)
     queue.mark(B)
-    async with running(queue):
+    async with running(queue, work):
         await until(lambda: len(seen) == 2)
     assert sorted(seen) == [A, B]
     assert len(queue) == 0
 
 
 async def test_a_mark_during_an_attempt_is_not_lost() -> None:
-    attempts, go_on = 0, asyncio.Event()
+    attempts, go_on = Counter[Key](), asyncio.Event()
 
-    async def work(_: Key) -> None:
-        nonlocal attempts
-        attempts += 1
-        await go_on.wait()
+    async def work(key: Key) -> None:
+        attempts[key] += 1
+        if key == A:
+            await go_on.wait()
 
-    queue = WorkQueue(work)
+    queue = WorkQueue()
     queue.mark(A)
-    async with running(queue):
-        await until(lambda: attempts == 1)
+    async with running(queue, work):
+        await until(lambda: attempts[A] == 1)
         queue.mark(A)
-        await asyncio.sleep(work_queue.MIN_GAP_S * 2)
-        assert attempts == 1
+        queue.mark(B)
+        await until(lambda: attempts[B] == 1)  # which was marked after A
+        assert attempts[A] == 1
         go_on.set()
-        await until(lambda: attempts == 2)
+        await until(lambda: attempts[A] == 2)
 
 
 async def test_work_says_when_it_wants_to_be_called_again() -> None:
@@ -75,9 +72,9 @@ async def test_work_says_when_it_wants_to_be_called_again() -> None:
         attempts += 1
         return 0.0 if attempts < 3 else None
 
-    queue = WorkQueue(work)
+    queue = WorkQueue()
     queue.mark(A)
-    async with running(queue):
+    async with running(queue, work):
         await until(lambda: attempts == 3)
         await until(lambda: len(queue) == 0)
 
@@ -91,9 +88,9 @@ async def test_a_failure_comes_back_after_a_pause_that_marks_do_not_shorten(erro
         if key is A and len(attempts) == 1:
             raise error
 
-    queue = WorkQueue(work)
+    queue = WorkQueue()
     queue.mark(A)
-    async with running(queue):
+    async with running(queue, work):
         await until(lambda: len(attempts) == 1)
         queue.mark(A)
         await until(lambda: len(attempts) == 2)
@@ -109,9 +106,9 @@ async def test_one_key_that_hangs_does_not_stop_the_others() -> None:
             await asyncio.Event().wait()
         done.append(key)
 
-    queue = WorkQueue(work, workers=2)
+    queue = WorkQueue(workers=2)
     queue.mark(A)
     queue.mark(B)
-    async with running(queue):
+    async with running(queue, work):
         await until(lambda: done == [B])
         assert queue.stuck_s() > 0

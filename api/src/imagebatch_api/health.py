@@ -5,13 +5,10 @@ import asyncio
 import anyio
 from anyio import to_thread
 
-from imagebatch import keys
 from imagebatch.errors import RecordsError, StoreError
 from imagebatch_api.services import Services
 
 TIMEOUT_S = 5.0
-PROBE_KEY = f"{keys.BATCHES}ready"
-"""Need not exist: that S3 says so is enough."""
 
 
 async def not_ready(services: Services) -> list[str]:
@@ -35,7 +32,7 @@ async def _postgres(services: Services) -> bool:
 async def _s3(services: Services) -> bool:
     try:
         with anyio.fail_after(TIMEOUT_S):
-            await to_thread.run_sync(services.store.head, PROBE_KEY, abandon_on_cancel=True)
+            await to_thread.run_sync(services.store.check, abandon_on_cancel=True)
     except (StoreError, TimeoutError):
         return False
     return True

@@ -110,6 +110,7 @@ class Uploads:
         self._meters = meters
         self._threads = anyio.CapacityLimiter(settings.max_uploads)
         self._running: Counter[str | None] = Counter()
+        self._held: set[str] = set()
 
     async def take(self, incoming: Incoming) -> Accepted:
         """Read the upload and promise to run it; once the promise is made it is kept.
@@ -215,20 +216,22 @@ class Uploads:
 
     @asynccontextmanager
     async def _identity(self, incoming: Incoming) -> AsyncIterator[_Identity]:
-        """The upload's id, held as long as the upload runs when it comes from a key."""
+        """The upload's id. One from a key is held here as long as the upload runs, which saves work only:
+        of two uploads elsewhere the first that is promised counts, and they share nothing on S3.
+        """
         if incoming.idempotency_key is None:
             yield _Identity(str(uuid.uuid4()))
             return
         request_id = request_id_of(incoming.idempotency_key, incoming.owner)
-        async with self._services.records.claim_input(request_id) as is_held:
-            if not is_held:
-                raise RefusedError(
-                    409,
-                    "upload_running",
-                    "an upload with this Idempotency-Key runs",
-                    retry_after_s=BUSY_RETRY_S,
-                )
+        if request_id in self._held:
+            raise RefusedError(
+                409, "upload_running", "an upload with this Idempotency-Key runs", retry_after_s=BUSY_RETRY_S
+            )
+        self._held.add(request_id)
+        try:
             yield _Identity(request_id, await self._services.find(request_id))
+        finally:
+            self._held.discard(request_id)
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebatch.fair_room import FairRoom
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings, as_env
 from imagebatch.shard import ShardId
-from imagebatch_cli.fair_room import FairRoom
 
 STOP_S = 10.0
 MAX_LOG_BYTES = 20 * 1024 * 1024

@@ -4,7 +4,6 @@ The row outlives the ImageBatch object and answers GET /status. Its terminal com
 outbox entry are one transaction, so that exactly one delivery exists however many programs finish a batch.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -188,8 +187,6 @@ FROM webhook_deliveries WHERE state = 'pending'
 SELECT_DELIVERY = """
 SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 """
-LOCK_INPUT = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
-UNLOCK_INPUT = "SELECT pg_advisory_unlock(hashtextextended($1, 1))"
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
 
 
@@ -356,27 +353,6 @@ class Records:
         found = await self._pool.fetchrow(SELECT_DELIVERY, request_id)
         return DeliveryState(**found) if found is not None else None
 
-    @asynccontextmanager
-    async def claim_input(self, request_id: str) -> AsyncIterator[bool]:
-        """Hold a request's input while it is written. Yields False when somebody else holds it.
-
-        The hold is the session's: it ends with the connection, so it may be lost; nothing may rely on it
-        but the saving of work.
-        """
-        with _errors_translated():
-            connection = await self._pool.acquire(timeout=TIMEOUT_S)
-        try:
-            with _errors_translated():
-                held = bool(await connection.fetchval(LOCK_INPUT, request_id))
-            try:
-                yield held
-            finally:
-                if held:
-                    await _let_go(connection, request_id)
-        finally:
-            with suppress(*_FAILURES):
-                await self._pool.release(connection, timeout=TIMEOUT_S)
-
 
 async def _insert(connection: PoolConnection, request: NewRequest) -> bool:
     try:
@@ -404,22 +380,6 @@ async def _insert(connection: PoolConnection, request: NewRequest) -> bool:
     if found is not None and found["owner"] != request.owner:
         raise ConflictError(f"request id {request.request_id} belongs to another owner")
     return False
-
-
-async def _let_go(connection: PoolConnection, request_id: str) -> None:
-    """Let go of an input, at the latest by ending the session."""
-    try:
-        await connection.execute(UNLOCK_INPUT, request_id)
-    except _FAILURES:
-        _end_session(connection)
-    except asyncio.CancelledError:
-        _end_session(connection)
-        raise
-
-
-def _end_session(connection: PoolConnection) -> None:
-    with suppress(asyncpg.InterfaceError):  # it has ended by itself
-        connection.terminate()
 
 
 def _request(found: "asyncpg.Record") -> Request:
@@ -489,6 +449,4 @@ async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 async def _keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """What asyncpg does to a connection that comes back is four statements; nothing here changes a session
-    but the hold on an input, which is let go of by itself.
-    """
+    """Nothing here changes a session; what asyncpg does to one that comes back is four statements."""

@@ -7,6 +7,7 @@ IRSA, instance role). This is the one place that does conditional puts: `Minio.p
 
 import json
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ from imagebatch.store import Media, Stored
 PART_BYTES = 5 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
+CHECK_S = 5.0
 TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 _DENIED = frozenset(
@@ -78,10 +80,16 @@ def _translated(error: Exception) -> StoreError:
 def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
     @wraps(call)
     def translating(*args: P.args, **kwargs: P.kwargs) -> R:
+        store = args[0]
+        assert isinstance(store, S3Store)
         try:
-            return call(*args, **kwargs)
+            result = call(*args, **kwargs)
         except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise _translated(error) from error
+            translated = _translated(error)
+            store.answered(is_well=isinstance(translated, NotFoundError))
+            raise translated from error
+        store.answered(is_well=True)
+        return result
 
     return translating
 
@@ -121,9 +129,26 @@ class S3Store:
         elif settings.s3_addressing == "path":
             self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
         self._link_base = link_base(settings)
+        self._is_well = False
 
     def close(self) -> None:
         self._http.clear()
+
+    def answered(self, *, is_well: bool) -> None:
+        """Remember whether the last answer was as it should be, for `check`."""
+        self._is_well = is_well
+
+    def check(self) -> None:
+        if not self._is_well:
+            self.head(f"{keys.BATCHES}ready")  # need not exist: that S3 says so is enough
+            return
+        endpoint = urlsplit(self._settings.s3_endpoint)
+        port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+        try:
+            socket.create_connection((str(endpoint.hostname), port), CHECK_S).close()
+        except OSError as error:
+            self.answered(is_well=False)
+            raise StoreError(f"S3 can't be reached: {error}") from error
 
     @_translate_errors
     def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:

@@ -65,6 +65,14 @@ class ObjectStore(Protocol):
         """Every object whose key begins with `prefix`, by key."""
         ...
 
+    def check(self) -> None:
+        """Raise StoreError unless the store can be reached.
+
+        A store that answered last time is asked for no more than a connection: whoever is idle sends it
+        no requests.
+        """
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Delete the objects; those that do not exist are no error."""
         ...

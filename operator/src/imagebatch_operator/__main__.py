@@ -20,6 +20,7 @@ from imagebatch.settings import read
 from imagebatch_operator import health, kube, watches
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.cluster import PodCache
+from imagebatch_operator.errands import Errands
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.metrics import Meters
@@ -91,6 +92,8 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     dispatcher = webhook.Dispatcher(records, client, secrets.secret_for)
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
     pods, meters, blocking = PodCache(), Meters(), AsyncStore(store)
+    queue = WorkQueue()
+    errands = Errands(queue.mark)
     reconciler = Reconciler(
         Collaborators(
             kube=api,
@@ -101,15 +104,15 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
             telling=Telling(api, records, meters.count_end),
             cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
             settings=settings,
-            finished=dispatcher.wake,
+            errands=errands,
+            promised=dispatcher.wake,
         )
     )
-    queue = WorkQueue(reconciler.reconcile)
     meters.watch(queue)
     endpoints = Health(queue, records, blocking, meters.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
-        work = [group.create_task(queue.run()), group.create_task(dispatcher.run())]
+        work = [group.create_task(queue.run(reconciler.reconcile)), group.create_task(dispatcher.run())]
         await kopf.operator(
             registry=watches.registry(queue.mark, pods),
             settings=watches.settings(),

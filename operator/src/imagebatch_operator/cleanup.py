@@ -28,16 +28,16 @@ log = structlog.get_logger()
 
 
 class Cleanup:
-    """Removes what is no longer needed. `finished` is called after a terminal commit."""
+    """Removes what is no longer needed. `promised` is called after a terminal commit that owes a webhook."""
 
     def __init__(
-        self, kube: Kube, records: Records, store: ObjectStore, pods: PodCache, finished: Callable[[], None]
+        self, kube: Kube, records: Records, store: ObjectStore, pods: PodCache, promised: Callable[[], None]
     ) -> None:
         self._kube = kube
         self._records = records
         self._store = store
         self._pods = pods
-        self._finished = finished
+        self._promised = promised
 
     def selector(self, batch: Batch) -> str:
         """Selects the Jobs and pods of a batch."""
@@ -97,7 +97,8 @@ class Cleanup:
             was_finished = request.status != "pending"
             if not was_finished:
                 await commit(self._records, self._store, request, DELETED, None)
-                self._finished()
+                if request.webhook_url:
+                    self._promised()
             await self._remove_files(batch, request, was_finished=was_finished)
         kept = [name for name in batch.metadata["finalizers"] if name != FINALIZER]
         await self._set_finalizers(batch, kept)

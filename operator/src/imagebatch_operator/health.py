@@ -4,21 +4,22 @@ Liveness is that work goes on, whatever its result: a restart cures no dependenc
 and S3 answer.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from imagebatch import keys
 from imagebatch.errors import ImageBatchError
 from imagebatch.records import Records
 from imagebatch_operator.reports import AsyncStore
 from imagebatch_operator.work_queue import WorkQueue
 
-STUCK_S = 3600.0
-"""Longer than the longest honest attempt: snapshotting or merging the largest file."""
+TIMEOUT_S = 5.0
+STUCK_S = 900.0
+"""Longer than the longest honest attempt: a million reports read while S3 is slow."""
 
 log = structlog.get_logger()
 
@@ -41,15 +42,9 @@ class Health:
         return web.json_response({"status": "ok", "attempts": self._queue.attempts})
 
     async def ready(self, _: web.Request) -> web.Response:
-        missing = []
-        try:
-            await self._records.ping()
-        except ImageBatchError:
-            missing.append("postgres")
-        try:
-            await self._store.run(lambda store: store.head(f"{keys.BATCHES}ready"))
-        except ImageBatchError:
-            missing.append("s3")
+        checks = {"postgres": self._records.ping(), "s3": self._store.run(lambda store: store.check())}
+        answers = await asyncio.gather(*(_holds(check) for check in checks.values()))
+        missing = [name for name, holds in zip(checks, answers, strict=True) if not holds]
         if missing:
             return web.json_response({"status": "not ready", "missing": missing}, status=503)
         return web.json_response({"status": "ready"})
@@ -58,6 +53,16 @@ class Health:
         return web.Response(
             body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+
+async def _holds(check: Awaitable[None]) -> bool:
+    """Whether a check succeeds in time."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await check
+    except (ImageBatchError, TimeoutError):
+        return False
+    return True
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.resource import counts_of, qualities_of
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
+from imagebatch_operator.cleanup import LOOK_S
 from imagebatch_operator.job import JobFacts, job_facts, job_name
 from imagebatch_operator.kube import KubeError
 from imagebatch_operator.reports import Reports
@@ -42,16 +43,28 @@ class Reconciler:
         """Bring the object on; says in how many seconds to look again at the latest."""
         body = await self._with.kube.get_batch(*key)
         if body is None:
-            self._memories.pop(key, None)
+            self._forget(key)
             return None
         batch = Batch(body)
         with structlog.contextvars.bound_contextvars(request_id=batch.request_id):
             if batch.is_deleted:
-                self._with.telling.forget(batch)
-                return await self._with.cleanup.remove(batch)
+                return await self._remove(batch)
             if not batch.has_finalizer:
                 batch = await self._with.cleanup.protect(batch)
             return await self._advance(batch)
+
+    async def _remove(self, batch: Batch) -> float | None:
+        """Carry a deletion out, once nothing is done any more beside the reconciles."""
+        self._with.telling.forget(batch)
+        memory = self._memories.get(batch.key)
+        if memory is not None and not memory.stop_errands():
+            return LOOK_S
+        return await self._with.cleanup.remove(batch)
+
+    def _forget(self, key: Key) -> None:
+        memory = self._memories.pop(key, None)
+        if memory is not None:
+            memory.stop_errands()
 
     async def _advance(self, batch: Batch) -> float | None:
         """Step on, and say what the trouble is when that is not possible now."""
@@ -117,14 +130,18 @@ class Reconciler:
 
     async def _take(self, turn: Turn) -> float:
         wish = Wish() if turn.observed.refusal else turn.batch.wanted.wish
-        match lifecycle.next_step(wish, turn.observed):
+        step = lifecycle.next_step(wish, turn.observed)
+        if not isinstance(step, lifecycle.Plan | lifecycle.Merge):
+            turn.memory.stop_errands()
+            turn.memory.planning = turn.memory.merging = None
+        match step:
             case lifecycle.Plan():
                 return await self._steps.plan(turn)
             case lifecycle.Run():
                 return await self._steps.run(turn)
             case lifecycle.Stop():
                 return await self._steps.suspend(turn)
-            case lifecycle.Merge() as step:
+            case lifecycle.Merge():
                 return await self._steps.merge(turn, step)
             case lifecycle.Finish(ending):
                 return await self._steps.finish(turn, ending)
@@ -187,6 +204,7 @@ class Reconciler:
     def _memory(self, batch: Batch) -> Memory:
         memory = self._memories.get(batch.key)
         if memory is None or (memory.uid, memory.attempt) != (batch.uid, batch.attempt):
+            self._forget(batch.key)
             reports = Reports(batch.request_id, batch.attempt, keys.plan(batch.request_id, batch.upload))
             memory = self._memories[batch.key] = Memory(batch.uid, batch.attempt, reports)
         return memory

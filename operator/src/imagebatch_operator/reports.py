@@ -7,18 +7,20 @@ of them are listed and read again.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from imagebatch import keys, shard
-from imagebatch.errors import NotFoundError
+from imagebatch.errors import NotFoundError, StoreError
 from imagebatch.outcome import Counts
 from imagebatch.plan import Plan
 from imagebatch.shard import Progress, ShardId
 from imagebatch.store import ObjectStore
 
 REQUESTS = 16
+ANSWER_S = 30.0
 MAX_PROGRESS_READS = 50
 LOOK_GAP_S = 2.0
 
@@ -33,8 +35,12 @@ class AsyncStore:
         self._room = asyncio.Semaphore(requests)
 
     async def run(self, call: Callable[[ObjectStore], R]) -> R:
-        async with self._room:
-            return await asyncio.to_thread(call, self.blocking)
+        """Raises StoreError too when there is no answer in time: whoever reconciles waits for nobody."""
+        try:
+            async with self._room, asyncio.timeout(ANSWER_S):
+                return await asyncio.to_thread(call, self.blocking)
+        except TimeoutError:
+            raise StoreError(f"S3: no answer within {ANSWER_S:g} s") from None
 
 
 @dataclass(slots=True)
@@ -103,15 +109,13 @@ class Reports:
 
     def _looked_at(self, index: int) -> int:
         counts = self.under_way.get(index)
-        return -1 if counts is None else counts.succeeded + counts.failed
+        return -1 if counts is None else counts.done
 
     async def _look(self, store: AsyncStore, index: int) -> None:
         key = keys.progress(self.request_id, self.attempt, index)
-        try:
+        with suppress(StoreError, ValueError, KeyError, TypeError):  # a hint: of no consequence
             data = await store.run(lambda its: its.get(key))
-        except NotFoundError:
-            return
-        self.under_way[index] = Progress.from_json(data).counts
+            self.under_way[index] = Progress.from_json(data).counts
 
     async def carry_forward(self, store: AsyncStore) -> None:
         """Take over what an earlier attempt did without a failure."""

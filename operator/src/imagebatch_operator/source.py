@@ -2,14 +2,17 @@
 
 import asyncio
 import base64
+import threading
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import httpx
+from anyio import to_thread
 
 from imagebatch import keys, links
 from imagebatch.errors import (
@@ -18,18 +21,20 @@ from imagebatch.errors import (
     InputRefusedError,
     NotFoundError,
 )
-from imagebatch.handover import Handover
+from imagebatch.handover import BrokenOffError, Handover
 from imagebatch.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
 from imagebatch.transport import MAX_REDIRECTS
 from imagebatch_operator.batch import Batch
+from imagebatch_operator.errands import SNAPSHOTS_AT_ONCE, SOURCES_AT_ONCE
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)
 """A URL that does not answer is tried again until the object is so old."""
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+SLOW_AFTER_S, SLOW_BYTES_PER_S = 30.0, 1000
 INLINE_BLOCK_CHARS = 64 * 1024
 URL_HEADERS = {"Accept": "text/csv, */*;q=0.5", "Accept-Encoding": "gzip"}
 
@@ -47,6 +52,34 @@ class SourceLimits:
     max_rows: int
 
 
+class _Stop:
+    """Ends a reader in a thread between two chunks."""
+
+    def __init__(self) -> None:
+        self._is_asked = threading.Event()
+
+    def now(self) -> None:
+        self._is_asked.set()
+
+    def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._is_asked.is_set():
+                raise BrokenOffError("the batch is cancelled or deleted")
+            yield chunk
+
+
+class _Pace:
+    """Ends a download that drips: it would hold its place for hours."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def check(self, size: int) -> None:
+        seconds = time.monotonic() - self._began
+        if seconds > SLOW_AFTER_S and size < SLOW_BYTES_PER_S * seconds:
+            raise TimeoutError(f"slower than {SLOW_BYTES_PER_S} bytes a second")
+
+
 class Sources:
     """Reads sources. Raises InputRefusedError for one that can't be used, ever."""
 
@@ -57,7 +90,7 @@ class Sources:
         self._kube = kube
         self._client = client
         self._limits = limits
-        self._threads = anyio.CapacityLimiter(4)
+        self._threads = anyio.CapacityLimiter(2 * (SOURCES_AT_ONCE + SNAPSHOTS_AT_ONCE))
 
     async def snapshot(self, batch: Batch) -> Ingested:
         """Write the batch's canonical CSV and plan. Raises SourceWaitsError, StoreError or KubeError too."""
@@ -85,7 +118,18 @@ class Sources:
         raise SourceWaitsError(f"the ConfigMap {name} has no key {entry}")
 
     async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
-        return await asyncio.to_thread(self._ingest_blocking, batch, chunks, encoding)
+        return await self._in_thread(lambda stop: self._ingest_blocking(batch, stop.watch(chunks), encoding))
+
+    async def _in_thread(self, read: Callable[["_Stop"], Ingested]) -> Ingested:
+        """Read in a thread. When this is cancelled, the reader is stopped, and waited for."""
+        stop = _Stop()
+        reading = asyncio.create_task(to_thread.run_sync(read, stop, limiter=self._threads))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            stop.now()
+            await asyncio.wait([reading])
+            raise
 
     def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
         return ingest(
@@ -108,12 +152,12 @@ class Sources:
             raise InputRefusedError.of(
                 "source_forbidden", f"spec.source.s3.key must lie under {prefix}, for this namespace's files"
             )
-        return await asyncio.to_thread(self._read_s3, batch, key)
+        return await self._in_thread(lambda stop: self._read_s3(batch, key, stop))
 
-    def _read_s3(self, batch: Batch, key: str) -> Ingested:
+    def _read_s3(self, batch: Batch, key: str, stop: "_Stop") -> Ingested:
         try:
             with self._store.open(key) as chunks:
-                return self._ingest_blocking(batch, self._bounded(chunks), _encoding(batch))
+                return self._ingest_blocking(batch, self._bounded(stop.watch(chunks)), _encoding(batch))
         except NotFoundError:
             raise InputRefusedError.of("source_not_found", f"there is no object {key} on S3") from None
 
@@ -166,12 +210,13 @@ class Sources:
             raise InputRefusedError.of(
                 "source_not_found", f"spec.source.url answers with HTTP {response.status_code}"
             )
-        size = 0
+        size, pace = 0, _Pace()
         async with Handover[Ingested](self._threads) as handover, aclosing(decoded(response)) as body:
             handover.start(lambda chunks: self._ingest_blocking(batch, chunks, _encoding(batch)))
             async for chunk in body:
                 size += len(chunk)
                 self._check_size(max(size, response.num_bytes_downloaded))
+                pace.check(response.num_bytes_downloaded)
                 await handover.feed(chunk)
             return await handover.finish()
 

@@ -9,23 +9,25 @@ import structlog
 
 from imagebatch import lifecycle
 from imagebatch.ending import commit
-from imagebatch.errors import InputRefusedError, NotFoundError
+from imagebatch.errors import AlreadyExistsError, InputRefusedError, NotFoundError
+from imagebatch.ingest import Ingested
 from imagebatch.keys import InputKeys
 from imagebatch.lifecycle import Ending, Phase, Waiting
-from imagebatch.merge import merge
+from imagebatch.merge import Merged, merge
 from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore
 from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.cluster import PodCache
+from imagebatch_operator.errands import Errand, Errands
 from imagebatch_operator.job import LINKS_LIFETIME, InputLinks, JobInput, job_name, shard_job
 from imagebatch_operator.kube import Kube, KubeError
 from imagebatch_operator.reports import AsyncStore
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.source import Sources
 from imagebatch_operator.telling import Telling
-from imagebatch_operator.turn import Links, Turn, ended_view, view_of
+from imagebatch_operator.turn import Links, Merging, Turn, ended_view, view_of
 
 TICK_S = 5.0
 SUSPENDED_TICK_S = 300.0
@@ -33,14 +35,18 @@ SOON_S = 1.0
 STOPPING_S = 60.0
 """How long an early end waits for its pods; what comes later can harm nothing."""
 
-HEAVY_AT_ONCE = 2
+ERRAND_LOOK_S = 30.0
+"""An errand marks its batch when it is over; this is for the case that the mark was lost."""
+
+_QUEUED_SOURCE = Waiting("Queued", "other sources are being read; this one has its turn after them")
+_QUEUED_MERGE = Waiting("Queued", "other batches are being merged; this one has its turn after them")
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
-    """What the steps work with. `finished` is called after each terminal commit."""
+    """What the steps work with. `promised` is called after a terminal commit that owes a webhook."""
 
     kube: Kube
     records: Records
@@ -50,7 +56,8 @@ class Collaborators:
     telling: Telling
     cleanup: Cleanup
     settings: OperatorSettings
-    finished: Callable[[], None]
+    errands: Errands
+    promised: Callable[[], None]
 
 
 class Steps:
@@ -58,27 +65,43 @@ class Steps:
 
     def __init__(self, collaborators: Collaborators) -> None:
         self._with = collaborators
-        self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
 
     # -- planning ------------------------------------------------------------------------------------
 
     async def plan(self, turn: Turn) -> float:
-        """Snapshot the source, unless another operator is at it."""
-        batch = turn.batch
-        if batch.phase is not Phase.PLANNING or not batch.is_told:  # else it may tell what it waits for
-            await self._with.telling.tell(batch, view_of(turn, Phase.PLANNING), turn.request)
-        async with self._heavy, self._with.records.claim_input(batch.request_id) as is_held:
-            if not is_held or await turn.reports.load_plan(self._with.store) is not None:
-                return SOON_S
-            try:
-                ingested = await self._with.sources.snapshot(batch)
-            except InputRefusedError as error:
-                turn.memory.refusal = error.problems
-                return 0.0
+        """Snapshot the source. Another operator may be at it too: the first plan counts."""
+        batch, memory = turn.batch, turn.memory
+        if memory.planning is None:
+            memory.planning = self._start_snapshot(batch)
+            await memory.planning.start_up()
+        if not memory.planning.is_over:
+            await self._tell_planning(turn, is_queued=memory.planning.is_queued())
+            return ERRAND_LOOK_S
+        planning, memory.planning = memory.planning, None
+        try:
+            ingested = planning.result()
+        except AlreadyExistsError:
+            return 0.0
+        except InputRefusedError as error:
+            memory.refusal = error.problems
+            return 0.0
         await self._with.records.planned(
             turn.request, ingested.plan.rows, ingested.plan.images, ingested.sha256
         )
         return 0.0
+
+    async def _tell_planning(self, turn: Turn, *, is_queued: bool) -> None:
+        """Say that the source is read, unless the status says why it could not be: that stays until it is."""
+        batch = turn.batch
+        was_queued = batch.condition("Progressing").get("reason") == _QUEUED_SOURCE.reason
+        if is_queued or was_queued or batch.phase is not Phase.PLANNING or not batch.is_told:
+            view = view_of(turn, Phase.PLANNING, waiting=_QUEUED_SOURCE if is_queued else None)
+            await self._with.telling.tell(batch, view, turn.request)
+
+    def _start_snapshot(self, batch: Batch) -> Errand[Ingested]:
+        errands = self._with.errands
+        room = errands.sources if "url" in batch.source else errands.snapshots
+        return errands.start(batch.key, room, lambda: self._with.sources.snapshot(batch))
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -174,21 +197,34 @@ class Steps:
         """Write the CSVs and commit the end; before its time only when no pod writes any more."""
         if step.reason is not None and not await self._is_stopped(turn):
             return SOON_S
-        plan, request = turn.reports.plan, turn.request
-        assert plan is not None
-        await self._with.telling.tell(turn.batch, view_of(turn, Phase.MERGING), request)
-        store = self._with.store.blocking
+        memory = turn.memory
+        if memory.merging is None:
+            memory.merging = Merging(self._start_merge(turn, step), step)
+            await memory.merging.errand.start_up()
+        errand = memory.merging.errand
+        if not errand.is_over:
+            view = view_of(turn, Phase.MERGING, waiting=_QUEUED_MERGE if errand.is_queued() else None)
+            await self._with.telling.tell(turn.batch, view, turn.request)
+            return ERRAND_LOOK_S
+        merging, memory.merging = memory.merging, None
         try:
-            async with self._heavy:
-                merged = await asyncio.to_thread(
-                    merge, store, request.request_id, request.attempt, plan, not_tried=step.not_tried
-                )
+            merged = merging.errand.result()
         except NotFoundError as error:
             return await self.finish(turn, lifecycle.input_lost(str(error)))
-        ending = lifecycle.conclude(turn.batch.wanted.wish, merged.counts, merged.errors, step.reason)
-        await commit(self._with.records, store, request, ending, merged)
-        self._with.finished()
-        return 0.0
+        reason = merging.step.reason
+        ending = lifecycle.conclude(turn.batch.wanted.wish, merged.counts, merged.errors, reason)
+        return await self._commit(turn, ending, merged)
+
+    def _start_merge(self, turn: Turn, step: lifecycle.Merge) -> Errand[Merged]:
+        plan, request, store = turn.reports.plan, turn.request, self._with.store.blocking
+        assert plan is not None
+
+        async def work() -> Merged:
+            return await asyncio.to_thread(
+                merge, store, request.request_id, request.attempt, plan, not_tried=step.not_tried
+            )
+
+        return self._with.errands.start(turn.batch.key, self._with.errands.merges, work)
 
     async def _is_stopped(self, turn: Turn) -> bool:
         """Whether the pods are gone, or had time enough."""
@@ -204,8 +240,12 @@ class Steps:
 
     async def finish(self, turn: Turn, ending: Ending) -> float:
         """Commit an end without CSVs."""
-        await commit(self._with.records, self._with.store.blocking, turn.request, ending, None)
-        self._with.finished()
+        return await self._commit(turn, ending, None)
+
+    async def _commit(self, turn: Turn, ending: Ending, merged: Merged | None) -> float:
+        await commit(self._with.records, self._with.store.blocking, turn.request, ending, merged)
+        if turn.request.webhook_url:
+            self._with.promised()
         return 0.0
 
     async def settle(self, batch: Batch, request: Request) -> float | None:

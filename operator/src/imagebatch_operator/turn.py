@@ -4,24 +4,44 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from imagebatch.errors import InputRefusedError, Problem
-from imagebatch.lifecycle import Observed, Phase, Waiting
+from imagebatch.ingest import Ingested
+from imagebatch.lifecycle import Merge, Observed, Phase, Waiting
+from imagebatch.merge import Merged
 from imagebatch.records import Request
 from imagebatch_operator.batch import Batch, suspension
+from imagebatch_operator.errands import Errand
 from imagebatch_operator.job import JobFacts, job_name
 from imagebatch_operator.pods import PodFacts
 from imagebatch_operator.reports import Reports
 from imagebatch_operator.status import View
 
 
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """A merge under way, and the step that it carries out."""
+
+    errand: Errand[Merged]
+    step: Merge
+
+
 @dataclass(slots=True)
 class Memory:
-    """What is kept of an attempt between reconciles; all of it can be found again."""
+    """What is kept of an attempt between reconciles; all of it can be found again, or done again."""
 
     uid: str
     attempt: int
     reports: Reports
+    planning: Errand[Ingested] | None = None
+    merging: Merging | None = None
     refusal: tuple[Problem, ...] = ()
     stopping_since: datetime | None = None
+
+    def stop_errands(self) -> bool:
+        """Stop what is done beside the reconciles; whether it has stopped."""
+        errands = [errand for errand in (self.planning, self.merging and self.merging.errand) if errand]
+        for errand in errands:
+            errand.cancel()
+        return all(errand.is_over for errand in errands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,10 +48,12 @@ class _State:
 
 
 class WorkQueue:
-    """Runs `work` for marked keys. `attempts` and `failures` count; `stuck_s` is for liveness."""
+    """Marked keys, each worked on by one worker at a time.
 
-    def __init__(self, work: Work, *, workers: int = WORKERS) -> None:
-        self._work = work
+    `attempts` and `failures` count; `stuck_s` is for liveness.
+    """
+
+    def __init__(self, *, workers: int = WORKERS) -> None:
         self._room = asyncio.Semaphore(workers)
         self._states: dict[Key, _State] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -83,15 +85,15 @@ class WorkQueue:
         since = [state.started or min(state.due or now, now) for state in self._states.values()]
         return max((now - start for start in since), default=0.0)
 
-    async def run(self) -> None:
-        """Work until cancelled."""
+    async def run(self, work: Work) -> None:
+        """Do `work` for what is marked, until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._room.acquire()
                 key = await self._next()
                 self._states[key].started = time.monotonic()
                 self._states[key].due = None
-                group.create_task(self._attempt(key))
+                group.create_task(self._attempt(key, work))
 
     async def _next(self) -> Key:
         """The next key that is due, once one is."""
@@ -121,11 +123,11 @@ class WorkQueue:
             state.again = True
         return None, None
 
-    async def _attempt(self, key: Key) -> None:
+    async def _attempt(self, key: Key, work: Work) -> None:
         state = self._states[key]
         after: float | None = None
         try:
-            after = await self._work(key)
+            after = await work(key)
             state.failures, state.not_before = 0, 0.0
         except ImageBatchError as error:
             log.warning("batch waits", namespace=key.namespace, batch=key.name, error=str(error))

@@ -59,6 +59,9 @@ class MemoryStore:
             found = [self._stored(key) for key in sorted(self._objects) if key.startswith(prefix)]
         return iter(found)
 
+    def check(self) -> None:
+        pass
+
     def delete(self, keys: Iterable[str]) -> None:
         with self._lock:
             for key in keys:

@@ -10,7 +10,7 @@ SOON_S, POLL_S = 30.0, 0.01
 async def until(holds: Callable[[], bool | Awaitable[bool]], within_s: float = SOON_S) -> None:
     """Return once `holds()` is true. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
-        while not await _value(holds()):
+        while not await _value(holds()):  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(POLL_S)
 
 

@@ -6,7 +6,7 @@ cable: connections break, new ones are refused, until it is mended.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,11 +19,12 @@ CHUNK_BYTES = 65536
 
 @dataclass(slots=True)
 class Relay:
-    """From HOST:PORT to the same port on loopback, or to a Unix socket."""
+    """From HOST:PORT to the same port on loopback, or to a Unix socket. `requests` counts those of HTTP."""
 
     host: str
     port: int
     socket: Path | None = None
+    requests: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
@@ -58,6 +59,7 @@ class Relay:
         for connection in ending:
             connection.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.sleep(0)  # in which aborted transports close their sockets
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -71,13 +73,21 @@ class Relay:
             writer.transport.abort()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await self._dial()
+        dialling = asyncio.create_task(self._dial())
+        try:
+            there, back = await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            (await dialling)[1].transport.abort()  # half a connection would be left open
+            raise
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, back))
+                group.create_task(_pump(reader, back, self._count))
                 group.create_task(_pump(there, writer))
         finally:
             back.transport.abort()
+
+    def _count(self, chunk: bytes) -> None:
+        self.requests += chunk.count(b" HTTP/1.1\r\n")
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.socket is not None:
@@ -85,9 +95,12 @@ class Relay:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None] = lambda _: None
+) -> None:
     with suppress(OSError):
         while chunk := await reader.read(CHUNK_BYTES):
+            see(chunk)
             writer.write(chunk)
             await writer.drain()
         writer.write_eof()
@@ -103,8 +116,8 @@ def relaying(host: str, port: int, socket: Path | None = None) -> Iterator[Relay
     try:
         relay.mend()
         yield relay
-        relay.cut()
     finally:
+        relay.cut()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(SOON_S)
         loop.close()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imagebatch_cli.fair_room import FairRoom
+from imagebatch.fair_room import FairRoom
 
 pytestmark = pytest.mark.anyio
 

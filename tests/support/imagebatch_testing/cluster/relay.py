@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SOON_S = 10.0
+SETTLE_S = 0.002
 CHUNK_BYTES = 65536
 
 
@@ -55,10 +56,11 @@ class Relay:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        ending = list(self._connections)
-        for connection in ending:
-            connection.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        async with asyncio.timeout(SOON_S):
+            while len(asyncio.all_tasks()) > 1:  # connections, and those that were accepted just now
+                for connection in self._connections:
+                    connection.cancel()
+                await asyncio.sleep(SETTLE_S)
         await asyncio.sleep(0)  # in which aborted transports close their sockets
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -26,6 +26,9 @@ MAX_COST = 0.4
 MARGIN = 0.1
 """A guess that is less than that better than the next is doubtful."""
 
+_ONE_LETTER_COST = 0.4
+"""One letter alone in a whole file is no evidence for a rare encoding."""
+
 _SAMPLE_BYTES = 16 * 1024
 
 _LATIN = "éèêàâçñäöüßáóåøôîûëïæœíúìòù"
@@ -178,7 +181,8 @@ def _single_byte_cost(text: str, name: str) -> float:
     )
     wrong_signs = sum(sign not in _SIGNS for sign in signs) + len(_SIGN_IN_WORD.findall(text))
     words = sum(_word_cost(word, is_western=name == "windows-1252") for word in _WORD.findall(text))
-    return min(1.0, (by_alphabet + wrong_signs + words) / max(1, len(odd)))
+    too_little = _ONE_LETTER_COST if len(odd) == 1 and name != "windows-1252" else 0.0
+    return min(1.0, (by_alphabet + wrong_signs + words) / max(1, len(odd)) + too_little)
 
 
 _SIGN_IN_WORD = re.compile(

@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -16,6 +16,7 @@ from imagebatch.errors import (
     ImageBatchError,
     InputRefusedError,
     NotFoundError,
+    Problem,
 )
 from imagebatch.handover import Handover
 from imagebatch.http.encoding import UnsupportedEncodingError, decoded
@@ -83,18 +84,21 @@ class Sources:
             return base64.b64decode(found["binaryData"][entry])
         raise SourceWaitsError(f"the ConfigMap {name} has no key {entry}")
 
-    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
+    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
         return await asyncio.to_thread(self._ingest_blocking, batch, chunks, encoding)
 
-    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
-        return ingest(
-            self._store,
-            batch.request_id,
-            chunks,
-            encoding=encoding,
-            rows_per_shard=batch.wanted.rows_per_shard,
-            limits=Limits(max_rows=self._limits.max_rows),
-        )
+    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
+        try:
+            return ingest(
+                self._store,
+                batch.request_id,
+                chunks,
+                encoding=encoding,
+                rows_per_shard=batch.wanted.rows_per_shard,
+                limits=Limits(max_rows=self._limits.max_rows),
+            )
+        except InputRefusedError as error:
+            raise InputRefusedError(list(map(_with_hint, error.problems))) from error
 
     # -- from S3 -------------------------------------------------------------------------------------
 
@@ -190,8 +194,16 @@ def _unreachable(batch: Batch, why: str) -> ImageBatchError:
     return SourceWaitsError(f"spec.source.url can't be downloaded yet: {why}")
 
 
-def _encoding(batch: Batch) -> str:
-    return str(batch.source.get("encoding", "utf-8"))
+def _encoding(batch: Batch) -> str | None:
+    """The declared one; else the file's own evidence counts."""
+    return batch.source.get("encoding")
+
+
+def _with_hint(problem: Problem) -> Problem:
+    """Name the field that who applied the object has for it."""
+    if problem.code != "not_utf8":
+        return problem
+    return replace(problem, message=f"{problem.message} in spec.source.encoding")
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:

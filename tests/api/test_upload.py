@@ -478,7 +478,7 @@ async def test_real_s3_holds_what_was_uploaded_and_nothing_of_what_was_refused(
 ) -> None:
     big = HEADER + "".join(f"{n},Shoe,https://a.test/{n}.jpg?{'x' * 900}\n" for n in range(12_000))
     async with connect(make_app(store=s3_store)) as client:
-        refused = await post(client, the_file(f"{big}13,Bag\n"))
+        refused = await post(client, the_file(f"{big}13,Bag,https://a.test/13.jpg,blue\n"))
         assert refused.status_code == 422
         assert (await post(client, the_file(big), a_field("quality", "0"))).status_code == 422
         assert list(s3_store.list("")) == []

@@ -19,6 +19,7 @@ from imagebatch.errors import (
     Problem,
 )
 from imagebatch.handover import Handover
+from imagebatch.http import status
 from imagebatch.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
@@ -29,7 +30,6 @@ from imagebatch_operator.kube import Kube
 GIVE_UP_AFTER = timedelta(minutes=15)
 """A URL that does not answer is tried again until the object is so old."""
 
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 INLINE_BLOCK_CHARS = 64 * 1024
 URL_HEADERS = {"Accept": "text/csv, */*;q=0.5", "Accept-Encoding": "gzip"}
 
@@ -162,7 +162,7 @@ class Sources:
         )
 
     async def _ingest_response(self, batch: Batch, response: httpx.Response) -> Ingested:
-        if response.status_code in RETRIED:
+        if response.status_code in status.TEMPORARY:
             raise _unreachable(batch, f"HTTP {response.status_code}")
         if not response.is_success:
             raise InputRefusedError.of(

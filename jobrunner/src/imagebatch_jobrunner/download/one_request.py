@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import httpx
 
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.http.encoding import UnsupportedEncodingError, decoded, encoding_of
+from imagebatch.http import status
+from imagebatch.http.encoding import UnsupportedEncodingError, decoded, is_encoded
 from imagebatch.outcome import ErrorCode
 from imagebatch.transport import NameNotFoundError, retry_after_seconds
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, Lease
@@ -21,9 +22,9 @@ from imagebatch_jobrunner.download.hosts import Host
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
-_HEADERS = {"Accept": "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"}
-_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_ASKS_FOR_QUIET = frozenset({429, 503})
+_HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
+"""A host that negotiates shall give the original: what it encodes anew for browsers has lost already."""
+
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
 
@@ -80,7 +81,7 @@ class OneRequest:
 
     def _note(self, response: httpx.Response) -> None:
         """Remember whether the host asks to be left alone."""
-        quiet_s = _retry_after_s(response) if response.status_code in _ASKS_FOR_QUIET else None
+        quiet_s = _retry_after_s(response) if response.status_code in status.ASKS_FOR_QUIET else None
         if quiet_s is None:
             self.host.health.answered()
             return
@@ -96,7 +97,7 @@ class OneRequest:
 
     async def _read(self, response: httpx.Response) -> bytes:
         declared = response.headers.get("Content-Length", "")
-        if declared.isascii() and declared.isdigit() and not encoding_of(response.headers):
+        if declared.isascii() and declared.isdigit() and not is_encoded(response.headers):
             await self._hold(int(declared[:20]))
         file = bytearray()  # not a list: a host may send single bytes, and each would cost a pointer more
         async with aclosing(decoded(response)) as pieces:
@@ -124,7 +125,7 @@ def _bad_status(response: httpx.Response) -> FetchError:
     return FetchError(
         ErrorCode.HTTP_STATUS,
         f"HTTP {response.status_code}",
-        retryable=response.status_code in _TEMPORARY_STATUS,
+        retryable=response.status_code in status.TEMPORARY,
         retry_after_s=_retry_after_s(response),
     )
 

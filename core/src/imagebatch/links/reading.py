@@ -17,6 +17,7 @@ BACKSLASHES_READ = "backslashes_read"
 SLASHES_READ = "slashes_read"
 AMP_UNESCAPED = "amp_unescaped"
 
+_ODD = re.compile(r'[\\&"<>`\u201c\u201d\u00ab\u00bb]')
 _BROKEN_SCHEME = re.compile(r"(https?):[/\\]?(?=[^/\\\s])", re.IGNORECASE)
 _BACKSLASHED_SCHEME = re.compile(r"(https?):[/\\]{2}(?=[^/\\])", re.IGNORECASE)
 _NO_SCHEME = re.compile(
@@ -48,7 +49,7 @@ class Address:
 
 def read(entry: str) -> "tuple[Address, ...] | BadLink":
     """The URLs that an entry stands for, the likeliest first; a later one is tried when the first fails."""
-    if "\\" not in entry and "&" not in entry and looks_like_link(entry) and not share.may_be(entry):
+    if looks_like_link(entry) and not _ODD.search(entry) and not share.may_be(entry):
         bad = check(entry)
         if bad is None:
             return (Address(entry),)

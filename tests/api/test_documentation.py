@@ -9,12 +9,24 @@ from types import ModuleType
 
 import pytest
 
-from imagebatch import ingest, options, webhook
+from imagebatch import decoding, encodings, ingest, options, webhook
 from imagebatch_api import endpoints, fields, form, meters, middleware, openapi, problems, uploads
 from imagebatch_api.settings import ApiSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-MODULES = [ingest, options, webhook, endpoints, fields, form, middleware, problems, uploads]
+MODULES = [
+    decoding,
+    encodings,
+    ingest,
+    options,
+    webhook,
+    endpoints,
+    fields,
+    form,
+    middleware,
+    problems,
+    uploads,
+]
 MAKERS = {"Problem", "of", "RefusedError", "unavailable", "_problem"}
 CODE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+|conflict")
 
@@ -39,7 +51,7 @@ def test_every_problem_code_is_documented(module: ModuleType) -> None:
 
 
 def test_codes_are_found() -> None:
-    assert {"too_few_fields", "wrong_header"} <= set(codes(ingest))
+    assert {"too_many_fields", "wrong_header"} <= set(codes(ingest))
     assert {"too_large", "not_accepted", "upload_stalled"} <= set(codes(uploads))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from imagebatch import keys, plan
 from imagebatch.batches import RecordedIntake
+from imagebatch.encodings import ENCODINGS
 from imagebatch.errors import ConflictError, StoreError
 from imagebatch_testing.memory_store import MemoryStore
 
@@ -159,9 +160,27 @@ async def test_the_encoding_can_be_declared(client: httpx.AsyncClient, store: Me
     assert "Schürze" in store.get(given).decode()
 
 
-async def test_utf_16_without_its_mark_is_refused(client: httpx.AsyncClient) -> None:
+async def test_utf_16_is_known_without_its_mark(client: httpx.AsyncClient) -> None:
     response = await post(client, the_file(GOOD.encode("utf-16-le")), url="/upload?encoding=utf-16")
-    assert (response.status_code, codes(response)) == (422, ["not_utf8"])
+    assert response.status_code == 202
+
+
+async def test_an_encoding_is_found_and_told(client: httpx.AsyncClient, store: MemoryStore) -> None:
+    text = f"{HEADER}1,Schürze,https://a.test/1.jpg\n".encode("windows-1252")
+    response = await post(client, the_file(text))
+    assert [warning["code"] for warning in response.json()["warnings"]] == ["encoding_guessed"]
+    assert "Schürze" in store.get(keys.canonical_input(response.json()["request_id"])).decode()
+
+
+async def test_a_refusal_names_the_field_for_the_encoding(client: httpx.AsyncClient) -> None:
+    response = await post(client, the_file(HEADER.encode() + b"1,\xff,https://a.test/1.jpg\n"))
+    assert "`encoding`" in response.json()["hint"]
+    assert "?encoding=" not in response.json()["detail"]
+
+
+async def test_the_page_offers_every_encoding(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/")).text
+    assert [name for name in ENCODINGS if f'<option value="{name}">' not in page] == []
 
 
 async def test_empty_fields_count_as_not_given(client: httpx.AsyncClient, intake: Any) -> None:
@@ -243,8 +262,8 @@ async def test_all_bad_options_are_told_at_once(client: httpx.AsyncClient) -> No
 
 
 async def test_the_first_hundred_problems_are_told_with_their_lines(client: httpx.AsyncClient) -> None:
-    response = await post(client, the_file(HEADER + "1,Shoe\n" * 250))
-    assert codes(response) == ["too_few_fields"] * 100
+    response = await post(client, the_file(HEADER + "1,Shoe,https://a.test/1.jpg,blue\n" * 250))
+    assert codes(response) == ["too_many_fields"] * 100
     assert [problem["line"] for problem in response.json()["errors"]] == list(range(2, 102))
 
 
@@ -474,7 +493,7 @@ async def test_real_s3_holds_what_was_uploaded_and_nothing_of_what_was_refused(
 ) -> None:
     big = HEADER + "".join(f"{n},Shoe,https://a.test/{n}.jpg?{'x' * 900}\n" for n in range(12_000))
     async with connect(make_app(store=s3_store)) as client:
-        refused = await post(client, the_file(f"{big}13,Bag\n"))
+        refused = await post(client, the_file(f"{big}13,Bag,https://a.test/13.jpg,blue\n"))
         assert refused.status_code == 422
         assert (await post(client, the_file(big), a_field("quality", "0"))).status_code == 422
         assert list(s3_store.list("")) == []

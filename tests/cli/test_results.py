@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imagebatch import rows
 from imagebatch_cli.client import replacing
 from imagebatch_cli.results import Saved, UnwritableError, Wanted, check, output_links, summary
 
@@ -55,6 +56,20 @@ def test_a_batch_without_bytes_divides_by_nothing() -> None:
     text = summary(status(bytes={"in": 0, "out": 0}, error="no image succeeded"), Saved(), seconds=0)
     assert "no image succeeded" in text
     assert "smaller" not in text
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_results_are_read_with_the_delimiter_of_the_users_file(tmp_path: Path, delimiter: str) -> None:
+    output, errors = tmp_path / "o.csv", tmp_path / "e.csv"
+    columns = [*rows.COLUMNS, *rows.ERROR_COLUMNS]
+    output.write_text("\ufeff" + rows.record([*rows.COLUMNS, rows.OUTPUT_COLUMN], delimiter=delimiter)
+                      + rows.record(["1", "a", "x", "http://a,http://b"], delimiter=delimiter))  # fmt: skip
+    errors.write_text(
+        rows.record(columns, delimiter=delimiter)
+        + rows.record(["1", "a", "http://c", "timeout", "too slow"], delimiter=delimiter)
+    )
+    assert list(output_links(output)) == ["http://a", "http://b"]
+    assert "http://c" in summary(status(), Saved(None, errors), seconds=1)
 
 
 def test_output_links_leave_failed_images_out(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -11,20 +12,21 @@ from hypothesis import strategies as st
 from imagebatch import keys, links, rows
 from imagebatch.errors import InputRefusedError
 from imagebatch.ingest import Limits, Reader, ingest
+from imagebatch.plan import Dialect, Plan
 from imagebatch_testing.memory_store import MemoryStore
 
 HEADER = "Serial Number,Product Name,Input Image Urls\n"
 LINK = "http://shop.example/a.jpg"
 
 
-def canonical(text: str | bytes, encoding: str = "utf-8") -> list[list[str]]:
+def canonical(text: str | bytes, encoding: str | None = None) -> list[list[str]]:
     """The rows of the canonical CSV that `text` gives, without the header."""
     data = text.encode() if isinstance(text, str) else text
     out = b"".join(Reader([data], encoding=encoding).canonical())
     return list(csv.reader(io.StringIO(out.decode(), newline=""), strict=True))[1:]
 
 
-def refusal(data: str | bytes, encoding: str = "utf-8") -> InputRefusedError:
+def refusal(data: str | bytes, encoding: str | None = None) -> InputRefusedError:
     with pytest.raises(InputRefusedError) as caught:
         canonical(data, encoding)
     return caught.value
@@ -74,12 +76,11 @@ def test_cells_stay_as_they_are() -> None:
         ((HEADER.rstrip() + ",Price\n").encode(), "wrong_header", 1),
         (HEADER.encode(), "no_links", None),
         ((HEADER + "1,Shirt,foo\n").encode(), "no_links", None),
-        ((HEADER + f"1,Shirt,{LINK}\n2,Hat\n").encode(), "too_few_fields", 3),
         ((HEADER + f"1,Shirt,{LINK},blue,red\n").encode(), "too_many_fields", 2),
         ((HEADER + f'1,"Shirt"x,{LINK}\n').encode(), "broken_quoting", 2),
         ((HEADER + f'1,Shirt,{LINK}\n2,"Hat,{LINK}\n').encode(), "broken_quoting", 3),
-        (HEADER.encode() + b"1,Caf\xe9," + LINK.encode() + b"\n", "not_utf8", 2),
-        (("\ufeff" + HEADER).encode("utf-16-le"), "not_utf8", 1),
+        (HEADER.encode() + b"1,Caf\xff\x81," + LINK.encode() + b"\n", "not_utf8", 2),
+        (("\ufeff" + HEADER).encode("utf-32-le"), "not_utf8", 1),
         (b"PK\x03\x04whatever", "not_csv", None),
     ],
 )  # fmt: skip
@@ -102,7 +103,7 @@ def test_an_unclosed_quote_does_not_eat_memory() -> None:
 
 
 def test_up_to_a_hundred_problems_are_told() -> None:
-    error = refusal(HEADER + "1,Shirt\n" * 500)
+    error = refusal(HEADER + f"1,Shirt,{LINK},blue\n" * 500)
     assert len(error.problems) == 100
     assert error.problems[99].line == 101
 
@@ -135,7 +136,7 @@ def test_warnings_name_dropped_rows_and_links_that_will_fail() -> None:
 
 def test_a_refused_file_leaves_nothing_behind(store: MemoryStore) -> None:
     with pytest.raises(InputRefusedError):
-        ingest(store, "r1", [(HEADER + f"1,a,{LINK}\n" * 5000 + "2,b\n").encode()])
+        ingest(store, "r1", [(HEADER + f"1,a,{LINK}\n" * 5000 + "2,b,c,d\n").encode()])
     assert list(store.list("")) == []
 
 
@@ -205,6 +206,50 @@ def test_arbitrary_bytes_are_read_or_refused_and_nothing_else(data: bytes, start
         assert error.problems
 
 
-def test_utf_16_without_its_mark_is_refused() -> None:
-    problem = refusal((HEADER + f"1,a,{LINK}\n").encode("utf-16-le"), encoding="utf-16").problems[0]
-    assert problem.code == "not_utf8"
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("declared", [None, "utf-16"])
+def test_utf_16_is_known_without_its_mark(codec: str, declared: str | None) -> None:
+    assert canonical((HEADER + f"1,Café,{LINK}\n").encode(codec), declared) == [["1", "Café", LINK]]
+
+
+def test_what_is_declared_to_be_utf_16_and_is_not_is_refused() -> None:
+    assert refusal(HEADER + f"1,a,{LINK}\n", encoding="utf-16").problems[0].code == "not_utf8"
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "windows-1251"])
+def test_a_declared_encoding_wins_over_the_files_evidence(declared: str) -> None:
+    data = (HEADER + f"1,Café,{LINK}\n").encode("windows-1252")
+    if declared == "utf-8":
+        assert refusal(data, declared).problems[0].code == "not_utf8"
+    else:
+        assert canonical(data, declared) == [["1", "Cafй", LINK]]
+
+
+def test_short_rows_are_padded_and_told() -> None:
+    reader = Reader([(HEADER + f"1,a,{LINK}\n2,Hat (no photo yet)\n3\n4,b,{LINK}\n").encode()])
+    table = list(rows.parse(reader.canonical()))[1:]
+    assert table == [["1", "a", LINK], ["2", "Hat (no photo yet)", ""], ["3", "", ""], ["4", "b", LINK]]
+    assert [(one.code, one.line) for one in reader.warnings] == [("short_rows", 3)]
+
+
+def test_unquoted_entries_that_fell_apart_are_joined_with_the_bad_ones_among_them() -> None:
+    (row,) = canonical(HEADER + f"1,Shirt,{LINK}, N/A, htps://b/2.jpg\n")
+    assert links.split(row[2]) == [LINK, "N/A", "htps://b/2.jpg"]
+
+
+def test_a_cell_that_could_be_read_in_two_ways_is_warned_of() -> None:
+    reader = Reader([(HEADER + f'1,a,"{LINK}, front"\n2,b,"http://b/Big, red.jpg"\n').encode()])
+    list(reader.canonical())
+    assert [(one.code, one.line) for one in reader.warnings if one.code != "bad_link"] == [
+        ("ambiguous_links", 2),
+        ("ambiguous_links", 3),
+    ]
+
+
+def test_the_plan_keeps_the_delimiter_and_a_plan_without_one_has_commas(store: MemoryStore) -> None:
+    text = HEADER.replace(",", ";") + f"1;a;{LINK}\n"
+    made = ingest(store, "r1", [text.encode()]).plan
+    assert made.dialect == Dialect(bom=False, line_end="\n", delimiter=";")
+    old = json.loads(made.to_json())
+    del old["dialect"]["delimiter"]
+    assert Plan.from_json(json.dumps(old).encode()).dialect.delimiter == ","

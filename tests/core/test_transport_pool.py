@@ -115,6 +115,31 @@ async def test_kept_connections_give_way_to_new_ones(web: Web) -> None:
         assert web.connections == 5
 
 
+async def test_a_burst_of_dials_counts_before_they_are_made(web: Web) -> None:
+    """Two connections are kept; both give way to two dials that are under way at once."""
+    gate, asked = asyncio.Event(), 0
+
+    async def waiting(host: str, _: int) -> Sequence[Address]:
+        nonlocal asked
+        if host.startswith("new"):
+            asked += 1
+            await gate.wait()
+        return [ip_address("127.0.0.1")]
+
+    pool = Pool(Dialler(POLICY, waiting), connections=2)
+    async with httpx.AsyncClient(transport=GuardedTransport(pool), timeout=httpx.Timeout(20)) as client:
+        await asyncio.gather(*(client.get(web.url("/good", f"old{number}.test")) for number in range(2)))
+        assert (pool.kept, pool.open) == (2, 2)
+        burst = [
+            asyncio.create_task(client.get(web.url("/good", f"new{number}.test"))) for number in range(2)
+        ]
+        await until(lambda: asked == 2)
+        assert (pool.kept, pool.open) == (0, 2)
+        gate.set()
+        await asyncio.gather(*burst)
+        assert pool.open == 2
+
+
 async def test_a_kept_connection_expires(web: Web) -> None:
     async with opened(keep_s=0.0) as (client, pool):
         await client.get(web.url("/good"))

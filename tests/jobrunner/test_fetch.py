@@ -2,24 +2,32 @@
 
 import asyncio
 import gzip
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
 from imagebatch.guard import Address, AddressPolicy
+from imagebatch.http.status import TEMPORARY
 from imagebatch.outcome import ErrorCode
+from imagebatch.transport import PROJECT_URL, user_agent
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.download.hosts import (
     FAILURES_TO_SKIP,
     MAX_QUIET_S,
+    SILENCES_TO_SKIP,
     SKIP_SECONDS,
+    STRANGERS_AT_ONCE,
     Host,
     HostHealth,
     Hosts,
     host_of,
 )
+from imagebatch_jobrunner.download.one_request import translated
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 from imagebatch_testing.web import Page, Route, Web, serving
@@ -184,6 +192,154 @@ async def test_an_image_is_asked_for_uncompressed(web: Web) -> None:
     assert web.seen_headers[0]["accept"].startswith("image/")
 
 
+async def test_a_host_that_negotiates_gives_the_original(web: Web) -> None:
+    async def negotiating(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accept = web.seen_headers[-1]["accept"]
+        kind = next((one for one in ("avif", "webp", "jxl", "heic") if f"image/{one}" in accept), "jpeg")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nVary: Accept\r\n\r\n" + kind.encode()[:4])
+        await writer.drain()
+
+    web.routes["/x.jpg"] = negotiating
+    assert await fetch(web.url("/x.jpg")) == b"jpeg"
+    assert [part.strip() for part in web.seen_headers[0]["accept"].split(",")][:3] == [
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+    ]
+
+
+@pytest.mark.parametrize("status", sorted(TEMPORARY))
+async def test_a_temporary_status_is_tried_again(web: Web, status: int) -> None:
+    async def recovering(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = b"%d Later" % status if web.requests["/later"] == 1 else b"200 OK"
+        writer.write(b"HTTP/1.1 " + said + b"\r\nContent-Length: 4\r\n\r\ngood")
+        await writer.drain()
+
+    web.routes["/later"] = recovering
+    assert await fetch(web.url("/later")) == b"good"
+    assert web.requests["/later"] == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 501, 505, 511, 525, 526, 599])
+async def test_another_status_is_not_tried_again(web: Web, status: int) -> None:
+    web.routes["/x"] = Page(status=status)
+    assert (await error_of(web.url("/x"))).message.startswith(f"HTTP {status}")
+    assert web.requests["/x"] == 1
+
+
+async def test_a_cookie_wall_is_passed_and_nothing_of_it_is_kept(web: Web) -> None:
+    async def wall(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if "seen=1" in web.seen_headers[-1].get("cookie", ""):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+        else:
+            head = b"HTTP/1.1 302 Found\r\nLocation: /wall\r\nSet-Cookie: seen=1; path=/\r\n"
+            writer.write(head + b"Content-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    web.routes["/wall"] = wall
+    async with fetching() as fetcher:
+        for _ in range(2):
+            async with ByteBudget(1 << 20).lease() as lease:
+                assert await fetcher.fetch(web.url("/wall"), lease) == b"good"
+    assert web.requests["/wall"] == 4, "the second link's chain begins without a cookie"
+
+
+async def test_a_cookie_does_not_follow_to_another_host(web: Web) -> None:
+    async with serving({"/good": Page(b"good")}) as other:
+        url = other.url("/good").replace("127.0.0.1", "localhost")
+        web.routes["/away"] = Page(status=302, headers={"Location": url, "Set-Cookie": "seen=1; Path=/"})
+        policy = AddressPolicy.parse("127.0.0.1/32,[::1/128]")
+        async with image_client(policy, QUICK) as http, ByteBudget(1 << 20).lease() as lease:
+            assert await Fetcher(http, QUICK).fetch(web.url("/away"), lease) == b"good"
+        assert "cookie" not in other.seen_headers[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "says"),
+    [
+        (b"Please comply with the User-Agent policy", {}, "IMAGEBATCH_USER_AGENT"),
+        (b"blocked", {}, "IMAGEBATCH_USER_AGENT"),
+        (b"<title>Just a moment...</title>", {"Cf-Mitigated": "challenge"}, "IMAGEBATCH_USER_AGENT"),
+        (b"", {"Cf-Mitigated": "challenge"}, "IMAGEBATCH_USER_AGENT"),
+        (b"<Error><Code>AccessDenied</Code></Error>", {}, "the file is private"),
+        (b"nothing of that", {}, "HTTP 403"),
+        (b"", {}, "HTTP 403"),
+    ],
+)
+async def test_a_403_says_when_it_looks_like_a_policy_on_clients(
+    web: Web, body: bytes, headers: dict[str, str], says: str
+) -> None:
+    web.routes["/x"] = Page(body, 403, headers)
+    error = await error_of(web.url("/x"))
+    assert error.message.startswith("HTTP 403")
+    assert says in error.message
+    assert ("IMAGEBATCH_USER_AGENT" in error.message) == ("IMAGEBATCH_USER_AGENT" in says)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (None, rf"ImageBatch/[0-9.]+ \(\+{re.escape(PROJECT_URL)}\)"),
+        (user_agent("mailto:me@shop.test"), r"ImageBatch/[0-9.]+ \(\+mailto:me@shop\.test\)"),
+        ("Mozilla/5.0 (Shop)", r"Mozilla/5\.0 \(Shop\)"),
+    ],
+)
+async def test_we_say_who_we_are(web: Web, named: str | None, expected: str) -> None:
+    policy = AddressPolicy.parse("127.0.0.1/32")
+    async with image_client(policy, QUICK, named=named) as http, ByteBudget(1 << 20).lease() as lease:
+        await Fetcher(http, QUICK).fetch(web.url("/good"), lease)
+    assert re.fullmatch(expected, web.seen_headers[0]["user-agent"])
+
+
+@pytest.mark.parametrize(
+    ("page", "service"),
+    [
+        (
+            b'<!DOCTYPE html><html><head><meta charset="x"><title>shirt.jpg - Google Drive</title></head></html>',
+            "Google Drive",
+        ),
+        (b"\xef\xbb\xbf\n<!-- a --><html><title>\nDropbox - shirt.jpg</title>", "Dropbox"),
+        (b"<HTML lang=de><TITLE dir=ltr>shirt.jpg \xe2\x80\x93 OneDrive</TITLE>", "OneDrive"),
+    ],
+)
+async def test_a_page_about_a_shared_file_is_called_so(web: Web, page: bytes, service: str) -> None:
+    web.routes["/file/d/ABC123/view"] = Page(page, headers={"Content-Type": "text/html"})
+    error = await error_of(web.url("/file/d/ABC123/view?usp=sharing"))
+    assert (error.code, service in error.message) == (ErrorCode.SHARE_LINK, True)
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html><title>404</title>", b"\xff\xd8\xff<html><title>Dropbox", b"<svg>", b"<!--" * 9000]
+)
+async def test_other_pages_are_left_to_the_codec(web: Web, page: bytes) -> None:
+    web.routes["/x"] = Page(page)
+    limits = FetchLimits(max_bytes=100_000)
+    assert await fetch(web.url("/x"), limits) == page
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(111, "Connect call failed ('127.0.0.1', 1)"), "no connection"),
+        (
+            httpx.RemoteProtocolError("illegal header line: bytearray(b'X Y: z')"),
+            "the transfer broke (illegal header line)",
+        ),
+        (httpx.ReadError("<object object at 0x1> failed"), "the transfer broke"),
+    ],
+)
+def test_a_message_has_no_pythons_words(error: Exception, message: str) -> None:
+    said = translated(error if isinstance(error, httpx.HTTPError) else httpx.ConnectError(str(error))).message
+    assert said.startswith(message)
+    assert not any(word in said for word in ("bytearray", "b'", "object at"))
+
+
+async def test_a_refused_connection_is_told_in_the_systems_words() -> None:
+    async with serving() as web:
+        link = web.url("/x")
+    assert (await error_of(link)).message == "no connection (connection refused)"
+
+
 async def test_one_host_is_never_asked_for_more_at_once_than_allowed() -> None:
     limits = FetchLimits(per_host=2, connections=8)
     active, most, all_in = 0, 0, asyncio.Event()
@@ -240,10 +396,71 @@ async def test_a_host_that_never_connects_in_time_is_skipped_too() -> None:
     limits = FetchLimits(total_s=20.0, connect_s=0.001, backoff_s=0.0)
     async with image_client(AddressPolicy(), limits, resolve=never) as http:
         fetcher = Fetcher(http, limits)
-        errors = [await failure(fetcher, "http://gone.test/x") for _ in range(FAILURES_TO_SKIP)]
-    assert asked == FAILURES_TO_SKIP
+        errors = [await failure(fetcher, "http://gone.test/x") for _ in range(2)]
+    assert asked == SILENCES_TO_SKIP  # the first link's own tries are enough
     assert errors[0].message == "no connection in time"
     assert "skipped" in errors[-1].message
+
+
+async def test_a_hundred_hosts_that_never_answer_cost_a_few_time_outs_each() -> None:
+    """2,000 links, asked for as a shard asks: no host gets more dials than the first few."""
+    asked: Counter[str] = Counter()
+
+    async def never(host: str, _: int) -> list[Address]:
+        asked[host] += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    limits = FetchLimits(total_s=20.0, connect_s=0.01, backoff_s=0.0, connections=32, per_host=16)
+    async with image_client(AddressPolicy(), limits, resolve=never) as http:
+        fetcher = Fetcher(http, limits)
+        links = [f"http://h{host}.test/{n}" for host in range(100) for n in range(20)]
+        errors = await asyncio.gather(*(failure(fetcher, link) for link in links))
+    assert {error.code for error in errors} == {ErrorCode.CONNECT_FAILED}
+    assert max(asked.values()) <= SILENCES_TO_SKIP + STRANGERS_AT_ONCE - 1
+    assert sum("skipped" in error.message for error in errors) >= 100 * (20 - STRANGERS_AT_ONCE)
+
+
+async def test_a_host_that_takes_connections_and_never_answers_is_skipped_too(web: Web) -> None:
+    limits = FetchLimits(total_s=0.2, backoff_s=0.0)
+    async with fetching(limits) as fetcher:
+        errors = [await failure(fetcher, web.url("/silent")) for _ in range(SILENCES_TO_SKIP + 3)]
+    assert {error.code for error in errors} == {ErrorCode.DOWNLOAD_TIMEOUT}
+    assert web.requests["/silent"] == SILENCES_TO_SKIP
+    assert "skipped" in errors[-1].message
+
+
+async def test_a_slow_link_of_a_host_that_answers_costs_that_link_only(web: Web) -> None:
+    limits = FetchLimits(total_s=0.2, backoff_s=0.0)
+    async with fetching(limits) as fetcher:
+        async with ByteBudget(1 << 20).lease() as lease:
+            await fetcher.fetch(web.url("/good"), lease)
+        for _ in range(SILENCES_TO_SKIP + 1):
+            assert "skipped" not in (await failure(fetcher, web.url("/silent"))).message
+
+
+def test_a_host_that_never_answered_is_probed_after_a_while() -> None:
+    now = 0.0
+    health = HostHealth(clock=lambda: now)
+    for _ in range(SILENCES_TO_SKIP):
+        assert health.may_try()
+        health.failed(A_FAILURE, is_silent=True)
+    assert not health.may_try()
+    now = SKIP_SECONDS
+    assert [health.may_try(), health.may_try()] == [True, False]
+    health.answered()
+    for _ in range(SILENCES_TO_SKIP + 1):
+        assert health.may_try()
+        health.failed(A_FAILURE, is_silent=True)
+
+
+def test_a_host_may_be_asked_for_more_once_it_has_answered() -> None:
+    host = Host(8, clock=lambda: 0.0)
+    assert host.at_once == STRANGERS_AT_ONCE
+    host.is_there()
+    host.is_there()
+    assert host.at_once == 8
+    assert Host(1, clock=lambda: 0.0).at_once == 1
 
 
 async def test_a_skipped_host_keeps_the_code_of_its_failures() -> None:

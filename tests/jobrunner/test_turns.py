@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 def turns(links: Sequence[str], per_host: int = 2) -> Turns:
     """Links such as `a1`, of host `a`."""
     slots = [Slot(row, 1, link) for row, link in enumerate(links, start=1)]
-    return Turns(slots, lambda slot: slot.link[0], per_host)
+    return Turns(slots, lambda slot: slot.link[0], lambda _: per_host)
 
 
 async def take(source: Turns) -> Turn:
@@ -69,6 +69,24 @@ async def test_every_link_comes_once_whatever_the_order_of_downloads() -> None:
         open_turns.append(turn)
     assert sorted(seen) == sorted(links)
     assert await source.next() is None
+
+
+async def test_a_host_whose_limit_grows_gets_more_at_its_next_download() -> None:
+    """So that a host that does not answer holds little of the window, and another one soon has its share."""
+    limit = 1
+    source = Turns([Slot(row, 1, f"a{row}") for row in range(6)], lambda slot: slot.link[0], lambda _: limit)
+    first = await take(source)
+    waiting = asyncio.create_task(source.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    limit = 3
+    first.downloaded()
+    assert (await asyncio.wait_for(waiting, 20)) is not None
+    assert [(await take(source)).slot.link for _ in range(2)] == ["a2", "a3"]
+    waiting = asyncio.create_task(source.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
 
 
 async def test_nothing_to_do_is_told_at_once() -> None:

@@ -69,10 +69,10 @@ class Fields:
     def webhook_url(self) -> str | None:
         return self._given(WEBHOOK)
 
-    def encoding(self, content_type: ContentType) -> str:
-        """The declared encoding of the file: by field, or by the charset of its type."""
+    def encoding(self, content_type: ContentType) -> str | None:
+        """The declared encoding of the file: by field, or by the charset of its type; None for none."""
         charset = "" if content_type.charset in {"ascii", "us-ascii"} else content_type.charset
-        return self._given(ENCODING) or charset or "utf-8"
+        return self._given(ENCODING) or charset or None
 
     def batch_spec(self, policy: AddressPolicy) -> BatchSpec:
         """What the batch is to do. Raises InputRefusedError with everything that is wrong."""

@@ -41,17 +41,20 @@ class ProblemResponse(JSONResponse):
 
 
 def answer(
-    status: int, problems: Sequence[Problem], headers: Mapping[str, str] | None = None, detail: str = ""
+    status: int, problems: Sequence[Problem], headers: Mapping[str, str] | None = None, hint: str = ""
 ) -> ProblemResponse:
-    """The answer for a request that failed, with the first `MAX_ERRORS` things that are wrong."""
+    """The answer for a request that failed, with the first `MAX_ERRORS` things that are wrong.
+
+    `hint` is for who calls the API by himself; the command and the page have hints of their own.
+    """
     document = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail or _summary(problems),
+        "detail": _summary(problems),
         "errors": [problem.as_dict() for problem in problems[:MAX_ERRORS]],
     }
-    return ProblemResponse(document, status, headers)
+    return ProblemResponse(document | ({"hint": hint} if hint else {}), status, headers)
 
 
 def _summary(problems: Sequence[Problem]) -> str:
@@ -71,12 +74,12 @@ async def on_refusal(_: Request, error: Exception) -> ProblemResponse:
 
 async def on_input_refused(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, InputRefusedError)
-    return answer(422, error.problems, detail=_summary(error.problems) + _hint(error.problems))
+    return answer(422, error.problems, hint=_hint(error.problems))
 
 
 def _hint(problems: Sequence[Problem]) -> str:
     if any(problem.code == "not_utf8" for problem in problems):
-        return " (add ?encoding=windows-1252, say, to the URL)"
+        return "declare it with the field `encoding`, before the file, or with ?encoding=NAME in the URL"
     return ""
 
 

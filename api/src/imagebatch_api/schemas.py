@@ -26,6 +26,12 @@ def _object(properties: Json) -> Json:
     }
 
 
+def _with_optional(name: str, schema: Json, properties: Json) -> Json:
+    """An object that may have one property more."""
+    made = _object(properties)
+    return {**made, "properties": {**properties, name: schema}}
+
+
 def _text(description: str, **more: object) -> Json:
     return {"type": "string", "description": description, **more}
 
@@ -69,7 +75,8 @@ FIELDS: Json = {
         maxLength=links.MAX_LINK_CHARS,
     ),
     "encoding": _text(
-        "The file's encoding; before the file, or in the query.", default="utf-8", enum=[*ENCODINGS, ""]
+        "The file's encoding, if its bytes do not tell it; before the file, or in the query.",
+        enum=[*ENCODINGS, ""],
     ),
     "quality": _text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
@@ -128,14 +135,16 @@ PROBLEM_ITEM = _object(
     }
 )
 
-PROBLEM = _object(
+PROBLEM = _with_optional(
+    "hint",
+    _text("What to do about it, where there is a field or header for it."),
     {
         "type": _text("Always about:blank (RFC 9457)."),
         "title": _text("The phrase of the status."),
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": _text("What is wrong, in a sentence."),
         "errors": {"type": "array", "minItems": 1, "maxItems": 100, "items": reference("ProblemItem")},
-    }
+    },
 )
 
 ACCEPTED = _object(

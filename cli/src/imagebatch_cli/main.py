@@ -14,7 +14,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from imagebatch import logs, settings, webhook
+from imagebatch import encodings, logs, settings, webhook
+from imagebatch.encodings import ENCODINGS
 from imagebatch.errors import ImageBatchError, InputRefusedError, SettingsError
 from imagebatch.guard import AddressPolicy
 from imagebatch.options import OPTION_NAMES, Compression
@@ -66,8 +67,11 @@ def _explain(errors: list[ImageBatchError]) -> int:
     for error in errors:
         say(f"imagebatch: {error}")
         if isinstance(error, RefusedError):
-            for problem in error.problem.get("errors", []):
+            problems = error.problem.get("errors", [])
+            for problem in problems:
                 say(f"  {sentence(problem)}  [{problem['code']}]")
+            if any(problem["code"] == "not_utf8" for problem in problems):
+                say(f"  Declare it with --encoding, one of: {', '.join(ENCODINGS)}")
     return REFUSED if any(isinstance(error, _USERS_MISTAKES) for error in errors) else FAILED
 
 
@@ -96,6 +100,11 @@ _HELP = {
 
 data_option = click.option("--data", type=FOLDER, help="The data folder [IMAGEBATCH_DATA, .imagebatch].")
 webhook_option = click.option("--webhook-url", metavar="URL", help="Where to POST the result.")
+encoding_option = click.option(
+    "--encoding",
+    metavar="NAME",
+    help=f"The CSV's encoding, if not to be found by its bytes: {', '.join(ENCODINGS)}.",
+)
 server_option = click.option("--server", metavar="URL", help="The API [IMAGEBATCH_SERVER].")
 token_option = click.option(
     "--token", metavar="TOKEN", help="The token for it [IMAGEBATCH_TOKEN, which `ps` does not show]."
@@ -128,6 +137,7 @@ def up(port: int | None, data: Path | None) -> int:
 @click.option("--images", type=FOLDER, help="Save copies of the images here.")
 @data_option
 @webhook_option
+@encoding_option
 @_compression_options
 @json_option
 def run(  # noqa: PLR0917 - click passes them by name
@@ -137,6 +147,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     images: Path | None,
     data: Path | None,
     webhook_url: str | None,
+    encoding: str | None,
     as_json: bool,
     **options: str | None,
 ) -> int:
@@ -147,7 +158,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         output or Path(f"{file.stem}_output.csv"), errors or Path(f"{file.stem}_errors.csv"), images
     )
     results.check(wanted)
-    submission = Submission(file, _fields(webhook_url, options))
+    submission = Submission(file, _fields(webhook_url, encoding, options))
     return _run(commands.run(_folder(local, data), local, submission, wanted, as_json=as_json))
 
 
@@ -156,12 +167,18 @@ def run(  # noqa: PLR0917 - click passes them by name
 @server_option
 @token_option
 @webhook_option
+@encoding_option
 @_compression_options
 def submit(
-    file: Path, server: str | None, token: str | None, webhook_url: str | None, **options: str | None
+    file: Path,
+    server: str | None,
+    token: str | None,
+    webhook_url: str | None,
+    encoding: str | None,
+    **options: str | None,
 ) -> int:
     """Upload a CSV to a running server and print the answer; returns at once."""
-    submission = Submission(file, _fields(webhook_url, options))
+    submission = Submission(file, _fields(webhook_url, encoding, options))
     return _run(commands.submit(_server(server, token), submission))
 
 
@@ -201,14 +218,18 @@ _WIDEST_POLICY = AddressPolicy.parse("0.0.0.0/0,[::/0]")
 """What any administrator may open: which addresses are open is the server's to say, not ours."""
 
 
-def _fields(webhook_url: str | None, options: Mapping[str, str | None]) -> dict[str, str]:
+def _fields(
+    webhook_url: str | None, encoding: str | None, options: Mapping[str, str | None]
+) -> dict[str, str]:
     """The form's fields. Raises InputRefusedError for what every server would refuse."""
     given = {name: value for name, value in options.items() if value is not None}
     Compression.parse(given)
-    if webhook_url is None:
-        return given
-    webhook.check_url(webhook_url, _WIDEST_POLICY)
-    return {**given, "webhook_url": webhook_url}
+    if encoding is not None:
+        given["encoding"] = encodings.known(encoding)
+    if webhook_url is not None:
+        webhook.check_url(webhook_url, _WIDEST_POLICY)
+        given["webhook_url"] = webhook_url
+    return given
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from imagebatch import rows
 from imagebatch.errors import ImageBatchError
 from imagebatch.outcome import EXPLANATIONS, ErrorCode
 from imagebatch.rows import OUTPUT_COLUMN
@@ -83,9 +84,16 @@ def _name(link: str) -> str:
 
 def output_links(output: Path) -> Iterator[str]:
     """Every link of an output CSV, in order; failed images have none."""
-    with output.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            yield from filter(None, row[OUTPUT_COLUMN].split(","))
+    for row in _records(output):
+        yield from filter(None, row[OUTPUT_COLUMN].split(","))
+
+
+def _records(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV of ours, whose delimiter is that of the user's own."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        delimiter = rows.delimiter_of(file.readline())
+        file.seek(0)
+        yield from csv.DictReader(file, delimiter=delimiter)
 
 
 def summary(status: dict[str, Any], saved: Saved, seconds: float) -> str:
@@ -115,8 +123,7 @@ def _megabytes(count: int) -> str:
 def _failures(errors: Path | None) -> Iterator[str]:
     if errors is None:
         return
-    with errors.open(encoding="utf-8-sig", newline="") as file:
-        failed = list(csv.DictReader(file))
+    failed = list(_records(errors))
     yield "Failed:"
     for row in failed[:MAX_SHOWN]:
         yield f"  {row['error_code']:<18} {row['Input Image Urls']}"

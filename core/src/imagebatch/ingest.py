@@ -5,21 +5,20 @@ its format only, with up to 100 problems and their lines; a *cell* never refuses
 with a link becomes that image's outcome.
 """
 
-import codecs
 import csv
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from imagebatch import keys, links, plan, rows
+from imagebatch import encodings, keys, links, plan, rows
+from imagebatch.decoding import Utf8Source, not_readable
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
 from imagebatch.store import CSV, JSON, ObjectStore
 
 MAX_PROBLEMS = 100
 MAX_WARNINGS = 20
-ENCODINGS = ("utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15", "shift_jis", "gb18030")
-DELIMITERS = (",", ";", "\t")
+ENCODINGS = encodings.ENCODINGS
 BLOCK_CHARS = 1 << 16
 
 _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
@@ -48,12 +47,14 @@ def ingest(
     request_id: str,
     chunks: Iterable[bytes],
     *,
-    encoding: str = "utf-8",
+    encoding: str | None = None,
     rows_per_shard: int = plan.DEFAULT_ROWS_PER_SHARD,
     limits: Limits = Limits(),
     places: keys.InputKeys | None = None,
 ) -> Ingested:
     """Write the batch's canonical CSV and plan. Blocks; call it in a thread.
+
+    `encoding` is what was declared; without it the file's own evidence counts.
 
     Raises InputRefusedError when the file is not usable; then nothing stays on S3. Raises
     AlreadyExistsError when another plan was first; then this canonical CSV does not stay. After a
@@ -89,21 +90,22 @@ class Reader:
     """Reads one file. After `canonical` is exhausted, the other attributes are final."""
 
     def __init__(
-        self, chunks: Iterable[bytes], *, encoding: str = "utf-8", limits: Limits = Limits()
+        self, chunks: Iterable[bytes], *, encoding: str | None = None, limits: Limits = Limits()
     ) -> None:
-        self._encoding = _known_encoding(encoding)
         self._limits = limits
         self._digest = hashlib.sha256()
-        self._chunks = self._hashed(chunks)
+        self._source = Utf8Source(self._hashed(chunks), encoding)
         self._problems: list[Problem] = []
         self._blank_rows = 0
+        self._short_rows = 0
+        self._first_short_row = 0
         self._link_count = 0
         self._delimiter = ","
         self._field_count = len(rows.COLUMNS)
         self._line = 0
         self._record_chars = 0
-        self._bad_links: list[Problem] = []
-        self._bad_link_count = 0
+        self._link_warnings: list[Problem] = []
+        self._link_warning_count = 0
         self.index = plan.RowIndex()
         self.images = 0
         self.dialect = plan.Dialect()
@@ -119,16 +121,13 @@ class Reader:
             yield from self._blocks()
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
-        except UnicodeError as error:
-            raise InputRefusedError.of(
-                "not_utf8", f"the file is not {self._encoding} ({error}); save as CSV UTF-8", self._line + 1
-            ) from None
         except csv.Error as error:
             raise InputRefusedError([*self._problems, self._broken(error)]) from None
         if not self._problems and not self._link_count:
             self._problems.append(Problem("no_links", "the file has no http:// or https:// link at all"))
         if self._problems:
             raise InputRefusedError(self._problems)
+        self.dialect = replace(self.dialect, bom=self._source.has_bom or not self._source.is_utf8)
         self.warnings = list(self._warn())
 
     def _blocks(self) -> Iterator[bytes]:
@@ -148,21 +147,23 @@ class Reader:
         yield "".join(pending).encode()
 
     def _add(self, offset: int, cell: str) -> None:
-        found = links.split(cell)
-        for link in found:
-            self._link_count += links.looks_like_link(link)
-            bad = links.check(link)
-            if bad is not None:
-                self._note_bad_link(f"this link will fail: {bad.message} ({bad.code})")
-            elif links.may_be_several(link):
-                self._note_bad_link("this looks like several links; separate them by commas")
-        self.images += len(found)
-        self.index.add(offset, len(found))
+        found = links.entries(cell)
+        for entry in found.entries:
+            meant = links.read(entry)
+            if isinstance(meant, links.BadLink):
+                self._link_count += links.looks_like_link(entry)
+                self._warn_of_link("bad_link", f"this link will fail: {meant.message} ({meant.code})")
+            else:
+                self._link_count += 1
+        if found.doubt:
+            self._warn_of_link("ambiguous_links", f"{len(found.entries)} links: {found.doubt}")
+        self.images += len(found.entries)
+        self.index.add(offset, len(found.entries))
 
-    def _note_bad_link(self, reason: str) -> None:
-        self._bad_link_count += 1
-        if len(self._bad_links) < MAX_WARNINGS:
-            self._bad_links.append(Problem("bad_link", reason, self._line))
+    def _warn_of_link(self, code: str, reason: str) -> None:
+        self._link_warning_count += 1
+        if len(self._link_warnings) < MAX_WARNINGS:
+            self._link_warnings.append(Problem(code, reason, self._line))
 
     # -- bytes to lines ------------------------------------------------------------------------------
 
@@ -172,17 +173,7 @@ class Reader:
             yield chunk
 
     def _open(self) -> Iterator[str]:
-        start = b""
-        while len(start) < len(codecs.BOM_UTF8) and (chunk := next(self._chunks, None)) is not None:
-            start += chunk
-        has_bom = start.startswith(codecs.BOM_UTF8)
-        if self._encoding == "utf-8" and start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-            raise InputRefusedError.of("not_utf8", "the file is UTF-16, not UTF-8; save as CSV UTF-8", 1)
-        if start.startswith(b"PK\x03\x04"):
-            raise InputRefusedError.of("not_csv", "the file is an Excel workbook or a ZIP; save as CSV UTF-8")
-        self.dialect = plan.Dialect(bom=has_bom)
-        rest = start.removeprefix(codecs.BOM_UTF8) if self._encoding == "utf-8" else start
-        return rows.text_lines(_chained(rest, self._chunks), self._encoding)
+        return rows.text_lines(self._source, "utf-8")
 
     def _bounded(self, lines: Iterator[str]) -> Iterator[str]:
         """Count lines, and refuse a record that grows too long, such as by an unclosed quote."""
@@ -203,15 +194,15 @@ class Reader:
         for line in lines:
             self._line += 1
             self._record_chars = 0
-            if _SEP_LINE.fullmatch(line) or not line.strip(" \t\r\n,;"):
+            if _SEP_LINE.fullmatch(links.trimmed(line)) or not links.trimmed(line).strip(" \t\r\n,;"):
                 continue
-            self.dialect = plan.Dialect(self.dialect.bom, _line_end(line))
             self._learn(line)
+            self.dialect = plan.Dialect(line_end=_line_end(line), delimiter=self._delimiter)
             return rows.record(rows.COLUMNS)
         raise InputRefusedError.of("no_header", f"the file is empty; it must begin with {_EXPECTED}")
 
     def _learn(self, line: str) -> None:
-        for delimiter in DELIMITERS:
+        for delimiter in rows.DELIMITERS:
             names = _names(line, delimiter)
             if tuple(names[:3]) == _COLUMN_NAMES:
                 break
@@ -257,18 +248,26 @@ class Reader:
         while len(fields) > self._field_count and not fields[-1].strip():
             fields.pop()
         surplus = fields[self._field_count :]
-        if not surplus and len(fields) == self._field_count:
-            return fields[:3]
-        if surplus and self._field_count == 3 and all(map(_fits_links, fields[2:])):
+        if not surplus:
+            return self._padded(fields, line)[:3]
+        if self._field_count == 3 and all(map(_fits_links, fields[2:])):
             return [*fields[:2], ",".join(field.strip() for field in fields[2:] if field.strip())]
-        few = len(fields) < self._field_count
-        hint = "put links that belong together in quotes" if not few else "every row needs all columns"
         self._problem(
-            "too_few_fields" if few else "too_many_fields",
-            f"{len(fields)} fields where the header has {self._field_count}; {hint}",
+            "too_many_fields",
+            f"{len(fields)} fields where the header has {self._field_count};"
+            " put links that belong together in quotes",
             line,
         )
         return None
+
+    def _padded(self, fields: list[str], line: int) -> list[str]:
+        """A row with the empty last cells that some programs leave out."""
+        missing = self._field_count - len(fields)
+        if not missing:
+            return fields
+        self._short_rows += 1
+        self._first_short_row = self._first_short_row or line
+        return [*fields, *[""] * missing]
 
     def _problem(self, code: str, message: str, line: int) -> None:
         self._problems.append(Problem(code, message, line))
@@ -278,14 +277,10 @@ class Reader:
     # -- what is wrong, in words ---------------------------------------------------------------------
 
     def _undecodable(self, error: UnicodeDecodeError) -> InputRefusedError:
-        before = error.object[: error.start]
-        line = self._line + 1 + before.count(b"\n")
-        bad = error.object[error.start : error.start + 1]
-        return InputRefusedError.of(
-            "not_utf8",
-            f"byte 0x{bad.hex()} is not {self._encoding}; save as CSV UTF-8, or declare the encoding",
-            line,
-        )
+        """A byte that is no UTF-8, far behind those by which the file was taken for UTF-8."""
+        line = self._line + 1 + error.object[: error.start].count(b"\n")
+        found = encodings.guess(error.object[max(0, error.start - 200) : error.start + 200], is_whole=True)
+        return not_readable(error.object[error.start : error.start + 1], "UTF-8", line, found.names)
 
     def _broken(self, error: csv.Error) -> Problem:
         reasons = {
@@ -296,33 +291,27 @@ class Reader:
         return Problem("broken_quoting", f"broken quoting: {text}", self._line + 1)
 
     def _warn(self) -> Iterator[Problem]:
+        if self._source.guessed:
+            name = self._source.guessed
+            yield Problem(
+                "encoding_guessed", f"the file is not UTF-8; it was read as {name}, as it seems to be"
+            )
         if self._blank_rows:
             yield Problem("blank_rows", f"{self._blank_rows} blank rows were dropped")
-        yield from self._bad_links
-        if self._bad_link_count > len(self._bad_links):
-            more = self._bad_link_count - len(self._bad_links)
-            yield Problem("bad_link", f"{more} more links are like these")
+        if self._short_rows:
+            count = f"{self._short_rows} rows have" if self._short_rows > 1 else "a row has"
+            yield Problem(
+                "short_rows",
+                f"{count} fewer fields than the header; the missing cells are empty",
+                self._first_short_row,
+            )
+        yield from self._link_warnings
+        if self._link_warning_count > len(self._link_warnings):
+            more = self._link_warning_count - len(self._link_warnings)
+            yield Problem(self._link_warnings[-1].code, f"{more} more links are like these")
 
 
 _EXPECTED = ",".join(rows.COLUMNS)
-
-
-def _known_encoding(name: str) -> str:
-    """Python's name of a declared encoding. Raises InputRefusedError for one that is not offered."""
-    for offered in ENCODINGS:
-        try:
-            if codecs.lookup(name) == codecs.lookup(offered):
-                return offered
-        except (LookupError, ValueError):
-            break
-    raise InputRefusedError.of(
-        "unknown_encoding", f"{name[:40]!r} is not an encoding offered here: {', '.join(ENCODINGS)}"
-    )
-
-
-def _chained(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def _names(line: str, delimiter: str) -> list[str]:
@@ -330,11 +319,12 @@ def _names(line: str, delimiter: str) -> list[str]:
         fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     except (csv.Error, StopIteration):
         return []
-    return [" ".join(field.lower().split()) for field in fields]
+    return [" ".join(links.visible(field).lower().split()) for field in fields]
 
 
 def _fits_links(field: str) -> bool:
-    return not field.strip() or links.looks_like_link(field.strip())
+    text = links.trimmed(field)
+    return not text or links.begins_like_link(text) or links.is_placeholder(text)
 
 
 def _line_end(line: str) -> str:

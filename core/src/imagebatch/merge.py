@@ -8,7 +8,7 @@ and the local engine call `merge`.
 
 import codecs
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from imagebatch import keys, links, rows, shard
@@ -102,7 +102,7 @@ class _Merge:
             if outcome.error not in {None, ErrorCode.NOT_TRIED}:
                 self.codes[outcome.error] += 1
             stored.append(self.store.link(prefix + outcome.name) if outcome.name else "")
-        return rows.record([*row.cells, ",".join(stored)], self.plan.dialect.line_end)
+        return _record([*row.cells, ",".join(stored)], self.plan.dialect)
 
     def errors(self) -> Iterator[bytes]:
         """errors.csv: the rows that have failed images, with only those links."""
@@ -115,7 +115,7 @@ class _Merge:
         for link, outcome in zip(row.links, row.outcomes, strict=True):
             if outcome.error is not None:
                 cells = [*row.cells[:2], link, *_error_cells(outcome)]
-                yield rows.record(cells, self.plan.dialect.line_end)
+                yield _record(cells, self.plan.dialect)
 
     def report(self) -> Iterator[bytes]:
         """report.csv: one record an image, in order, of what became of it."""
@@ -127,7 +127,7 @@ class _Merge:
         prefix = keys.image_prefix(self.request_id)
         for link, outcome in zip(row.links, row.outcomes, strict=True):
             stored = self.store.link(prefix + outcome.name) if outcome.name else ""
-            yield rows.record(
+            yield _record(
                 [
                     *(shard.cell(place) for place in (outcome.row, outcome.slot)),
                     *row.cells[:2],
@@ -136,7 +136,7 @@ class _Merge:
                     *_error_cells(outcome),
                     *(_fact(outcome, name) for name in rows.REPORT_FACTS),
                 ],
-                self.plan.dialect.line_end,
+                self.plan.dialect,
             )
 
     def _rows(self, index: int) -> Iterator[_Row]:
@@ -184,7 +184,11 @@ def _error_cells(outcome: ImageOutcome) -> tuple[str, str]:
 
 def _head(dialect: Dialect, columns: tuple[str, ...]) -> bytes:
     bom = codecs.BOM_UTF8 if dialect.bom else b""
-    return bom + rows.record(columns, dialect.line_end).encode()
+    return bom + _record(columns, dialect).encode()
+
+
+def _record(cells: Iterable[str], dialect: Dialect) -> str:
+    return rows.record(cells, dialect.line_end, dialect.delimiter)
 
 
 def _blocks(records: Iterator[str]) -> Iterator[bytes]:

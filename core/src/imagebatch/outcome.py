@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
 
     INVALID_URL = "invalid_url"
     CREDENTIALS_IN_URL = "credentials_in_url"
+    SHARE_LINK = "share_link"
     DNS_FAILED = "dns_failed"
     ADDRESS_FORBIDDEN = "address_forbidden"
     CONNECT_FAILED = "connect_failed"
@@ -58,6 +59,11 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         "The link carries user:password@, which would end up in the output CSV and in logs.",
         False,
         "Use a link that needs no password, such as a presigned one.",
+    ),
+    ErrorCode.SHARE_LINK: Explanation(
+        "The link shows a page, folder or album of a service for sharing files, not the picture itself.",
+        False,
+        "Share the picture itself with everybody, and use the link that downloads it.",
     ),
     ErrorCode.DNS_FAILED: Explanation(
         "The host's name has no address.", True, "Check the host's name; try again later."

@@ -30,10 +30,14 @@ class ShardRange:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the user's file was written, as far as the output CSV keeps it."""
+    """How the output CSV is written, so that it opens in the program the user's file came from.
+
+    The delimiter is missing in plans of earlier versions, which wrote commas.
+    """
 
     bom: bool = False
     line_end: str = "\n"
+    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,16 +30,25 @@ FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 """With these a cell is a formula to a spreadsheet, in full width too (OWASP, CSV injection)."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+DELIMITERS = (",", ";", "\t")
+_NEEDS_QUOTES = {delimiter: re.compile(rf'["{delimiter}\r\n]') for delimiter in DELIMITERS}
 
 
-def record(cells: Iterable[str], line_end: str = "\n") -> str:
+def record(cells: Iterable[str], line_end: str = "\n", delimiter: str = ",") -> str:
     """One CSV record with its line end; cells are quoted where RFC 4180 asks for it."""
-    return ",".join(_quoted(cell) for cell in cells) + line_end
+    needs_quotes = _NEEDS_QUOTES[delimiter]
+    return delimiter.join(_quoted(cell) if needs_quotes.search(cell) else cell for cell in cells) + line_end
 
 
 def _quoted(cell: str) -> str:
-    return f'"{cell.replace(chr(34), chr(34) * 2)}"' if _NEEDS_QUOTES.search(cell) else cell
+    return f'"{cell.replace(chr(34), chr(34) * 2)}"'
+
+
+def delimiter_of(header: str) -> str:
+    """The delimiter of a CSV that we wrote, by its header."""
+    return next(
+        (found for found in DELIMITERS if header.startswith((COLUMNS[0] + found, "row" + found))), ","
+    )
 
 
 def own_cell(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar
+from importlib.metadata import version
 
 import h11
 import httpx
@@ -23,7 +24,14 @@ from imagebatch.http.pool import Pool
 __all__ = ["MAX_REDIRECTS", "GuardedTransport", "NameNotFoundError", "client", "retry_after_seconds"]
 
 MAX_REDIRECTS = 5
-USER_AGENT = "ImageBatch/0.1"
+PROJECT_URL = "https://imagebatch.dev"
+
+
+def user_agent(url: str = PROJECT_URL) -> str:
+    """How we name ourselves: hosts want to know whom to ask (RFC 9110 section 10.1.5). `""` for no URL."""
+    name = f"ImageBatch/{version('imagebatch')}"
+    return f"{name} (+{url})" if url else name
+
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -35,17 +43,18 @@ def client(
     timeout: httpx.Timeout,
     resolve: Resolve | None = None,
     tls: ssl.SSLContext | None = None,
+    named: str | None = None,
 ) -> httpx.AsyncClient:
     """An HTTP client for links of strangers. It raises AddressForbiddenError for closed addresses.
 
     It keeps no cookies, asks for no encoding, and follows no redirects: httpx would read the whole body of
-    each. `resolve` and `tls` are for tests.
+    each. `named` is the User-Agent. `resolve` and `tls` are for tests.
     """
     return httpx.AsyncClient(
         transport=GuardedTransport(Pool(Dialler(policy, resolve, tls), connections=connections)),
         timeout=timeout,
         max_redirects=MAX_REDIRECTS,
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        headers={"User-Agent": named or user_agent(), "Accept-Encoding": "identity"},
         cookies=_NoCookies(),
         trust_env=False,
     )
@@ -143,7 +152,10 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _NoCookies(CookieJar):
-    """Hosts of strangers set cookies without end; none is kept and none is sent."""
+    """Hosts of strangers set cookies without end; none is kept and none is sent.
+
+    Those of one chain of redirects are `imagebatch.http.cookies`'s.
+    """
 
     def extract_cookies(self, response: object, request: object) -> None: ...
 

@@ -26,6 +26,12 @@ from imagebatch_jobrunner.workshop import Workshop
 log = structlog.get_logger()
 
 
+_PERHAPS_WRITTEN_WRONG = frozenset(
+    {ErrorCode.HTTP_STATUS, ErrorCode.NOT_AN_IMAGE, ErrorCode.EMPTY_FILE, ErrorCode.SHARE_LINK}
+)
+"""With these a link is tried as it may have been meant; other failures are the host's or the image's."""
+
+
 class ImageWorker:
     """Works on the links of one shard. The same link twice is fetched and compressed once."""
 
@@ -64,15 +70,27 @@ class ImageWorker:
         return outcome
 
     async def _stored(self, turn: Turn) -> ImageOutcome:
-        slot = turn.slot
-        bad = links.check(slot.link)
-        if bad is not None:
-            raise FetchError(bad.code, bad.message)
+        meant = links.read(turn.slot.link)
+        if isinstance(meant, links.BadLink):
+            raise FetchError(meant.code, meant.message)
+        first, *others = meant
+        try:
+            return await self._stored_from(turn, first)
+        except ImageError as error:
+            if not others or error.code not in _PERHAPS_WRITTEN_WRONG:
+                raise ImageError(error.code, error.message + _how_read(first)) from error
+            try:
+                return await self._stored_from(turn, others[0])
+            except ImageError:
+                raise error from None
+
+    async def _stored_from(self, turn: Turn, address: links.Address) -> ImageOutcome:
         async with self._workshop.budget.lease() as lease:
-            data = await self._fetched(slot.link, lease)
+            data = await self._fetched(address.url, lease)
             turn.downloaded()
             compressed = await self._workshop.codecs.compress(data, self._workshop.options)
-            return await self._put(slot, compressed, len(data))
+            outcome = await self._put(turn.slot, compressed, len(data))
+            return replace(outcome, notes=(*outcome.notes, *address.notes))
 
     async def _fetched(self, link: str, lease: Lease) -> bytes:
         try:
@@ -116,6 +134,17 @@ class ImageWorker:
             data = await self._store.get(self._prefix + outcome.name)
             await self._store.put(self._prefix + name, data, Media.image(stored_as.content_type))
         return replace(outcome, row=slot.row, slot=slot.slot, name=name)
+
+
+_TRIED = {
+    "https_assumed": "; the link has no scheme, so https:// was tried",
+    "direct_link": "; tried as the share link's direct form",
+}
+
+
+def _how_read(address: links.Address) -> str:
+    """How a link was read that failed, where it was not read as it stands."""
+    return "".join(_TRIED.get(note, "") for note in address.notes)
 
 
 def _loggable(link: str) -> str:

@@ -14,6 +14,7 @@ from imagebatch.keys import InputKeys
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings
 from imagebatch.shard import ShardId, indexes_of
+from imagebatch.transport import PROJECT_URL, user_agent
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
 
 _MIB = 1024 * 1024
@@ -93,6 +94,23 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
     input_url: Annotated[
         SecretStr, Field(description="A signed link to input.csv, when the S3 key may not read it.")
     ] = SecretStr("")
+    user_agent_url: Annotated[
+        str,
+        Field(
+            max_length=500,
+            pattern=r"^[!-~]*$",
+            description="Where hosts learn who asks them for images: a page or `mailto:` of yours. It "
+            "stands in the User-Agent, `ImageBatch/VERSION (+URL)`.",
+        ),
+    ] = PROJECT_URL
+    user_agent: Annotated[
+        str,
+        Field(
+            max_length=500,
+            pattern=r"^[ -~]*$",
+            description="The whole User-Agent instead, for hosts that know another name.",
+        ),
+    ] = ""
     max_image_bytes: Annotated[int, _described("The largest file that is downloaded, in bytes.")] = 50 * _MIB
     max_pixels: Annotated[int, _described("The most pixels of a picture, or of a frame.")] = 50_000_000
     max_animation_pixels: Annotated[int, _described("The most pixels of all frames of an animation.")] = (
@@ -180,6 +198,11 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
             self.keys_of_input.canonical: self.input_url.get_secret_value(),
         }
         return {key: link for key, link in given.items() if link}
+
+    @property
+    def named(self) -> str:
+        """The User-Agent."""
+        return self.user_agent.strip() or user_agent(self.user_agent_url)
 
     @property
     def picture_limits(self) -> PictureLimits:

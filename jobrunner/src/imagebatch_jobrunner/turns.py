@@ -27,9 +27,14 @@ class Turn:
 
 
 class Turns:
-    """The links in order, save that a host with `per_host` links not yet downloaded is passed over."""
+    """The links in order, save that a host is passed over while it has all the links it may have under way.
 
-    def __init__(self, slots: Iterable[Slot], host_of: Callable[[Slot], str], per_host: int) -> None:
+    `per_host` says how many a host may have; that may grow whenever one of its links is downloaded.
+    """
+
+    def __init__(
+        self, slots: Iterable[Slot], host_of: Callable[[Slot], str], per_host: Callable[[str], int]
+    ) -> None:
         self._per_host = per_host
         self._queues: dict[str, deque[tuple[int, Slot]]] = {}
         self._active: dict[str, int] = {}
@@ -37,6 +42,7 @@ class Turns:
             self._queues.setdefault(host_of(slot), deque()).append((place, slot))
         self._ready = [(queue[0][0], host) for host, queue in self._queues.items()]
         heapq.heapify(self._ready)
+        self._is_ready = set(self._queues)
         self._changed = asyncio.Event()
 
     async def next(self) -> Turn | None:
@@ -53,15 +59,20 @@ class Turns:
         queue = self._queues[host]
         _, slot = queue.popleft()
         self._active[host] = self._active.get(host, 0) + 1
+        self._is_ready.discard(host)
         if not queue:
             del self._queues[host]
-        elif self._active[host] < self._per_host:
-            heapq.heappush(self._ready, (queue[0][0], host))
+        self._offer(host)
         return Turn(slot, lambda: self._release(host))
 
     def _release(self, host: str) -> None:
         self._active[host] -= 1
-        was_full = self._active[host] == self._per_host - 1
-        if was_full and host in self._queues:
-            heapq.heappush(self._ready, (self._queues[host][0][0], host))
+        self._offer(host)
+
+    def _offer(self, host: str) -> None:
+        """Let the host's next link be taken, when it has one and room for it."""
+        queue = self._queues.get(host)
+        if queue and host not in self._is_ready and self._active[host] < self._per_host(host):
+            heapq.heappush(self._ready, (queue[0][0], host))
+            self._is_ready.add(host)
             self._changed.set()

@@ -26,7 +26,7 @@ async def opened(settings: JobrunnerSettings) -> AsyncIterator[Workshop]:
     """Raises CodecStartError when codec processes do not start."""
     limits = settings.fetch_limits
     async with (
-        image_client(settings.address_policy, limits) as http,
+        image_client(settings.address_policy, limits, named=settings.named) as http,
         CodecPool(settings.codec_limits, settings.picture_limits) as codecs,
     ):
         yield Workshop(

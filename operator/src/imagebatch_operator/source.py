@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -20,8 +20,10 @@ from imagebatch.errors import (
     ImageBatchError,
     InputRefusedError,
     NotFoundError,
+    Problem,
 )
 from imagebatch.handover import BrokenOffError, Handover
+from imagebatch.http import status
 from imagebatch.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
@@ -33,7 +35,6 @@ from imagebatch_operator.kube import Kube
 GIVE_UP_AFTER = timedelta(minutes=15)
 """A URL that does not answer is tried again until the object is so old."""
 
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 SLOW_AFTER_S, SLOW_BYTES_PER_S = 30.0, 1000
 INLINE_BLOCK_CHARS = 64 * 1024
 URL_HEADERS = {"Accept": "text/csv, */*;q=0.5", "Accept-Encoding": "gzip"}
@@ -117,7 +118,7 @@ class Sources:
             return base64.b64decode(found["binaryData"][entry])
         raise SourceWaitsError(f"the ConfigMap {name} has no key {entry}")
 
-    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
+    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
         return await self._in_thread(lambda stop: self._ingest_blocking(batch, stop.watch(chunks), encoding))
 
     async def _in_thread(self, read: Callable[["_Stop"], Ingested]) -> Ingested:
@@ -131,16 +132,19 @@ class Sources:
             await asyncio.wait([reading])
             raise
 
-    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str) -> Ingested:
-        return ingest(
-            self._store,
-            batch.request_id,
-            chunks,
-            encoding=encoding,
-            rows_per_shard=batch.wanted.rows_per_shard,
-            limits=Limits(max_rows=self._limits.max_rows),
-            places=keys.input_of_snapshot(batch.request_id, uuid.uuid4().hex),
-        )
+    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
+        try:
+            return ingest(
+                self._store,
+                batch.request_id,
+                chunks,
+                encoding=encoding,
+                rows_per_shard=batch.wanted.rows_per_shard,
+                limits=Limits(max_rows=self._limits.max_rows),
+                places=keys.input_of_snapshot(batch.request_id, uuid.uuid4().hex),
+            )
+        except InputRefusedError as error:
+            raise InputRefusedError(list(map(_with_hint, error.problems))) from error
 
     # -- from S3 -------------------------------------------------------------------------------------
 
@@ -204,7 +208,7 @@ class Sources:
         )
 
     async def _ingest_response(self, batch: Batch, response: httpx.Response) -> Ingested:
-        if response.status_code in RETRIED:
+        if response.status_code in status.TEMPORARY:
             raise _unreachable(batch, f"HTTP {response.status_code}")
         if not response.is_success:
             raise InputRefusedError.of(
@@ -237,8 +241,16 @@ def _unreachable(batch: Batch, why: str) -> ImageBatchError:
     return SourceWaitsError(f"spec.source.url can't be downloaded yet: {why}")
 
 
-def _encoding(batch: Batch) -> str:
-    return str(batch.source.get("encoding", "utf-8"))
+def _encoding(batch: Batch) -> str | None:
+    """The declared one; else the file's own evidence counts."""
+    return batch.source.get("encoding")
+
+
+def _with_hint(problem: Problem) -> Problem:
+    """Name the field that who applied the object has for it."""
+    if problem.code != "not_utf8":
+        return problem
+    return replace(problem, message=f"{problem.message} in spec.source.encoding")
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:

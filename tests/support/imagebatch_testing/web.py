@@ -27,7 +27,10 @@ Route = Page | Handler
 
 @dataclass
 class Web:
-    """A running server. `routes` may be changed while it runs; `requests` counts the requests by path."""
+    """A running server. `routes` may be changed while it runs; `requests` counts the requests by path.
+
+    `targets` are theirs with the query, in order.
+    """
 
     port: int
     routes: dict[str, Route]
@@ -35,6 +38,7 @@ class Web:
     connections: int = 0
     scheme: str = "http"
     seen_headers: list[dict[str, str]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -85,7 +89,9 @@ async def serving(
 async def _serve(web: Web, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while True:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        path = head[0].split(" ")[1].partition("?")[0]
+        target = head[0].split(" ")[1]
+        path = target.partition("?")[0]
+        web.targets.append(target)
         web.requests[path] += 1
         web.seen_headers.append(_headers(head[1:]))
         route = web.routes.get(path, Page(b"not here", 404))

@@ -6,6 +6,7 @@ that sends faster than its bytes are taken.
 """
 
 import asyncio
+import re
 import select
 from collections import deque
 from collections.abc import AsyncIterable
@@ -14,8 +15,7 @@ from dataclasses import dataclass
 import h11
 import httpx
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Status line and headers of an answer; trailers and a chunk's own line are bounded by it too."""
+from imagebatch.http.head import MAX_HEAD_BYTES, HeadBuffer
 
 MAX_HEADERS = 256
 MAX_INFORMATIONAL = 8
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._head = HeadBuffer()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._woken: asyncio.Future[None] | None = None
@@ -228,12 +229,12 @@ class Connection(asyncio.Protocol):
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            raise httpx.RemoteProtocolError(str(error)[:100]) from error  # it may quote a whole head
+            raise httpx.RemoteProtocolError(_without_quotes(str(error))) from error
 
     def _feed(self) -> bool:
         """Give h11 more, or the end; False when there is nothing yet. Raises when the connection broke."""
         if self._waiting:
-            self._http.receive_data(self._take(FEED_BYTES))
+            self._pass_on(self._take(FEED_BYTES))
             return True
         if not self._ended:
             return False
@@ -241,8 +242,24 @@ class Connection(asyncio.Protocol):
             raise StaleConnectionError
         if self._broken is not None:
             raise httpx.ReadError(f"the connection broke ({type(self._broken).__name__})") from self._broken
+        self._http.receive_data(self._head.take()[0])
         self._http.receive_data(b"")
         return True
+
+    def _pass_on(self, data: bytes) -> None:
+        """Give h11 a body as it comes, and a head mended and whole."""
+        if self._http.their_state is not h11.SEND_RESPONSE:
+            self._http.receive_data(data)
+            return
+        self._head.add(data)
+        if self._head.is_too_long:
+            raise httpx.RemoteProtocolError(f"more than {MAX_HEAD_BYTES} bytes of headers")
+        if self._head.is_complete:
+            head, rest = self._head.take()
+            self._http.receive_data(head)
+            if rest:
+                self._waiting.appendleft(rest)
+                self._waiting_bytes += len(rest)
 
     def _take(self, size: int) -> bytes:
         data = self._waiting.popleft()
@@ -267,6 +284,11 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
+
+
+def _without_quotes(text: str) -> str:
+    """h11's words without the bytes that it quotes, which may be a whole head."""
+    return re.split(r":?\s*\(?(?:bytearray|memoryview|\bb['\"])", text, maxsplit=1)[0][:100]
 
 
 def _check_head(head: h11.Response) -> None:

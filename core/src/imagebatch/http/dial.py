@@ -5,6 +5,8 @@ can change between check and use. TLS asks for the name, whatever address was di
 """
 
 import asyncio
+import os
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -89,7 +91,7 @@ class Dialler:
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(_said(error)) from error
+            raise httpx.ConnectError(_said(error) or type(error).__name__) from error
 
     async def _dial(self, origin: Origin) -> Connection:
         addresses = await self._addresses(origin)
@@ -143,5 +145,12 @@ def _addr_info(address: Address, port: int) -> AddrInfoType:
     return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port)
 
 
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    """An error in the system's words; Python's would quote tuples of addresses."""
+    found = _ERRNO.search(str(error))
+    number = error.errno if isinstance(error, OSError) and error.errno else int(found[1]) if found else 0
+    is_systems_own = number and not isinstance(error, ssl.SSLError | socket.gaierror)
+    return os.strerror(number).lower() if is_systems_own else " ".join(str(error).split())[:120]

@@ -1,20 +1,47 @@
 """Content encodings of answers, undone piece by piece: no bomb ever makes more than a piece at once.
 
-Used for images and CSV sources, in place of httpx's own decoders, which inflate whatever arrives whole.
+Used for images and CSV sources, in place of httpx's own decoders, which inflate whatever arrives whole. What
+hosts write into Content-Encoding that is none (`none`, `utf-8`, `image/jpeg`) is ignored, as browsers do.
 """
 
+import re
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import httpx
 
 PIECE_BYTES = 64 * 1024
 
-_NOTHING_TO_UNDO = frozenset({"", "identity", "aws-chunked"})
-"""Some object stores repeat `aws-chunked`, which was the upload's encoding and not the object's."""
+MAX_MEMBERS = 1000
+"""A gzip file may have several members; each costs a decoder, however little is in it."""
+
+_NOT_UNDONE = frozenset(
+    {
+        "br",
+        "zstd",
+        "compress",
+        "x-compress",
+        "exi",
+        "pack200-gzip",
+        "dcb",
+        "dcz",
+        "aes128gcm",
+        "lzma",
+        "bzip2",
+    }
+)
+"""Encodings (IANA's registry, and two more) that are none of ours. Every other word is no encoding."""
 
 _ZLIB_METHOD = 8
+_GZIP_START = b"\x1f\x8b"
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+_IMAGE_START = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM.{12}|II\*\x00|MM\x00\*|....ftyp(?:avi[fs]|hei[cfsx]|mif1|msf1)"
+    rb"|8BPS\x00\x01|\x00\x00\x01\x00[\x01-\xff]\x00|\xff\x0a|\x00\x00\x00\x0cJXL |\x00\x00\x00\x0cjP  ",
+    re.DOTALL,
+)
+_IMAGE_START_BYTES = 16
 
 
 class UnsupportedEncodingError(httpx.DecodingError):
@@ -25,66 +52,113 @@ async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The body in pieces of at most PIECE_BYTES. Stop taking them, and no more are made.
 
     A piece is empty when what arrived makes nothing yet: so a caller sees that something came, and can bound
-    that too. Raises UnsupportedEncodingError at once, DecodingError for what is damaged or cut short.
+    that too. Raises UnsupportedEncodingError at the body's beginning, DecodingError for what is damaged or
+    cut short. A body that is plainly an image is what it is, whatever the header says.
     """
-    encoding = encoding_of(response.headers)
-    if not encoding:
-        async for raw in response.aiter_raw():
+    names = _encodings(response.headers)
+    start, pieces = b"", response.aiter_raw()
+    if names:
+        async for raw in pieces:
+            start += raw
+            if len(start) >= _IMAGE_START_BYTES:
+                break
+            yield b""
+        names = [] if is_image(start) else names
+    if not names:
+        for at in range(0, len(start), PIECE_BYTES):
+            yield start[at : at + PIECE_BYTES]
+        async for raw in pieces:
             yield raw
         return
-    inflater = Inflater(encoding)
-    async for raw in response.aiter_raw():
-        yield inflater.feed(raw)
-        while piece := inflater.more():
+    inflater = Inflater(_only(names, response.headers))
+    for piece in _inflated(inflater, start):
+        yield piece
+    async for raw in pieces:
+        for piece in _inflated(inflater, raw):
             yield piece
     inflater.finish()
 
 
-def encoding_of(headers: httpx.Headers) -> str:
-    """What is to be undone: a key of the decoders, or nothing. Raises UnsupportedEncodingError."""
+def is_encoded(headers: httpx.Headers) -> bool:
+    """Whether the body's length is not the file's."""
+    return bool(_encodings(headers))
+
+
+def is_image(start: bytes) -> bool:
+    """Whether a body that begins so is an image as it stands."""
+    return _IMAGE_START.match(start) is not None
+
+
+def _encodings(headers: httpx.Headers) -> list[str]:
+    """The words of Content-Encoding that are encodings."""
     given = headers.get("Content-Encoding", "").lower()
-    names = [name for name in map(str.strip, given.split(",")) if name not in _NOTHING_TO_UNDO]
-    if not names:
-        return ""
+    names = (word.partition(";")[0].strip() for word in given.split(","))
+    return [name for name in names if name in _WINDOW_BITS or name in _NOT_UNDONE]
+
+
+def _only(names: list[str], headers: httpx.Headers) -> str:
     if len(names) == 1 and names[0] in _WINDOW_BITS:
         return names[0]
+    given = headers["Content-Encoding"]
     raise UnsupportedEncodingError(f"Content-Encoding {given[:40]!a} is not decoded")
 
 
+def _inflated(inflater: "Inflater", raw: bytes) -> Iterator[bytes]:
+    yield inflater.feed(raw)
+    while piece := inflater.more():
+        yield piece
+
+
 class Inflater:
-    """gzip (RFC 1952) or deflate (RFC 1950; some hosts mean the bare RFC 1951), one member only."""
+    """gzip (RFC 1952, one member or more) or deflate (RFC 1950; some hosts mean the bare RFC 1951).
+
+    What follows the end and is no further member is padding, and ignored.
+    """
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
         self._zlib = zlib.decompressobj(_WINDOW_BITS[encoding])
+        self._rest = b""
+        self._members = 0
         self._started = False
 
     def feed(self, raw: bytes) -> bytes:
         """The first piece that `raw` makes; then ask for `more`, until there is none."""
-        if not raw:
-            return b""
-        if not self._started:
+        if raw and not self._started:
             self._started = True
             if self._encoding == "deflate" and raw[0] & 0x0F != _ZLIB_METHOD:
                 self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
-        return self._inflate(raw)
+        self._rest += raw
+        return self.more()
 
     def more(self) -> bytes:
-        return self._inflate(self._zlib.unconsumed_tail)
+        """The next piece of what was fed; empty when all of that is undone."""
+        while self._rest and self._has_member():
+            try:
+                piece = self._zlib.decompress(self._rest, PIECE_BYTES)
+            except zlib.error as error:
+                raise httpx.DecodingError("its Content-Encoding is damaged") from error
+            self._rest = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+            if piece:
+                return piece
+        # What zlib still holds of a window that it could not give out comes without further input.
+        return b"" if self._zlib.eof or not self._started else self._zlib.decompress(b"", PIECE_BYTES)
 
     def finish(self) -> None:
         if self._started and not self._zlib.eof:
             raise httpx.DecodingError("its Content-Encoding is cut short")
 
-    def _inflate(self, raw: bytes) -> bytes:
-        if self._zlib.eof:
-            if raw:
-                raise httpx.DecodingError("its Content-Encoding ends before its bytes do")
-            return b""
-        try:
-            piece = self._zlib.decompress(raw, PIECE_BYTES)
-        except zlib.error as error:
-            raise httpx.DecodingError("its Content-Encoding is damaged") from error
-        if self._zlib.unused_data:
-            raise httpx.DecodingError("its Content-Encoding ends before its bytes do")
-        return piece
+    def _has_member(self) -> bool:
+        """Whether the rest is to be undone: go on to the next member at the end of one."""
+        if not self._zlib.eof:
+            return True
+        if self._encoding == "deflate" or not _GZIP_START.startswith(self._rest[:2]):
+            self._rest = b""
+            return False
+        if len(self._rest) < len(_GZIP_START):
+            return False
+        self._members += 1
+        if self._members >= MAX_MEMBERS:
+            raise httpx.DecodingError(f"its Content-Encoding has more than {MAX_MEMBERS} members")
+        self._zlib = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        return True

@@ -15,7 +15,7 @@ KEEP_S = 15.0
 
 
 class Pool:
-    """At most `connections` are open, used or kept."""
+    """At most `connections` are open: used, kept, or being dialled."""
 
     def __init__(self, dialler: Dialler, *, connections: int, keep_s: float = KEEP_S) -> None:
         self._dialler = dialler
@@ -24,6 +24,7 @@ class Pool:
         self._room = asyncio.Semaphore(connections)
         self._used: set[Connection] = set()
         self._kept: dict[Connection, Origin] = {}
+        self._dialled = 0
 
     @property
     def used(self) -> int:
@@ -33,6 +34,11 @@ class Pool:
     @property
     def kept(self) -> int:
         return len(self._kept)
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, with those that are not there yet."""
+        return len(self._used) + len(self._kept) + self._dialled
 
     async def acquire(self, origin: Origin, timeouts: Timeouts) -> Connection:
         """A connection to `origin`, kept or new; `release` it. Raises what dialling does, and PoolTimeout."""
@@ -82,9 +88,13 @@ class Pool:
 
     async def _new(self, origin: Origin, timeouts: Timeouts) -> Connection:
         # Kept connections give way: with this one there must be no more than the most.
-        while self._kept and len(self._used) + len(self._kept) >= self._max:
+        while self._kept and self.open >= self._max:
             self._drop(next(iter(self._kept)))
-        connection = await self._dialler.dial(origin, timeouts.connect)
+        self._dialled += 1
+        try:
+            connection = await self._dialler.dial(origin, timeouts.connect)
+        finally:
+            self._dialled -= 1
         connection.closed.add_done_callback(lambda _: self._forget(connection))
         return connection
 

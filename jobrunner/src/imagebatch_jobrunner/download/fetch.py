@@ -11,9 +11,11 @@ import httpx
 
 from imagebatch import links
 from imagebatch.guard import AddressPolicy
+from imagebatch.http.cookies import ChainCookies
 from imagebatch.http.dial import Resolve
 from imagebatch.outcome import ErrorCode
 from imagebatch.transport import MAX_REDIRECTS, client
+from imagebatch_jobrunner.download import pages
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.download.deadline import Deadline
 from imagebatch_jobrunner.download.hosts import Hosts, host_of
@@ -31,10 +33,13 @@ def image_client(
     *,
     resolve: Resolve | None = None,
     tls: ssl.SSLContext | None = None,
+    named: str | None = None,
 ) -> httpx.AsyncClient:
-    """The client to give to a Fetcher. `resolve` and `tls` are for tests."""
+    """The client to give to a Fetcher. `named` is the User-Agent. `resolve` and `tls` are for tests."""
     timeout = httpx.Timeout(limits.total_s, connect=limits.connect_s, pool=None)
-    return client(policy, connections=limits.connections, timeout=timeout, resolve=resolve, tls=tls)
+    return client(
+        policy, connections=limits.connections, timeout=timeout, resolve=resolve, tls=tls, named=named
+    )
 
 
 class Fetcher:
@@ -45,10 +50,9 @@ class Fetcher:
         self._limits = limits
         self._hosts = Hosts(limits.connections, limits.per_host)
 
-    @property
-    def per_host(self) -> int:
-        """How many links of one host are downloaded at once."""
-        return self._limits.per_host
+    def per_host(self, name: str) -> int:
+        """How many links of a host are downloaded at once; it may grow when one is downloaded."""
+        return self._hosts.at_once(name)
 
     async def fetch(self, link: str, lease: Lease) -> bytes:
         """The bytes behind a link that `links.check` let pass. Raises FetchError.
@@ -69,13 +73,14 @@ class Fetcher:
 
     async def _try(self, link: str, lease: Lease, deadline: Deadline) -> bytes:
         """Follow the link. Each host on the way is asked in a slot of its own, one after the other."""
-        request = image_request(self._http, link)
+        request, cookies = image_request(self._http, link), ChainCookies()
         for _ in range(MAX_REDIRECTS + 1):
             # Whoever waits for a slot must hold no memory that those with a slot may be waiting for.
             await lease.step_aside()
             async with self._hosts.slot(host_of(str(request.url))) as host:
-                got = await OneRequest(self._http, self._limits, host, lease, deadline).run(request)
+                got = await OneRequest(self._http, self._limits, host, lease, deadline, cookies).run(request)
             if isinstance(got, bytes):
+                pages.refuse_shared(got, str(request.url))
                 return got
             request = got
             _check_redirect(str(request.url))

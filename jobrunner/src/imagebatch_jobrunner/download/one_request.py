@@ -3,6 +3,7 @@
 Used by `fetch`. The client comes from `imagebatch.transport`, which checks every address that it dials.
 """
 
+import re
 import socket
 import ssl
 from contextlib import aclosing
@@ -12,18 +13,21 @@ from datetime import UTC, datetime
 import httpx
 
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.http.encoding import UnsupportedEncodingError, decoded, encoding_of
+from imagebatch.http import status
+from imagebatch.http.cookies import ChainCookies
+from imagebatch.http.encoding import UnsupportedEncodingError, decoded, is_encoded
 from imagebatch.outcome import ErrorCode
 from imagebatch.transport import NameNotFoundError, retry_after_seconds
+from imagebatch_jobrunner.download import refusal
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, Lease
 from imagebatch_jobrunner.download.deadline import Deadline
 from imagebatch_jobrunner.download.hosts import Host
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
-_HEADERS = {"Accept": "image/avif,image/webp,image/png,image/jpeg,image/*;q=0.9,*/*;q=0.5"}
-_TEMPORARY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_ASKS_FOR_QUIET = frozenset({429, 503})
+_HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
+"""A host that negotiates shall give the original: what it encodes anew for browsers has lost already."""
+
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
 
@@ -44,18 +48,24 @@ class OneRequest:
     host: Host
     lease: Lease
     deadline: Deadline
+    cookies: ChainCookies
 
     async def run(self, request: httpx.Request) -> bytes | httpx.Request:
         """The file, or the request that a redirect makes next. Raises FetchError."""
         if not self.host.health.may_try():
             raise _skipped(self.host.health.last_failure)
+        had_time = self.deadline.left_s > self.limits.total_s / 2
+        self.cookies.send(request)
         try:
             async with self.deadline.running():
                 return await self._answer(request)
         except TimeoutError:
-            raise FetchError(
+            late = FetchError(
                 ErrorCode.DOWNLOAD_TIMEOUT, f"it did not arrive within {self.limits.total_s:g} s"
-            ) from None
+            )
+            if had_time and not self.host.health.has_answered:
+                self.host.health.failed(late, is_silent=True)
+            raise late from None
         except _EXPECTED as error:
             raise translated(error) from error
 
@@ -63,9 +73,10 @@ class OneRequest:
         await self._reach(FIRST_BYTES)
         async with aclosing(await self._send(request)) as response:
             if response.next_request is not None:
+                self.cookies.take(response)
                 return response.next_request
             if not response.is_success:
-                raise _bad_status(response)
+                raise _bad_status(response, refusal.explained(response, await self._beginning(response)))
             return await self._read(response)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
@@ -73,18 +84,19 @@ class OneRequest:
         try:
             response = await self.http.send(self._hurried(request), stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            self.host.health.failed(translated(error))
+            self.host.health.failed(translated(error), is_silent=isinstance(error, httpx.ConnectTimeout))
             raise
         self._note(response)
         return response
 
     def _note(self, response: httpx.Response) -> None:
-        """Remember whether the host asks to be left alone."""
-        quiet_s = _retry_after_s(response) if response.status_code in _ASKS_FOR_QUIET else None
+        """Remember that the host is there, and whether it asks to be left alone."""
+        self.host.is_there()
+        quiet_s = _retry_after_s(response) if response.status_code in status.ASKS_FOR_QUIET else None
         if quiet_s is None:
             self.host.health.answered()
             return
-        self.host.health.failed(_bad_status(response))
+        self.host.health.asked_for_quiet(_bad_status(response))
         self.host.keep_quiet(quiet_s)
 
     def _hurried(self, request: httpx.Request) -> httpx.Request:
@@ -96,7 +108,7 @@ class OneRequest:
 
     async def _read(self, response: httpx.Response) -> bytes:
         declared = response.headers.get("Content-Length", "")
-        if declared.isascii() and declared.isdigit() and not encoding_of(response.headers):
+        if declared.isascii() and declared.isdigit() and not is_encoded(response.headers):
             await self._hold(int(declared[:20]))
         file = bytearray()  # not a list: a host may send single bytes, and each would cost a pointer more
         async with aclosing(decoded(response)) as pieces:
@@ -106,6 +118,15 @@ class OneRequest:
         if not file:
             raise FetchError(ErrorCode.EMPTY_FILE, "the file has no bytes")
         return bytes(file)
+
+    async def _beginning(self, response: httpx.Response) -> bytes:
+        """The first bytes of an answer that is explained by them; b"" of every other."""
+        if not refusal.may_be_explained(response):
+            return b""
+        try:
+            return await anext(response.aiter_raw(), b"")
+        except httpx.HTTPError:
+            return b""
 
     async def _hold(self, size: int) -> None:
         if size > self.limits.max_bytes:
@@ -120,11 +141,11 @@ class OneRequest:
                 await self.lease.reach(size)
 
 
-def _bad_status(response: httpx.Response) -> FetchError:
+def _bad_status(response: httpx.Response, explanation: str = "") -> FetchError:
     return FetchError(
         ErrorCode.HTTP_STATUS,
-        f"HTTP {response.status_code}",
-        retryable=response.status_code in _TEMPORARY_STATUS,
+        f"HTTP {response.status_code}{explanation}",
+        retryable=response.status_code in status.TEMPORARY,
         retry_after_s=_retry_after_s(response),
     )
 
@@ -189,4 +210,8 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    """An error's words, without Python's for bytes and objects."""
+    return " ".join(_PYTHONS_OWN.sub("", str(error)).split())[:120] or type(error).__name__
+
+
+_PYTHONS_OWN = re.compile(r":?\s*(?:bytearray\(|memoryview\(|\bb['\"]|<[\w.]+ object at).*", re.DOTALL)

@@ -1,7 +1,4 @@
-"""The links in a cell, and which of them can be fetched at all.
-
-Shared by ingest, jobrunner and merge, so that the n-th link is the same one everywhere.
-"""
+"""Whether a URL may be fetched as it stands."""
 
 import re
 from dataclasses import dataclass
@@ -13,26 +10,12 @@ from imagebatch.outcome import ErrorCode
 
 MAX_LINK_CHARS = 8192
 
-# A separator is a comma or line break that a new link follows: links may contain commas themselves.
-_SEPARATOR = re.compile(r"[,\r\n][\s,]*(?=https?://)", re.IGNORECASE)
-_JOINED = re.compile(r"[;|\s]\s*https?://", re.IGNORECASE)
+PLAIN_HOST = r"https?://(?!xn--)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_PLAIN = re.compile(rf"(?!.*xn--){PLAIN_HOST}(?:[/?#][!-~]*)?")
+"""What nothing can be wrong with: a plain name without port, and printable ASCII behind it."""
+
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def split(cell: str) -> list[str]:
-    """The links of a cell in order, without surrounding spaces; `""` and `" , "` have none."""
-    pieces = (piece.strip().rstrip(",").rstrip() for piece in _SEPARATOR.split(cell))
-    return [piece for piece in (piece.lstrip(", \t\r\n") for piece in pieces) if piece]
-
-
-def may_be_several(link: str) -> bool:
-    """Whether a link looks like several, joined by what is no separator here: `;`, `|` or a space."""
-    return _JOINED.search(link) is not None
-
-
-def looks_like_link(text: str) -> bool:
-    return _SCHEME.match(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +26,14 @@ class BadLink:
     message: str
 
 
+def looks_like_link(text: str) -> bool:
+    return _SCHEME.match(text) is not None
+
+
 def check(link: str) -> BadLink | None:
     """None when the link may be fetched; the message never repeats a password."""
+    if len(link) <= MAX_LINK_CHARS and _PLAIN.fullmatch(link):
+        return None
     if not looks_like_link(link):
         return BadLink(ErrorCode.INVALID_URL, "not an http:// or https:// link")
     if len(link) > MAX_LINK_CHARS:

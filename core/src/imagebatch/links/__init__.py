@@ -1,0 +1,25 @@
+"""The links in a cell: where each entry ends, what is fetched for it, and which can't be fetched at all.
+
+Ingest, jobrunner and merge all ask `split`, so that the n-th entry is the same one everywhere. What is
+fetched for an entry is `read`'s to say; `check` judges a URL as it stands, such as a redirect's.
+docs/csv.md shows the habits that are understood.
+"""
+
+from imagebatch.links.address import MAX_LINK_CHARS, BadLink, check, looks_like_link
+from imagebatch.links.cell import begins_like_link, entries, is_placeholder, split, trimmed, visible
+from imagebatch.links.reading import Address, read
+
+__all__ = [
+    "MAX_LINK_CHARS",
+    "Address",
+    "BadLink",
+    "begins_like_link",
+    "check",
+    "entries",
+    "is_placeholder",
+    "looks_like_link",
+    "read",
+    "split",
+    "trimmed",
+    "visible",
+]

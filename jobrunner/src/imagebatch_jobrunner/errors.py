@@ -24,7 +24,12 @@ class ImageError(ImageBatchError):
 
 
 class CodecError(ImageError):
-    """The image's bytes could not be made into a compressed picture."""
+    """The image's bytes could not be made into a compressed picture.
+
+    `cause` is what a library said, for the log alone.
+    """
+
+    cause: str = ""
 
 
 class FetchError(ImageError):

@@ -1,7 +1,7 @@
 """Opening a Windows bitmap: its pixels as its header means them.
 
-Headers by Microsoft's BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER; OS/2's by its Presentation Manager. Used
-by `opening`, and by `ico` for the bitmaps in icons.
+Headers by Microsoft's BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER; OS/2's by its Presentation
+Manager. Used by `opening`, and by `ico` for the bitmaps in icons.
 """
 
 import io
@@ -108,7 +108,9 @@ def _mend_palette(image: ImageFile.ImageFile, header: Header) -> None:
 
 
 def _without_empty_alpha(image: Image.Image) -> Image.Image:
-    """Where every pixel is wholly transparent, nobody has written the alpha: Windows shows such a bitmap opaque."""
+    """Where every pixel is wholly transparent, nobody has written the alpha: Windows shows such a bitmap
+    opaque.
+    """
     return image if image.getchannel("A").getbbox() else image.convert("RGB")
 
 
@@ -121,7 +123,9 @@ def _profile(header: Header) -> bytes:
 
 
 def calibration(data: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Of LCS_CALIBRATED_RGB: the XYZ of red, green and blue (numbers of 2.30 bits), and their gammas (16.16 bits)."""
+    """Of LCS_CALIBRATED_RGB: the XYZ of red, green and blue (numbers of 2.30 bits), and their gammas (16.16
+    bits).
+    """
     header = Header(data, 14)
     if header.size not in {_V4, _V5} or header.long(56) != 0:
         return None

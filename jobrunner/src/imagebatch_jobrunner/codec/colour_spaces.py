@@ -1,7 +1,8 @@
 """Colour spaces by primaries and transfer function, and their conversion to sRGB.
 
-A space becomes an ICC profile of matrix and curves (ICC.1:2001-04), which Little CMS converts by. The numbers of
-primaries and transfer functions are those of ITU-T H.273 (07/2024), tables 2 and 3. Used by `colour_tags` and `colour`.
+A space becomes an ICC profile of matrix and curves (ICC.1:2001-04), which Little CMS converts by. The
+numbers of primaries and transfer functions are those of ITU-T H.273 (07/2024), tables 2 and 3. Used by
+`colour_tags` and `colour`.
 """
 
 import io
@@ -35,7 +36,9 @@ _PRIMARIES: dict[int, tuple[Point, ...]] = {
 }
 """Red, green, blue and white, x and y."""
 _LIKE_SRGB = frozenset({1, 6, 11, 12, 13, 14, 15})
-"""sRGB, and the camera curves of video, which browsers show by sRGB's too: displays have no other for them."""
+"""sRGB, and the camera curves of video, which browsers show by sRGB's too: displays have no other for
+them.
+"""
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _RARE_TRANSFERS = {16: "HDR (PQ)", 18: "HDR (HLG)"}
 _UNSPECIFIED = 2

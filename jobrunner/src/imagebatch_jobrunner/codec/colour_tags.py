@@ -1,7 +1,7 @@
 """Colours that a file describes outside an ICC profile: where they stand in PNG, AVIF and BMP.
 
-PNG: W3C Recommendation, third edition, 4.3 and 11.3.2: cICP wins over iCCP, that over sRGB, that over gAMA and cHRM.
-AVIF: the nclx box (ISO/IEC 14496-12, 12.1.5), where there is no ICC profile. Used by `opening`.
+PNG: W3C Recommendation, third edition, 4.3 and 11.3.2: cICP wins over iCCP, that over sRGB, that over gAMA
+and cHRM. AVIF: the nclx box (ISO/IEC 14496-12, 12.1.5), where there is no ICC profile. Used by `opening`.
 """
 
 import struct

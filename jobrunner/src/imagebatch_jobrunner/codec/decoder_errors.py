@@ -1,8 +1,8 @@
 """What decoders raise, in words of our own: the file's end is missing (`truncated`), its data is damaged
 (`corrupt`), or it is of a kind that is not decoded (`unsupported_format`).
 
-What a library says never reaches a user; it goes along as the error's `cause`, for the log. Used by all that opens
-or decodes.
+What a library says never reaches a user; it goes along as the error's `cause`, for the log. Used by all
+that opens or decodes.
 """
 
 import io

@@ -14,8 +14,8 @@ def unchanged(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An image that is not decoded yet. `finish` makes of the decoded one what its file means, where the decoder
-    does not; `inner` is the file that stands inside the file, such as an icon's PNG.
+    """An image that is not decoded yet. `finish` makes of the decoded one what its file means, where the
+    decoder does not; `inner` is the file that stands inside the file, such as an icon's PNG.
     """
 
     image: Image.Image

@@ -1,6 +1,8 @@
-"""What Pillow keeps in globals of its modules: set for one piece of work, and set back after it, whatever happens.
+"""What Pillow keeps in globals of its modules: set for one piece of work, and set back after it, whatever
+happens.
 
-A process works on one image at a time, so nobody else sees them. Used by `compress`, `opening`, `encode` and `tiff`.
+A process works on one image at a time, so nobody else sees them. Used by `compress`, `opening`, `encode`
+and `tiff`.
 """
 
 import warnings
@@ -13,7 +15,8 @@ from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin
 
 @contextmanager
 def decoding_up_to(max_pixels: int) -> Iterator[None]:
-    """Pillow refuses larger pictures, which some decoders allocate while they open them; and warns of nothing.
+    """Pillow refuses larger pictures, which some decoders allocate while they open them; and warns of
+    nothing.
 
     AVIF is decoded by one thread: one codec process a core is the parallelism.
     """

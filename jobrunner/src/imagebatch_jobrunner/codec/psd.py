@@ -1,13 +1,14 @@
 """Opening a Photoshop document: its merged picture, as the file means it.
 
-By Adobe Photoshop File Formats Specification (November 2019). Pillow takes any fourth channel for transparency and
-does not ask whether there is a merged picture, so the file is read here; Pillow's decoders do the rest. Used by
-`opening` and `extras`.
+By Adobe Photoshop File Formats Specification (November 2019). Pillow takes any fourth channel for
+transparency and does not ask whether there is a merged picture, so the file is read here; Pillow's decoders
+do the rest. Used by `opening` and `extras`.
 """
 
 import io
 import struct
 from dataclasses import dataclass
+from itertools import accumulate
 
 from PIL import ImageFile, ImagePalette
 
@@ -28,8 +29,8 @@ _PALETTE_BYTES = 768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The parts of a file. `layers` is below 0 where the first channel after the colours is the merged picture's
-    transparency; else that one is a selection that somebody saved, or an ink.
+    """The parts of a file. `layers` is below 0 where the first channel after the colours is the merged
+    picture's transparency; else that one is a selection that somebody saved, or an ink.
     """
 
     channels: int
@@ -153,26 +154,35 @@ class _Picture(ImageFile.ImageFile):
         self.tile = self._planes(numbers, _RAW_MODES.get(bands, tuple(bands)))
 
     def _planes(self, numbers: tuple[int, ...], raw_modes: tuple[str, ...]) -> list[ImageFile._Tile]:
-        """Where the plane of each band is; bands may share one."""
-        starts, decoder = self._starts(), "packbits" if self._document.compression == _RLE else "raw"
+        """Where the plane of each band is; bands may share one. Raises CodecError `truncated`."""
+        starts = self._starts()
+        assert self.fp is not None
+        if starts[max(numbers) + 1] > self.fp.seek(0, io.SEEK_END):
+            raise truncated()
+        is_packed = self._document.compression == _RLE
         return [
-            ImageFile._Tile(decoder, (0, 0, *self._size), starts[number], (raw_mode, 0, 1))
+            ImageFile._Tile(  # noqa: SLF001 - as every plugin makes them
+                "packbits" if is_packed else "raw",
+                (0, 0, *self._size),
+                starts[number],
+                (raw_mode,) if is_packed else (raw_mode, 0, 1),
+            )
             for number, raw_mode in zip(numbers, raw_modes, strict=True)
         ]
 
     def _starts(self) -> list[int]:
+        """Where each channel's plane begins, and where the last one ends."""
         document = self._document
         if document.compression == _RAW:
-            step = document.row_bytes * document.height
-            return [document.pixels_at + number * step for number in range(document.channels)]
+            lengths = [document.row_bytes * document.height] * document.channels
+            return list(accumulate(lengths, initial=document.pixels_at))
         assert self.fp is not None
         self.fp.seek(document.pixels_at)
-        layout = struct.Struct(f">{document.height}H")
-        starts, at = [], document.pixels_at + document.channels * layout.size
-        for _ in range(document.channels):
-            starts.append(at)
-            row_lengths = self.fp.read(layout.size)
-            if len(row_lengths) < layout.size:
-                raise truncated()
-            at += sum(layout.unpack(row_lengths))
-        return starts
+        table = struct.Struct(f">{document.channels * document.height}H")
+        row_lengths = self.fp.read(table.size)
+        if len(row_lengths) < table.size:
+            raise truncated()
+        rows = table.unpack(row_lengths)
+        planes = range(0, len(rows), document.height)
+        lengths = [sum(rows[first : first + document.height]) for first in planes]
+        return list(accumulate(lengths, initial=document.pixels_at + table.size))

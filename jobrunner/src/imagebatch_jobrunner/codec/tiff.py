@@ -138,7 +138,7 @@ def _mend_palette(image: Image.Image, page: Directory) -> None:
 def _inverted(image: Image.Image) -> Image.Image:
     """White for black, in a picture of grey with or without alpha."""
     if image.mode.startswith("I;16"):
-        return image.point(lambda value: value * -1 + _SIXTEEN_BITS)
+        return image.convert("I").point(lambda value: value * -1 + _SIXTEEN_BITS).convert("I;16")
     if image.mode == "LA":
         return Image.merge("LA", (ImageChops.invert(image.getchannel("L")), image.getchannel("A")))
     return ImageChops.invert(image)

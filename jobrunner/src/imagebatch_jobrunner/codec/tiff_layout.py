@@ -1,4 +1,5 @@
-"""Which layouts of a TIFF page are decoded: those that tests/jobrunner/test_layouts_tiff.py shows to be right.
+"""Which layouts of a TIFF page are decoded: those that tests/jobrunner/test_layouts_tiff.py shows to be
+right.
 
 Everything else is refused by its name, on the header. Used by `tiff_pages`.
 """
@@ -11,7 +12,7 @@ from imagebatch_jobrunner.codec.tiff_directory import Directory
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR, LAB = 0, 1, 2, 3, 4, 5, 6, 8
 CFA, LINEAR_RAW = 32803, 34892
 RAW, LZW, OLD_JPEG, JPEG, DEFLATE, PACKBITS, OLD_DEFLATE = 1, 5, 6, 7, 8, 32773, 32946
-LZMA, ZSTD, WEBP = 34925, 50000, 50001
+LZMA, ZSTD = 34925, 50000
 SEPARATE = 2
 
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3, LAB: 3}
@@ -26,7 +27,7 @@ _NAMES = {
 }  # fmt: skip
 _FAX = frozenset({2, 3, 4})
 _PREDICTABLE = frozenset({LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD})
-_COMPRESSIONS = frozenset({RAW, JPEG, PACKBITS, WEBP}) | _FAX | _PREDICTABLE
+_COMPRESSIONS = frozenset({RAW, JPEG, PACKBITS}) | _FAX | _PREDICTABLE
 _JPEG_COLOURS = frozenset({BLACK_IS_ZERO, RGB, YCBCR})
 _NO_ALPHA, _PREMULTIPLIED = 0, 1
 _FLOATS = frozenset({3, 6})
@@ -101,8 +102,6 @@ def _compression(of: Layout) -> str | None:
         return f"{name} of photometric {of.photometric}" + (", in planes" if of.is_separate else "")
     if of.compression in _FAX and of.bits != (1,):
         return f"{name} of {_pixels(of)}"
-    if of.compression == WEBP and (of.photometric != RGB or of.is_separate):
-        return f"{name} of photometric {of.photometric}"
     return None
 
 

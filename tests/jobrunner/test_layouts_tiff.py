@@ -108,6 +108,21 @@ def encoded(pillow_format: str, mode: str, **options: object) -> Callable[[Rows]
     return strip
 
 
+def cmyk_jpeg(piece: Rows) -> bytes:
+    """Inks as they are: Pillow's writer inverts them, as Photoshop does in files of its own."""
+    return encoded("JPEG", "CMYK", quality=95)(
+        [[tuple(255 - ink for ink in pixel) for pixel in row] for row in piece]
+    )
+
+
+def old_jpeg_page(subsampling: int) -> Page:
+    """TIFF 6.0, 22, as it was used: one whole JPEG file."""
+    jpeg = encoded("JPEG", "RGB", quality=95, subsampling=subsampling)(rows(smooth))
+    halves = {0: (1, 1), 1: (2, 1), 2: (2, 2)}[subsampling]
+    return Page(samples=rows(smooth), photometric=tiff.YCBCR, compression=tiff.OLD_JPEG, subsampling=halves,
+                rows_per_strip=HEIGHT, encode=lambda _: jpeg, tags={513: (8,), 514: (len(jpeg),)})  # fmt: skip
+
+
 RUNS = {"white": "10011", "black": "000101"}  # of 8 pixels: ITU-T T.4, table 2
 NO_WHITE = "00110101"
 
@@ -225,6 +240,8 @@ def right_of(order: str) -> Iterator[Cell]:
         page = Page(samples=rows(ycbcr), photometric=tiff.YCBCR, compression=compression, planar=2)
         yield cell(f"YCbCr in planes, compression {compression}", page, rows(smooth))
     yield from embedded(cell)
+    for subsampling in (0, 1, 2):
+        yield cell(f"JPEG, old style, {subsampling}", old_jpeg_page(subsampling), rows(smooth))
     for rule in (2, 3, 4):
         yield cell(f"CCITT {rule}", fax_page(rule), stripe_rows(255))
         yield cell(f"CCITT {rule}, black is 0", fax_page(rule, tiff.BLACK_IS_ZERO), stripe_rows(0))
@@ -297,6 +314,9 @@ def embedded(cell: Callable[[str, Page, Rows], Cell]) -> Iterator[Cell]:
             Page(samples=colours, photometric=tiff.RGB, encode=jpeg, **layout),
             colours,
         )
+        inks = rows(lambda x, y: (*(255 - value for value in smooth(x, y)), 0))
+        page = Page(samples=inks, photometric=tiff.CMYK, encode=cmyk_jpeg, **layout)
+        yield cell(f"JPEG, CMYK, tile {tile}", page, colours)
         jpeg = encoded("JPEG", "L", quality=95)
         yield cell(
             f"JPEG, grey, tile {tile}",
@@ -355,10 +375,10 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
         rgb_page(8, compression=tiff.LZW, tags={317: (3,)}),
         "predictor 3",
     )
-    for compression in (6, 9, 32766, 32809, 34676, 34712, 34887, 34892, 50001, 50002):
+    for compression in (9, 32766, 32809, 34676, 34712, 34887, 34892, 50001, 50002):
         page = rgb_page(8, tags={259: (compression,)})
         yield cell(f"compression {compression}", page, f"compression {compression}")
-    for photometric in (tiff.CMYK, tiff.LAB, tiff.WHITE_IS_ZERO, tiff.PALETTE):
+    for photometric in (tiff.LAB, tiff.WHITE_IS_ZERO, tiff.PALETTE):
         page = rgb_page(8, tags={259: (tiff.JPEG,), 262: (photometric,)})
         yield cell(f"JPEG of photometric {photometric}", page, f"compression 7 of photometric {photometric}")
     yield cell(
@@ -466,6 +486,12 @@ def test_a_raw_file_without_a_whole_preview_is_called_so(pages: tuple[Page, ...]
     assert (
         "unsupported_format: the file is a camera raw picture" in outcome(tiff.tiff(*pages), COLOURS).refusal
     )
+
+
+def test_canons_raw_files_are_called_so() -> None:
+    data = bytearray(tiff.tiff(rgb_page(8)))
+    data[8:10] = b"CR"
+    assert "a camera raw picture" in outcome(bytes(data), COLOURS).refusal
 
 
 def test_a_file_that_leads_in_circles_ends() -> None:

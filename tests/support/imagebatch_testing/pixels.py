@@ -6,6 +6,7 @@ A picture is rows of pixels of 8-bit R, G, B and perhaps alpha.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from PIL import Image
 
@@ -89,6 +90,6 @@ def _difference(given: object, wanted: Pixel) -> float:
     """The mean of the channels; of what is wholly transparent only that it is."""
     assert isinstance(given, tuple)
     if len(wanted) == 4 and wanted[3] == 0:
-        return float(given[3])
+        return float(cast("int", given[3]))
     full = (*wanted, 255)[:4]
-    return sum(abs(one - other) for one, other in zip(given, full, strict=True)) / 4
+    return float(sum(abs(one - other) for one, other in zip(given, full, strict=True)) / 4)

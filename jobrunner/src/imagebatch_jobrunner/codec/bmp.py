@@ -5,7 +5,6 @@ Manager. Used by `opening`, and by `ico` for the bitmaps in icons.
 """
 
 import io
-import struct
 from dataclasses import dataclass
 
 from PIL import BmpImagePlugin, Image, ImageFile, ImagePalette
@@ -103,7 +102,7 @@ def _mend_palette(image: ImageFile.ImageFile, header: Header) -> None:
     )
     image._mode = "P"  # noqa: SLF001 - as the plugin itself sets it
     tile = image.tile[0]
-    if tile.codec_name == "raw":
+    if tile.codec_name == "raw" and isinstance(tile.args, tuple):
         image.tile = [tile._replace(args=(raw_mode, *tile.args[1:]))]
 
 
@@ -120,14 +119,3 @@ def _profile(header: Header) -> bytes:
         return b""
     start = header.at + header.long(112)
     return header.data[start : start + header.long(116)]
-
-
-def calibration(data: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Of LCS_CALIBRATED_RGB: the XYZ of red, green and blue (numbers of 2.30 bits), and their gammas (16.16
-    bits).
-    """
-    header = Header(data, 14)
-    if header.size not in {_V4, _V5} or header.long(56) != 0:
-        return None
-    ends = struct.unpack_from("<9I3I", data, header.at + 60)
-    return tuple(end / (1 << 30) for end in ends[:9]), tuple(gamma / (1 << 16) for gamma in ends[9:])

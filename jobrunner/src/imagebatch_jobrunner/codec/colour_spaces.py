@@ -50,10 +50,10 @@ _BRADFORD = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0
 
 @dataclass(frozen=True, slots=True)
 class ColourSpace:
-    """`points` are red, green, blue and white; `gammas` one a channel, 0 for sRGB's own curve."""
+    """`points` are red, green, blue and white; `gamma` is 0 for sRGB's own curve."""
 
     points: tuple[Point, ...] = _BT709
-    gammas: Vector = (0.0, 0.0, 0.0)
+    gamma: float = 0.0
     is_full_range: bool = True
 
 
@@ -69,30 +69,22 @@ def by_h273(primaries: int, transfer: int, image_format: ImageFormat, *, is_full
     if primaries not in _PRIMARIES or transfer not in _LIKE_SRGB | _GAMMAS.keys() | {_UNSPECIFIED}:
         raise rare(image_format, f"colour primaries {primaries} with transfer {transfer}")
     gamma = _GAMMAS.get(transfer, 0.0)
-    return ColourSpace(_PRIMARIES[primaries], (gamma, gamma, gamma), is_full)
+    return ColourSpace(_PRIMARIES[primaries], gamma, is_full)
 
 
 def by_gamma(encoding: float, points: tuple[float, ...]) -> ColourSpace | None:
     """Of PNG's gAMA (0 where there is none) and cHRM: white, red, green, blue, x and y each (or nothing).
 
-    The usual 1/2.2 stands for sRGB's curve, which it is next to, as in browsers.
+    The usual 1/2.2 with sRGB's own primaries stands for sRGB, whose curve it is next to, as in browsers.
     """
     if not points and not encoding:
         return None
-    gamma = 0.0 if not encoding or abs(encoding - 1 / 2.2) < 0.002 else 1 / encoding
-    white, *colours = zip(points[::2], points[1::2], strict=True) if points else (_D65,)
+    white, *colours = zip(points[::2], points[1::2], strict=True) if points else ((0.0, 0.0),)
     ends = (*colours, white) if points else _BT709
-    return ColourSpace(ends, (gamma, gamma, gamma)) if _is_usable(ends) else None
-
-
-def calibrated(xyz: tuple[float, ...], gammas: tuple[float, ...]) -> ColourSpace | None:
-    """By three colours' XYZ, whose sum is white, and a gamma each."""
-    ends = [xyz[0:3], xyz[3:6], xyz[6:9]]
-    white = [sum(end[place] for end in ends) for place in range(3)]
-    if not all(sum(end) > 0 for end in ends) or not all(0.1 < gamma < 10 for gamma in gammas):
+    if not _is_usable(ends):
         return None
-    points = tuple((end[0] / sum(end), end[1] / sum(end)) for end in (*ends, white))
-    return ColourSpace(points, (gammas[0], gammas[1], gammas[2])) if _is_usable(points) else None
+    is_usual = _is_near(ends, _BT709) and abs(encoding - 1 / 2.2) < 0.002
+    return ColourSpace(ends, 0.0 if not encoding or is_usual else 1 / encoding)
 
 
 def _is_usable(points: tuple[Point, ...]) -> bool:
@@ -103,20 +95,23 @@ def _is_usable(points: tuple[Point, ...]) -> bool:
 
 def is_srgb(space: ColourSpace) -> bool:
     """Whether it differs from sRGB by less than rounding does."""
-    near = all(
+    return _is_near(space.points, _BT709) and not space.gamma and space.is_full_range
+
+
+def _is_near(some: tuple[Point, ...], others: tuple[Point, ...]) -> bool:
+    return all(
         abs(one - other) < 0.002
-        for point, wanted in zip(space.points, _BT709, strict=True)
+        for point, wanted in zip(some, others, strict=True)
         for one, other in zip(point, wanted, strict=True)
     )
-    return near and not any(space.gammas) and space.is_full_range
 
 
 def to_srgb(image: Image.Image, space: ColourSpace) -> Image.Image:
     """A picture of L, RGB or RGBA, changed in place where that can be; transparency stays."""
     if not space.is_full_range:
         image = image.point(_widened(image.mode))
-    if image.mode == "L" or space.points == _BT709:
-        return image.point(_curves(image.mode, space.gammas)) if any(space.gammas) else image
+    if image.mode == "L" or _is_near(space.points, _BT709):
+        return image.point(_curve_table(image.mode, space.gamma)) if space.gamma else image
     transform = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile(space))),
         ImageCms.createProfile("sRGB"),
@@ -130,22 +125,18 @@ def to_srgb(image: Image.Image, space: ColourSpace) -> Image.Image:
 
 def _widened(mode: str) -> list[int]:
     """From the narrow range of video (16 to 235) to all of 0 to 255."""
-    table = [max(0, min(255, round((value - _BLACK) * 255 / (_WHITE - _BLACK)))) for value in range(256)]
-    return _tables(mode, (table, table, table))
+    widths = (round((value - _BLACK) * 255 / (_WHITE - _BLACK)) for value in range(256))
+    return _table(mode, [max(0, min(255, value)) for value in widths])
 
 
-def _curves(mode: str, gammas: Vector) -> list[int]:
-    """Where the primaries are sRGB's, each channel by itself."""
-    return _tables(mode, tuple([_recoded(value, gamma) for value in range(256)] for gamma in gammas))
+def _curve_table(mode: str, gamma: float) -> list[int]:
+    """For primaries that are sRGB's: each channel by itself."""
+    return _table(mode, [round(255 * _encoded((value / 255) ** gamma)) for value in range(256)])
 
 
-def _recoded(value: int, gamma: float) -> int:
-    return round(255 * _encoded((value / 255) ** gamma)) if gamma else value
-
-
-def _tables(mode: str, tables: tuple[list[int], ...]) -> list[int]:
-    flat = [value for table in tables[: 1 if mode == "L" else 3] for value in table]
-    return flat + list(range(256)) if mode == "RGBA" else flat
+def _table(mode: str, of_colours: list[int]) -> list[int]:
+    """For `Image.point`; transparency stays."""
+    return of_colours * (1 if mode == "L" else 3) + (list(range(256)) if mode == "RGBA" else [])
 
 
 def _encoded(light: float) -> float:
@@ -166,8 +157,8 @@ def profile(space: ColourSpace) -> bytes:
         (b"cprt", b"text\0\0\0\0none\0"),
         (b"desc", _description(b"described colours")),
     ]
-    for name, colorant, gamma in zip((b"r", b"g", b"b"), colorants, space.gammas, strict=True):
-        tags += [(name + b"XYZ", _xyz(colorant)), (name + b"TRC", _curve(gamma))]
+    for name, colorant in zip((b"r", b"g", b"b"), colorants, strict=True):
+        tags += [(name + b"XYZ", _xyz(colorant)), (name + b"TRC", _curve(space.gamma))]
     table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
     for name, content in tags:
         table += name + struct.pack(">II", start + len(body), len(content))

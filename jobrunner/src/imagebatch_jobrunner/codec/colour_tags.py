@@ -1,4 +1,4 @@
-"""Colours that a file describes outside an ICC profile: where they stand in PNG, AVIF and BMP.
+"""Colours that a file describes outside an ICC profile: where they stand in PNG and AVIF.
 
 PNG: W3C Recommendation, third edition, 4.3 and 11.3.2: cICP wins over iCCP, that over sRGB, that over gAMA
 and cHRM. AVIF: the nclx box (ISO/IEC 14496-12, 12.1.5), where there is no ICC profile. Used by `opening`.
@@ -7,8 +7,8 @@ and cHRM. AVIF: the nclx box (ISO/IEC 14496-12, 12.1.5), where there is no ICC p
 import struct
 from collections.abc import Iterator
 
-from imagebatch_jobrunner.codec import bmp, formats, png_structure
-from imagebatch_jobrunner.codec.colour_spaces import SRGB, ColourSpace, by_gamma, by_h273, calibrated
+from imagebatch_jobrunner.codec import formats, png_structure
+from imagebatch_jobrunner.codec.colour_spaces import SRGB, ColourSpace, by_gamma, by_h273
 from imagebatch_jobrunner.codec.formats import ImageFormat
 
 _META, _IPRP, _IPCO, _COLR = b"meta", b"iprp", b"ipco", b"colr"
@@ -24,9 +24,6 @@ def described(data: bytes, image_format: ImageFormat, *, has_profile: bool) -> C
         return _png(data, image_format, has_profile=has_profile)
     if image_format == formats.AVIF and not has_profile:
         return _avif(data, image_format)
-    if image_format == formats.BMP and not has_profile:
-        found = bmp.calibration(data)
-        return calibrated(*found) if found is not None else None
     return None
 
 

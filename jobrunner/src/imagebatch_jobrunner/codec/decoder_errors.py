@@ -25,7 +25,8 @@ _RARE_WORDS = (
     (re.compile(r"unsupported bmp bitfields"), "other colour masks"),
     (re.compile(r"unsupported bmp pixel depth \((\d+)\)"), r"\1 bits a pixel"),
     (re.compile(r"unsupported bmp compression \((\d+)\)"), r"compression \1"),
-    (re.compile(r"unsupported"), "its layout"),
+    (re.compile(r"unsupported bmp header type \((\d+)\)"), r"a header of \1 bytes"),
+    (re.compile(r"unsupported(?! bmp palette)"), "its layout"),
     (re.compile(r"unknown (raw|pixel) mode"), "its layout"),
 )
 _DAMAGES = (

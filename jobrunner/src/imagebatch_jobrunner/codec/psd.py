@@ -94,9 +94,11 @@ def _block(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _resources(block: bytes) -> dict[int, bytes]:
-    """Image resource blocks by their number; up to the first one that is damaged."""
+    """Image resource blocks by their number; a last one may be cut off. Raises CodecError `corrupt`."""
     found, at = {}, 0
     while at + 12 <= len(block):
+        if not block[at : at + 4].isalpha() and block[at : at + 4] != b"8BIM":
+            raise corrupt("its header is damaged")
         (number,) = struct.unpack_from(">H", block, at + 4)
         name_bytes = 1 + block[at + 6]
         start = at + 6 + name_bytes + name_bytes % 2

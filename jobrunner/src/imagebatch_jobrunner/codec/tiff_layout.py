@@ -27,8 +27,8 @@ _NAMES = {
 }  # fmt: skip
 _FAX = frozenset({2, 3, 4})
 _PREDICTABLE = frozenset({LZW, DEFLATE, OLD_DEFLATE, LZMA, ZSTD})
-_COMPRESSIONS = frozenset({RAW, JPEG, PACKBITS}) | _FAX | _PREDICTABLE
-_JPEG_COLOURS = frozenset({BLACK_IS_ZERO, RGB, YCBCR})
+_COMPRESSIONS = frozenset({RAW, OLD_JPEG, JPEG, PACKBITS}) | _FAX | _PREDICTABLE
+_JPEG_COLOURS = {OLD_JPEG: frozenset({YCBCR}), JPEG: frozenset({BLACK_IS_ZERO, RGB, CMYK, YCBCR})}
 _NO_ALPHA, _PREMULTIPLIED = 0, 1
 _FLOATS = frozenset({3, 6})
 _SIGNED = frozenset({2, 5})
@@ -98,7 +98,8 @@ def _compression(of: Layout) -> str | None:
     name = f"compression {of.compression}"
     if of.compression not in _COMPRESSIONS:
         return name
-    if of.compression == JPEG and (of.photometric not in _JPEG_COLOURS or of.is_separate or of.extra):
+    jpeg = _JPEG_COLOURS.get(of.compression)
+    if jpeg is not None and (of.photometric not in jpeg or of.is_separate or of.extra):
         return f"{name} of photometric {of.photometric}" + (", in planes" if of.is_separate else "")
     if of.compression in _FAX and of.bits != (1,):
         return f"{name} of {_pixels(of)}"

@@ -24,10 +24,12 @@ def chosen(data: bytes) -> Directory | None:
     Raises CodecError `unsupported_format` for a camera's raw file without a full preview, and for a page of a
     layout that is not decoded.
     """
+    if data[8:10] == _CANON_RAW:
+        raise camera_raw()  # its raw page does not tell its size, so that a preview can't be compared to it
     pages = [one for one in directories(data) if one.pixels and not _is_mask(one)]
     if not pages:
         return None
-    page = _preview(pages) if _is_raw(data, pages) else _largest(pages)
+    page = _preview(pages) if _is_raw(pages) else _largest(pages)
     rarity = refusal(layout(page))
     if rarity is not None:
         raise rare(formats.TIFF, rarity)
@@ -48,10 +50,9 @@ def _is_sensor_data(page: Directory) -> bool:
     return page.value(tags.PHOTOMETRIC, 0) in {CFA, LINEAR_RAW}
 
 
-def _is_raw(data: bytes, pages: list[Directory]) -> bool:
-    """Whether it is a camera's raw file: a DNG or one of the makers' own (Canon's says so in its header)."""
-    is_told = any(tags.DNG_VERSION in page.entries for page in pages) or data[8:10] == _CANON_RAW
-    return is_told or any(map(_is_sensor_data, pages))
+def _is_raw(pages: list[Directory]) -> bool:
+    """Whether it is a camera's raw file: a DNG or one of the makers' own."""
+    return any(tags.DNG_VERSION in page.entries or _is_sensor_data(page) for page in pages)
 
 
 def _preview(pages: list[Directory]) -> Directory:

@@ -11,7 +11,7 @@ class PictureLimits:
     decoding and encoding one picture may take.
     """
 
-    max_pixels: int = 50_000_000
+    max_pixels: int = 64_000_000
     max_animation_pixels: int = 100_000_000
     max_frames: int = 1000
     memory_bytes: int = 1792 * 1024 * 1024

@@ -78,7 +78,9 @@ def film(data: bytes) -> Film:
             seen = _seen(image, data)
             size = frames[0].image.size if frames else seen.size
             frames.append(Frame(time_ms, seen if seen.size == size else seen.crop((0, 0, *size))))
-            time_ms += float(image.info.get("duration") or 0) if count - first > 1 else 0
+            shown_ms = float(image.info.get("duration") or 0)
+            shown_ms = 100 if shown_ms <= 10 else shown_ms  # as browsers do
+            time_ms += shown_ms if count - first > 1 else 0
     return Film(frames, time_ms)
 
 

@@ -120,7 +120,9 @@ def _without_loss(source: Source, whole: Picture, options: Compression) -> Compr
     is_small = whole.width * whole.height * len(whole.frames) <= memory.LOSSLESS_MAX_PIXELS
     encoded = _attempt(whole, wish) if is_small else None
     if encoded is not None and len(encoded.data) < len(source.data):
-        return _result(source, whole, Encoded(encoded.data, (*encoded.notes, "lossless")), formats.WEBP)
+        has_stopped = whole.is_animated and not is_animated(encoded.data)
+        notes = (*encoded.notes, "lossless", *((STILL,) if has_stopped else ()))
+        return _result(source, whole, Encoded(encoded.data, notes), formats.WEBP)
     return _kept_result(source, whole, source.data, KEPT_ORIGINAL, "metadata_kept")
 
 

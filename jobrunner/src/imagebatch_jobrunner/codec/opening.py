@@ -17,12 +17,13 @@ from imagebatch_jobrunner.codec import (
     extras,
     formats,
     ico,
+    jpeg_structure,
     pillow_state,
     png_structure,
     psd,
     quality,
     tiff,
-)  # fmt: skip
+)
 from imagebatch_jobrunner.codec.colour_spaces import ColourSpace
 from imagebatch_jobrunner.codec.decoder_errors import decoding, too_many_pixels
 from imagebatch_jobrunner.codec.formats import FormatName, ImageFormat
@@ -124,6 +125,11 @@ def _by_pillow(image_format: ImageFormat) -> Callable[[bytes], Opened]:
     return lambda data: Opened(Image.OPEN[image_format.pillow][0](io.BytesIO(data), ""))
 
 
+def _jpeg(data: bytes) -> Opened:
+    """Its decoder wants an end marker; whether anything else is missing `jpeg_whole` finds out."""
+    return _by_pillow(formats.JPEG)(jpeg_structure.with_end(data) if jpeg_structure.lacks_end(data) else data)
+
+
 def _space(data: bytes, opened: Opened, image_format: ImageFormat) -> ColourSpace | None:
     has_profile = bool(opened.image.info.get("icc_profile"))
     if opened.inner:
@@ -180,10 +186,8 @@ def orientation(image: Image.Image) -> int:
 
 Image.init()  # loads every plugin; later the table of them is complete
 _OPENERS: dict[FormatName, Callable[[bytes], Opened]] = {
-    **{
-        one.name: _by_pillow(one)
-        for one in (formats.JPEG, formats.PNG, formats.WEBP, formats.GIF, formats.AVIF)
-    },
+    **{one.name: _by_pillow(one) for one in (formats.PNG, formats.WEBP, formats.GIF, formats.AVIF)},
+    "jpeg": _jpeg,
     "bmp": bmp.opened,
     "tiff": tiff.opened,
     "ico": ico.opened,

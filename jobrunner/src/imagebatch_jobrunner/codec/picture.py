@@ -24,6 +24,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = 5
+_TOO_SHORT_MS, _INSTEAD_MS = 10, 100
 _DRAFT_MARGIN = 2
 """A JPEG is decoded at half, quarter or eighth size only if that leaves twice the pixels to resample."""
 
@@ -133,7 +134,7 @@ def _animation(image: Image.Image, source: Source, size: tuple[int, int]) -> Pic
             notes = coloured.notes or notes
             profile = profile or coloured.profile
             frames.append(_shaped(_own(coloured.image, image, source), source.orientation, size))
-            ends_ms.append(ends_ms[-1] + float(image.info.get("duration") or 0))
+            ends_ms.append(ends_ms[-1] + _shown_ms(float(image.info.get("duration") or 0)))
     return Picture(
         frames=_of_one_mode(frames),
         profile=profile if frames[0].mode != "L" else b"",
@@ -141,6 +142,11 @@ def _animation(image: Image.Image, source: Source, size: tuple[int, int]) -> Pic
         plays=_plays(image, source),
         notes=_depth(source, notes),
     )
+
+
+def _shown_ms(duration_ms: float) -> float:
+    """How long browsers show a frame: one that asks for next to no time gets a tenth of a second."""
+    return duration_ms if duration_ms > _TOO_SHORT_MS else _INSTEAD_MS
 
 
 def _own(frame: Image.Image, image: Image.Image, source: Source) -> Image.Image:

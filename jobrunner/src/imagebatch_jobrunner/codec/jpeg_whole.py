@@ -1,9 +1,9 @@
 """Whether a JPEG's picture is whole, which its decoder does not tell.
 
 libjpeg fills what is missing with grey when a scan ends too early and the file still has an end marker, and
-only warns, which Pillow does not pass on. A progressive JPEG that has one and ends within its last scan passes:
-all of the picture is there, its lower part a bit less exact. One without an end marker must have every bit. Used
-by `picture`, after decoding.
+only warns, which Pillow does not pass on. A progressive JPEG that has one and ends within its last scan
+passes: all of the picture is there, its lower part a bit less exact. One without an end marker must have
+every bit. Used by `picture`, after decoding.
 """
 
 import io
@@ -83,7 +83,9 @@ def _has_every_bit(found: list[Segment]) -> bool:
 
 
 def _has_every_restart(found: list[Segment]) -> bool:
-    """Whether the last scan has all of its restart markers (T.81, B.2.4.4): padding does not reach behind one."""
+    """Whether the last scan has all of its restart markers (T.81, B.2.4.4): padding does not reach behind
+    one.
+    """
     interval = next((int.from_bytes(one.content, "big") for one in reversed(found) if one.marker == _DRI), 0)
     frame = next(one for one in found if one.marker in _FRAMES)
     if not interval:
@@ -101,7 +103,7 @@ def _units(frame: Segment, components: bytes) -> int:
     if len(components) == 1:
         width, height = -(-width * across // most_across), -(-height * down // most_down)
         most_across = most_down = 1
-    return -(-width // (8 * most_across)) * -(-height // (8 * most_down))
+    return int(-(-width // (8 * most_across)) * -(-height // (8 * most_down)))
 
 
 def _samplings(frame: Segment) -> dict[int, tuple[int, int]]:

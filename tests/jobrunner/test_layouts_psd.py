@@ -6,7 +6,17 @@ import pytest
 
 from imagebatch_testing import psd_files as psd
 from imagebatch_testing.pixels import (
-    CLEAR, CLEAR_GREYS, COLOURS, GREYS, HEIGHT, WIDTH, Rows, alpha, grey, outcome, rgb, rows,
+    CLEAR,
+    CLEAR_GREYS,
+    COLOURS,
+    GREYS,
+    HEIGHT,
+    WIDTH,
+    Rows,
+    alpha,
+    grey,
+    outcome,
+    rows,
 )  # fmt: skip
 from imagebatch_testing.psd_files import Document, Plane, merged_data
 

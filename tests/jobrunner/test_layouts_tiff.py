@@ -10,8 +10,23 @@ from PIL import Image, ImageCms
 
 from imagebatch_testing import tiff_files as tiff
 from imagebatch_testing.pixels import (
-    CLEAR, CLEAR_GREYS, COLOURS, GREYS, HEIGHT, WIDTH, Pixel, Rows, alpha, coarse, grey, outcome, premultiplied,
-    rgb, rows, scaled, smooth,
+    CLEAR,
+    CLEAR_GREYS,
+    COLOURS,
+    GREYS,
+    HEIGHT,
+    WIDTH,
+    Pixel,
+    Rows,
+    alpha,
+    coarse,
+    grey,
+    outcome,
+    premultiplied,
+    rgb,
+    rows,
+    scaled,
+    smooth,
 )  # fmt: skip
 from imagebatch_testing.tiff_files import Page
 

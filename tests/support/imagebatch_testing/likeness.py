@@ -85,7 +85,11 @@ def film(data: bytes) -> Film:
 
 
 def _as_browsers_read(data: bytes) -> bytes:
-    """Without those chunks of a PNG that nobody needs (their names begin in lower case) and that are damaged."""
+    """Without those chunks of a PNG that nobody needs (their names begin in lower case) and that are damaged; and
+    a JPEG that has no end marker with one.
+    """
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
+        return data + b"\xff\xd9"
     if not data.startswith(b"\x89PNG"):
         return data
     kept, rest = [data[:8]], data[8:]
@@ -122,14 +126,14 @@ def _largest_page(image: Image.Image) -> int:
         while True:
             image.seek(len(sizes))
             sizes.append(image.width * image.height)
-    except (EOFError, SyntaxError, OSError, ValueError, KeyError):
+    except (EOFError, SyntaxError, OSError, ValueError, KeyError, TypeError):
         return next((page for page, size in enumerate(sizes) if size >= 0.9 * max(sizes)), 0)
 
 
 def _seen(image: Image.Image, data: bytes) -> Image.Image:
     turn = _TURNS.get(_orientation(image))
     seen = _in_srgb(image.copy())
-    if image.format == "BMP" and not seen.getchannel("A").getbbox():
+    if image.format in {"BMP", "ICO"} and not seen.getchannel("A").getbbox():
         seen.putalpha(255)  # nobody has written it
     if image.format == "PNG":
         seen = described_in_srgb(seen, data)

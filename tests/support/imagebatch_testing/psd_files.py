@@ -36,7 +36,7 @@ def psd(document: Document) -> bytes:
     return head + b"".join(struct.pack(">I", len(one)) + one for one in sections) + _pixels(document)
 
 
-def merged_data(has_real: bool) -> dict[int, bytes]:  # noqa: FBT001
+def merged_data(has_real: bool) -> dict[int, bytes]:
     """The resource that tells whether the merged picture is one."""
     return {VERSION_INFO: struct.pack(">IBII", 1, has_real, 0, 0) + struct.pack(">I", 1)}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, PngImagePlugin
 
 from imagebatch_jobrunner.codec import bmp, formats
-from imagebatch_jobrunner.codec.decoder_errors import corrupt, rare
+from imagebatch_jobrunner.codec.decoder_errors import corrupt, rare, truncated
 from imagebatch_jobrunner.codec.opened import Opened
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,6 +29,7 @@ class Entry:
     width: int
     height: int
     bits: int
+    is_cut: bool
 
 
 def opened(data: bytes) -> Opened:
@@ -46,17 +47,21 @@ def entries(data: bytes) -> list[Entry]:
     """Those whose place is in the file; the directory's own words of size and depth are often wrong."""
     (count,) = struct.unpack_from("<H", data, 4)
     places = [_DIRECTORY.unpack_from(data, 6 + 16 * number) for number in range(count)]
-    return [entry for *_, size, at in places if (entry := _entry(data[at : at + size])) is not None]
+    return [
+        entry
+        for *_, size, at in places
+        if (entry := _entry(data[at : at + size], is_cut=at + size > len(data))) is not None
+    ]
 
 
-def _entry(data: bytes) -> Entry | None:
+def _entry(data: bytes, *, is_cut: bool) -> Entry | None:
     if data.startswith(_PNG) and len(data) >= 26:
         width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
-        return Entry(data, True, width, height, depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1))
+        return Entry(data, True, width, height, depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1), is_cut)
     if len(data) < _INFO_HEADER:
         return None
     width, height, _, bits = struct.unpack_from("<iiHH", data, 4)
-    return Entry(data, False, width, abs(height) // 2, bits)
+    return Entry(data, False, width, abs(height) // 2, bits, is_cut)
 
 
 def _bitmap(entry: Entry) -> Opened:
@@ -76,7 +81,9 @@ def _bitmap(entry: Entry) -> Opened:
 
 
 def _shades(entry: Entry, pixels_at: int) -> Image.Image | None:
-    """Alpha: the fourth byte of 32-bit pixels where any is set, else what the AND mask leaves."""
+    """Alpha: the fourth byte of 32-bit pixels where any is set, else what the AND mask leaves, if there is
+    one.
+    """
     stride = (entry.width * entry.bits + 31) // 32 * 4
     if entry.bits == 32:
         alpha = entry.data[pixels_at : pixels_at + stride * entry.height][3::4]
@@ -86,6 +93,8 @@ def _shades(entry: Entry, pixels_at: int) -> Image.Image | None:
     mask_at = pixels_at + stride * entry.height
     mask = entry.data[mask_at : mask_at + mask_stride * entry.height]
     if len(mask) < mask_stride * entry.height:
+        if entry.is_cut:
+            raise truncated()
         return None
     return Image.frombytes("1", (entry.width, entry.height), mask, "raw", "1;I", mask_stride, -1).convert("L")
 

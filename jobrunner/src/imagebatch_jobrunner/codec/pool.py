@@ -276,7 +276,8 @@ class _Codec:
             async with asyncio.timeout(_START_SECONDS):
                 header, _ = await self._frame()
         except (OSError, EOFError, TimeoutError, wire.WireError) as error:
-            self.kill()
+            if isinstance(error, TimeoutError):
+                self.kill()  # else it ended by itself, and Popen.kill would take its status from asyncio
             how = await self.stop()
             raise CodecStartError(f"a codec process did not start: it {how}. {self.last_words}") from error
         if header != wire.READY:

@@ -110,7 +110,7 @@ def _resources(block: bytes) -> dict[int, bytes]:
 
 def _check(document: Document) -> None:
     if not document.has_merged_picture:
-        raise rare(formats.PSD, 'saved without its merged picture (Photoshop\'s "maximize compatibility")')
+        raise rare(formats.PSD, "saved without its merged picture (save it with maximize compatibility)")
     if document.mode not in _MODES:
         raise rare(formats.PSD, _RARE_MODES.get(document.mode, f"colour mode {document.mode}"))
     if document.depth != (1 if document.mode == 0 else 8):

@@ -23,7 +23,6 @@ from imagebatch_jobrunner.codec.tiff_layout import (
     layout,
 )  # fmt: skip
 
-_SIXTEEN_BITS = 65_535
 _SHORT = 3
 _UNKNOWN_TAG = 65_000
 
@@ -138,7 +137,7 @@ def _mend_palette(image: Image.Image, page: Directory) -> None:
 def _inverted(image: Image.Image) -> Image.Image:
     """White for black, in a picture of grey with or without alpha."""
     if image.mode.startswith("I;16"):
-        return image.convert("I").point(lambda value: value * -1 + _SIXTEEN_BITS).convert("I;16")
+        return image.convert("I").point(lambda value: value * (-1 / 257) + 255).convert("L")
     if image.mode == "LA":
         return Image.merge("LA", (ImageChops.invert(image.getchannel("L")), image.getchannel("A")))
     return ImageChops.invert(image)

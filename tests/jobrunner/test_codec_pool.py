@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,18 @@ def hooked(data, options, limits, admit):
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"exit":
             os._exit(3)
+        case _ if data.startswith(b"slow "):  # holds its memory until the file that is named is there
+            name, _, data = data.removeprefix(b"slow ").partition(b" ")
+            admit(1 << 20)
+            while not os.path.exists(name):
+                pass
+            admit = lambda needed: None
+        case _ if data.startswith(b"once "):  # hang, where the link that is named is not there yet
+            name, _, data = data.removeprefix(b"once ").partition(b" ")
+            if not os.path.lexists(name):
+                os.symlink(str(os.getpid()), name)
+                while True:
+                    pass
         case b"hang":
             while True:
                 pass
@@ -68,7 +81,9 @@ def hooked(limits: CodecLimits) -> tuple[str, ...]:
 
 
 def a_pool(processes: int = 1, seconds: float = 20.0, command: Sequence[str] | None = None) -> CodecPool:
-    limits = CodecLimits(processes=processes, seconds=seconds, memory_bytes=1 << 30)
+    limits = CodecLimits(
+        processes=processes, seconds=seconds, memory_bytes=1 << 30, start_pauses_s=(0.01, 0.05)
+    )
     return CodecPool(limits, PictureLimits(), command or hooked(limits))
 
 
@@ -98,8 +113,8 @@ async def test_images_are_compressed_by_the_real_process(picture: bytes) -> None
         (b"exit", ErrorCode.DECODER_CRASHED, "status 3"),
         (b"lie", ErrorCode.DECODER_CRASHED, ""),
         (b"memory", ErrorCode.OUT_OF_MEMORY, "memory"),
-        (b"bug", ErrorCode.CORRUPT, "RuntimeError"),
-        (b"file", ErrorCode.CORRUPT, "FileNotFoundError"),
+        (b"bug", ErrorCode.CORRUPT, "the file is damaged"),
+        (b"file", ErrorCode.CORRUPT, "the file is damaged"),
         (b"noise", ErrorCode.CORRUPT, "noisy"),
         (b"<html>", ErrorCode.NOT_AN_IMAGE, "HTML"),
     ],
@@ -113,7 +128,8 @@ async def test_a_bad_image_costs_one_image_and_the_next_succeeds(
         result = await pool.compress(picture, Compression())
     assert error.code == code
     assert says in error.message
-    assert "secret" not in error.message
+    assert "secret" not in error.message + error.cause
+    assert {b"bug": "RuntimeError", b"file": "FileNotFoundError"}.get(data, "") == error.cause
     assert result.quality == 45
 
 
@@ -130,10 +146,9 @@ async def test_a_hanging_decoder_is_killed_and_the_next_image_succeeds(picture: 
 async def test_a_process_that_is_killed_from_outside_is_replaced(picture: bytes) -> None:
     async with a_pool() as pool:
         os.kill(pool.pids[0], 9)
-        error = await error_of(pool.compress(picture, Compression()))
-        result = await pool.compress(picture, Compression())
-    assert error.code == ErrorCode.DECODER_CRASHED
-    assert result.quality == 45
+        results = [await pool.compress(picture, Compression()) for _ in range(2)]
+        assert len(pool.pids) == 1
+    assert [result.quality for result in results] == [45, 45]
 
 
 async def test_codec_processes_know_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,11 +171,94 @@ async def test_no_process_is_left_behind() -> None:
             os.kill(pid, 0)
 
 
-async def test_processes_that_do_not_start_are_a_defect() -> None:
-    command = (sys.executable, "-c", "import sys; sys.exit('no such decoder')")
-    with pytest.raises(CodecStartError, match="no such decoder"):
-        async with a_pool(command=command):
+def starting(tmp_path: Path, failing: int, how: str) -> tuple[str, ...]:
+    """The command of a codec process that fails so many times before it starts; each try leaves a file."""
+    program = (
+        f"import os, pathlib, tempfile\ntries = pathlib.Path({str(tmp_path)!r})\n"
+        f"number = len(list(tries.iterdir()))\n(tries / str(os.getpid())).touch()\n"
+        f"if number < {failing}: {how}\n" + HOOKED
+    )
+    real = codec_command(CodecLimits())
+    return (sys.executable, "-I", "-B", "-c", program, *real[real.index("--memory-bytes") :])
+
+
+KILLED = "os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.parametrize("how", [KILLED, "raise SystemExit('no such decoder')"], ids=["killed", "ended"])
+async def test_a_process_that_does_not_start_is_tried_again(tmp_path: Path, picture: bytes, how: str) -> None:
+    async with a_pool(command=starting(tmp_path, 2, how)) as pool:
+        result = await pool.compress(picture, Compression())
+    assert result.quality == 45
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [(KILLED, "was ended by SIGKILL"), ("raise SystemExit('no such decoder')", "no such decoder")],
+)
+async def test_processes_that_never_start_are_told(tmp_path: Path, how: str, says: str) -> None:
+    with pytest.raises(CodecStartError, match=says):
+        async with a_pool(command=starting(tmp_path, 99, how)):
             raise AssertionError("never reached")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+async def test_a_program_that_is_not_there_is_told_too() -> None:
+    with pytest.raises(CodecStartError, match="No such file"):
+        async with a_pool(command=("/nowhere/python",)):
+            raise AssertionError("never reached")
+
+
+async def test_a_process_that_is_killed_at_its_work_costs_no_image(tmp_path: Path, picture: bytes) -> None:
+    at_work = tmp_path / "at-work"
+    async with a_pool(seconds=60) as pool:
+        first = pool.pids
+        data = b"once " + bytes(at_work) + b" " + picture
+        work = asyncio.create_task(pool.compress(data, Compression()))
+        await until(at_work.is_symlink)
+        os.kill(int(os.readlink(at_work)), 9)
+        result = await work
+        assert pool.pids != first
+        assert len(pool.pids) == 1
+        again = await pool.compress(picture, Compression())
+    assert (result.quality, again.quality) == (45, 45)
+
+
+async def test_a_second_try_is_alone(tmp_path: Path, picture: bytes) -> None:
+    """It waits for who takes memory now, and nobody takes any beside it."""
+    at_work, go = tmp_path / "at-work", tmp_path / "go"
+    async with a_pool(2, seconds=60) as pool:
+        first = set(pool.pids)
+        slow = asyncio.create_task(pool.compress(b"slow " + bytes(go) + b" " + picture, Compression()))
+        await until(lambda: pool._memory.used > 0)
+        work = asyncio.create_task(pool.compress(b"once " + bytes(at_work) + b" " + picture, Compression()))
+        await until(at_work.is_symlink)
+        os.kill(int(os.readlink(at_work)), 9)
+        await until(lambda: bool(set(pool.pids) - first))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await asyncio.shield(work)
+        go.touch()
+        assert [one.quality for one in await asyncio.gather(slow, work)] == [45, 45]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_images_that_end_their_processes_twice_hold_up_nobody(picture: bytes) -> None:
+    """And no process is lost for good."""
+    async with a_pool(2) as pool:
+        others = [pool.compress(picture, Compression()) for _ in range(6)]
+        crashing = [error_of(pool.compress(b"crash", Compression())) for _ in range(3)]
+        done = await asyncio.gather(*others[:3], *crashing, *others[3:])
+        results = [one for one in done if not isinstance(one, CodecError)]
+        await until(lambda: len(pool.pids) == 2)
+    assert [one.code for one in done if isinstance(one, CodecError)] == [ErrorCode.DECODER_CRASHED] * 3
+    assert len(results) == 6
 
 
 async def test_a_codec_process_ends_with_its_standard_input() -> None:

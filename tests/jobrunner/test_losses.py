@@ -142,3 +142,55 @@ def test_a_compressed_source_over_the_target_is_tried(photo: Image.Image, encode
     assert compress(data).notes == ("already_compressed",)
     result = compress(data, target_bytes=len(data) - 200, min_quality=5)
     assert len(result.data) <= len(data) - 200
+
+
+# Frames
+
+
+@pytest.mark.parametrize("duration", [0, 5, 10])
+@pytest.mark.parametrize("stored", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("wanted", ["webp", "png", "gif", "avif"])
+def test_frames_without_a_duration_are_shown_as_long_as_browsers_do(
+    photo: Image.Image, encode: Encode, stored: str, wanted: str, duration: int
+) -> None:
+    frames = [photo.rotate(turn).quantize(16).convert("RGB") for turn in (0, 90, 180)]
+    data = encode(frames[0], stored, save_all=True, append_images=frames[1:], duration=duration)
+    before, after = film(data), film(compress(data, format=wanted, max_width=80).data)
+    assert len(after.frames) == 3
+    assert before.total_ms == after.total_ms == 300
+
+
+def test_other_durations_stay(photo: Image.Image, encode: Encode) -> None:
+    frames = [photo.rotate(turn).quantize(16) for turn in (0, 90, 180)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=[20, 30, 700])
+    assert film(compress(data, format="webp").data).total_ms == 750
+
+
+@pytest.mark.parametrize("wanted", ["webp", "png", "gif", "avif"])
+def test_equal_frames_add_their_durations(photo: Image.Image, encode: Encode, wanted: str) -> None:
+    first, second = photo.quantize(16), photo.rotate(180).quantize(16)
+    frames = [first, first, second, second, second]
+    data = encode(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=[0, 50, 0, 0, 60])
+    result = compress(data, format=wanted, max_width=80)
+    after = film(result.data)
+    assert after.total_ms == film(data).total_ms
+    assert len(after.frames) >= 2
+
+
+def test_two_frames_without_durations_are_two(encode: Encode) -> None:
+    """As of a GIF in Pillow's collection, test_extents_transparency.gif."""
+    frames = [Image.new("P", (1, 1)), Image.new("P", (1, 1))]
+    frames[0].putpalette([255, 0, 0]), frames[1].putpalette([0, 0, 255])
+    data = encode(frames[0].convert("RGB").resize((40, 40)), "GIF", save_all=True,
+                  append_images=[frames[1].convert("RGB").resize((40, 40))], duration=0)  # fmt: skip
+    result = compress(data, format="webp")
+    assert len(film(result.data).frames) == 2
+    assert result.notes == ()
+
+
+def test_an_animation_that_becomes_still_without_loss_is_told(encode: Encode) -> None:
+    """Frames that look the same, in a file whose metadata can't be cut out: here with rubbish between its blocks."""
+    red = encode(Image.new("RGB", (100, 100), "red").quantize(2), "GIF")
+    result = compress(red[:-1] + b"rubbish" + red[13:])
+    assert film(red[:-1] + b"rubbish" + red[13:]).total_ms == 200
+    assert result.notes == ("lossless", "still")

@@ -120,3 +120,51 @@ def test_sizes_from_one_pixel_on(encode: Encode) -> None:
             result = compress_image(data, Compression(format="jpeg"), PictureLimits())
             with Image.open(io.BytesIO(result.data)) as image:
                 assert image.size == size
+
+
+SHAPES = {"whole": {}, "restart markers": {"restart_marker_blocks": 3}, "progressive": {"progressive": True}}
+
+
+def without_end(data: bytes) -> bytes:
+    assert data.endswith(b"\xff\xd9")
+    return data[:-2]
+
+
+@pytest.mark.parametrize("tail", [b"", b"\xff", b"\xff\xff"], ids=["none", "half a marker", "filling"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(
+    photo: Image.Image, encode: Encode, mode: str, shape: str, tail: bytes
+) -> None:
+    data = encode(photo.convert(mode), "JPEG", quality=90, **SHAPES[shape])
+    for options in ({}, {"max_width": 40}):
+        whole = compress_image(data, Compression(**options), PictureLimits())
+        found = compress_image(without_end(data) + tail, Compression(**options), PictureLimits())
+        assert found == whole
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 10, 100, 400, 700])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_is_cut_is_truncated(
+    photo: Image.Image, encode: Encode, mode: str, shape: str, lost: int
+) -> None:
+    """The last few bytes of a progressive one may change no pixel."""
+    data = without_end(encode(photo.convert(mode), "JPEG", quality=90, **SHAPES[shape]))
+    lost *= 4 if shape == "progressive" else 1
+    assert code_of(data[:-lost]) == ErrorCode.TRUNCATED
+
+
+def test_a_jpeg_without_its_last_scan_is_truncated(photo: Image.Image, encode: Encode) -> None:
+    data = encode(photo, "JPEG", quality=90, progressive=True)
+    scans = [one for one in jpeg_structure.segments(data) if one.marker == jpeg_structure.SOS]
+    for scan in scans[:-1]:
+        assert code_of(data[: scan.end]) == ErrorCode.TRUNCATED
+
+
+def test_a_kept_jpeg_without_end_gets_one_and_no_longer(photo: Image.Image, encode: Encode) -> None:
+    data = without_end(encode(photo, "JPEG", quality=20, comment=b"a chair"))
+    kept = compress_image(data, Compression(), PictureLimits())
+    assert kept.notes == ("already_compressed",)
+    assert kept.data.endswith(b"\xff\xd9")
+    assert len(kept.data) <= len(data)

@@ -7,7 +7,7 @@
     │   ├── CodecError        by what its bytes are
     │   └── FetchError        by how its download went
     ├── PoisonShardError  the shard's input is gone or not what the plan says (exit 65)
-    └── CodecStartError   codec processes do not start (exit 78)
+    └── CodecStartError   codec processes do not start, also when tried again (exit 75)
 """
 
 from imagebatch.errors import ImageBatchError
@@ -24,7 +24,12 @@ class ImageError(ImageBatchError):
 
 
 class CodecError(ImageError):
-    """The image's bytes could not be made into a compressed picture."""
+    """The image's bytes could not be made into a compressed picture.
+
+    `cause` is what a library said, for the log alone.
+    """
+
+    cause: str = ""
 
 
 class FetchError(ImageError):

@@ -11,7 +11,7 @@ class PictureLimits:
     decoding and encoding one picture may take.
     """
 
-    max_pixels: int = 50_000_000
+    max_pixels: int = 64_000_000
     max_animation_pixels: int = 100_000_000
     max_frames: int = 1000
     memory_bytes: int = 1792 * 1024 * 1024
@@ -34,10 +34,14 @@ class FetchLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecLimits:
-    """The codec processes: how many, what each may use, and all of them together for pictures."""
+    """The codec processes: how many, what each may use, and all of them together for pictures.
+
+    One that does not start is tried again after each of the pauses.
+    """
 
     processes: int = 1
     seconds: float = 30.0
     memory_bytes: int = 3 * 1024 * 1024 * 1024
     picture_bytes: int = 1792 * 1024 * 1024
     nice: int = 10
+    start_pauses_s: tuple[float, ...] = (1.0, 5.0)

@@ -15,7 +15,7 @@ from imagebatch.exits import Exit
 from imagebatch.s3 import S3Store
 from imagebatch.settings import read
 from imagebatch_jobrunner import stopping, workshop
-from imagebatch_jobrunner.errors import PoisonShardError
+from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
 from imagebatch_jobrunner.process import ShardRun, process_images
 from imagebatch_jobrunner.progress import Pace
 from imagebatch_jobrunner.settings import JobrunnerSettings
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 _WINDOW_PER_CONNECTION = 4
 _MAX_REASON_CHARS = 1000
+_EXITS = ((PoisonShardError, Exit.POISON_SHARD), ((StoreError, CodecStartError), Exit.TEMPORARY))
+"""A codec process that does not start may have been killed for want of memory: another node may have more."""
 
 
 def main() -> int:
@@ -70,8 +72,8 @@ async def _do(settings: JobrunnerSettings) -> None:
 
 def _failed(settings: JobrunnerSettings, error: Exception) -> Exit:
     causes = leaves(error)
-    for kind, code in ((PoisonShardError, Exit.POISON_SHARD), (StoreError, Exit.TEMPORARY)):
-        found = next((cause for cause in causes if isinstance(cause, kind)), None)
+    for kinds, code in _EXITS:
+        found = next((cause for cause in causes if isinstance(cause, kinds)), None)
         if found is not None:
             return _ended(settings, code, str(found))
     log.critical("unexpected failure", exc_info=error)

@@ -112,7 +112,7 @@ class JobrunnerSettings(S3Settings, NetworkSettings):
         ),
     ] = ""
     max_image_bytes: Annotated[int, _described("The largest file that is downloaded, in bytes.")] = 50 * _MIB
-    max_pixels: Annotated[int, _described("The most pixels of a picture, or of a frame.")] = 50_000_000
+    max_pixels: Annotated[int, _described("The most pixels of a picture, or of a frame.")] = 64_000_000
     max_animation_pixels: Annotated[int, _described("The most pixels of all frames of an animation.")] = (
         100_000_000
     )

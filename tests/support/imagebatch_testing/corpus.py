@@ -33,10 +33,17 @@ class Tried:
 
 
 def folder() -> Path | None:
-    """Where the corpus is; None where there is none."""
+    """Where the corpus is; None where there is none. Raises NotADirectoryError for one that is named and not there."""
     named = os.environ.get("IMAGEBATCH_CORPUS")
-    found = Path(named) if named else _CHECKOUT.parent / "shared" / "corpus"
+    found = Path(named) if named else documented_folder()
+    if named and not found.is_dir():
+        raise NotADirectoryError(f"IMAGEBATCH_CORPUS is {named}, which is no folder")
     return found if found.is_dir() else None
+
+
+def documented_folder() -> Path:
+    """Where the corpus is whose table stands in docs/formats.md."""
+    return _CHECKOUT.parent / "shared" / "corpus"
 
 
 def files(of: Path) -> list[Path]:

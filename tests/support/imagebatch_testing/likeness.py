@@ -11,6 +11,8 @@ from typing import cast
 
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
+from imagebatch_testing.colours import described_in_srgb
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,20 +68,28 @@ def film(data: bytes) -> Film:
     with Image.open(io.BytesIO(_as_browsers_read(data)), formats=sorted(_MOVING | _PAGED)) as image:
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         first = 1 if count > 1 and getattr(image, "default_image", False) else 0
+        if image.format == "TIFF":
+            image.seek(_largest_page(image))
         frames, time_ms = list[Frame](), 0.0
         for number in range(first, count):
             if count > 1:
                 image.seek(number)
             image.load()
-            seen = _seen(image)
+            seen = _seen(image, data)
             size = frames[0].image.size if frames else seen.size
             frames.append(Frame(time_ms, seen if seen.size == size else seen.crop((0, 0, *size))))
-            time_ms += float(image.info.get("duration") or 0) if count - first > 1 else 0
+            shown_ms = float(image.info.get("duration") or 0)
+            shown_ms = 100 if shown_ms <= 10 else shown_ms  # as browsers do
+            time_ms += shown_ms if count - first > 1 else 0
     return Film(frames, time_ms)
 
 
 def _as_browsers_read(data: bytes) -> bytes:
-    """Without those chunks of a PNG that nobody needs (their names begin in lower case) and that are damaged."""
+    """Without those chunks of a PNG that nobody needs (their names begin in lower case) and that are damaged; and
+    a JPEG that has no end marker with one.
+    """
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data:
+        return data + b"\xff\xd9"
     if not data.startswith(b"\x89PNG"):
         return data
     kept, rest = [data[:8]], data[8:]
@@ -109,9 +119,24 @@ def _pairs(one: Film, other: Film) -> list[tuple[Image.Image, Image.Image]]:
     return [(one.at(start + 0.5), other.at(start + 0.5)) for start in starts[::step]]
 
 
-def _seen(image: Image.Image) -> Image.Image:
+def _largest_page(image: Image.Image) -> int:
+    """The first one of about the size of the largest, which is the picture and not its thumbnail."""
+    sizes = list[int]()
+    try:
+        while True:
+            image.seek(len(sizes))
+            sizes.append(image.width * image.height)
+    except (EOFError, SyntaxError, OSError, ValueError, KeyError, TypeError):
+        return next((page for page, size in enumerate(sizes) if size >= 0.9 * max(sizes)), 0)
+
+
+def _seen(image: Image.Image, data: bytes) -> Image.Image:
     turn = _TURNS.get(_orientation(image))
     seen = _in_srgb(image.copy())
+    if image.format in {"BMP", "ICO"} and not seen.getchannel("A").getbbox():
+        seen.putalpha(255)  # nobody has written it
+    if image.format == "PNG":
+        seen = described_in_srgb(seen, data)
     return seen if turn is None else seen.transpose(turn)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec import decoder_errors, wire
 from imagebatch_jobrunner.codec.compress import Admit, compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
@@ -109,7 +109,8 @@ def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes, admit: Admit
     except MemoryError:
         _write(answers, wire.failure(CodecError(ErrorCode.OUT_OF_MEMORY, "decoding takes too much memory")))
     except Exception as error:  # noqa: BLE001 - decoders raise anything; the next image goes on
-        told = CodecError(ErrorCode.CORRUPT, f"the decoder says: {type(error).__name__}")
+        told = decoder_errors.corrupt()
+        told.cause = type(error).__name__
         _write(answers, wire.failure(told))
     else:
         _write(answers, wire.success(compressed), compressed.data)

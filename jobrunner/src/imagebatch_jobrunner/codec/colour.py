@@ -9,11 +9,15 @@ from typing import cast
 
 from PIL import Image, ImageCms, ImageMath
 
+from imagebatch_jobrunner.codec import colour_spaces
+from imagebatch_jobrunner.codec.colour_spaces import ColourSpace
+
 _SIGNATURE = slice(16, 20)
 _SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK", b"Lab ": "LAB"}
 _EIGHT_BITS = 255
 _DEEP_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 DEPTH_REDUCED = "depth_reduced"
+CONVERTED = "colours_converted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,18 @@ class Coloured:
     notes: tuple[str, ...] = ()
 
 
-def normalised(image: Image.Image) -> Coloured:
-    """A loaded frame in an encodable mode; colours that its profile could not explain there are converted."""
-    profile = image.info.get("icc_profile") or b""
+def normalised(image: Image.Image, space: ColourSpace | None = None) -> Coloured:
+    """A loaded frame in an encodable mode; colours that its profile could not explain there are converted.
+
+    So are those of a `space` that is told outside a profile; it takes the place of the profile.
+    """
+    found = _in_plain_mode(image, b"" if space else image.info.get("icc_profile") or b"")
+    if space is None or colour_spaces.is_srgb(space) or CONVERTED in found.notes:
+        return found
+    return Coloured(colour_spaces.to_srgb(found.image, space), b"", (*found.notes, CONVERTED))
+
+
+def _in_plain_mode(image: Image.Image, profile: bytes) -> Coloured:
     if image.mode in _DEEP_MODES:
         grey, key = _eight_bits(image), image.info.get("transparency")
         if isinstance(key, int):
@@ -37,8 +50,19 @@ def normalised(image: Image.Image) -> Coloured:
     plain = _plain(image)
     if plain.mode in {"CMYK", "LAB"}:
         return _from_print_colours(plain, profile)
+    if plain.mode == "RGBA" and _space(profile) == "L":
+        return _grey_with_alpha(plain, profile)
     fits = _space(profile) == ("L" if plain.mode == "L" else "RGB")
     return Coloured(plain, profile if fits else b"")
+
+
+def _grey_with_alpha(image: Image.Image, profile: bytes) -> Coloured:
+    """sRGB of grey in RGBA, for no format has both a grey profile and three colours."""
+    converted = _by_profile(image.getchannel("R"), profile)
+    if converted is None:
+        return Coloured(image, b"")
+    converted.putalpha(image.getchannel("A"))
+    return Coloured(converted, b"", (CONVERTED,))
 
 
 def as_rgb(coloured: Coloured) -> Coloured:
@@ -102,13 +126,12 @@ def _all_but(image: Image.Image, key: int) -> Image.Image:
 def _from_print_colours(image: Image.Image, profile: bytes) -> Coloured:
     """sRGB of CMYK or Lab, through the profile where it is one for that."""
     converted = _by_profile(image, profile) if _space(profile) == image.mode else None
-    note = "colours_converted"
     if converted is not None:
-        return Coloured(converted, b"", (note,))
+        return Coloured(converted, b"", (CONVERTED,))
     if image.mode == "LAB":
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return Coloured(_to_srgb(image, lab), b"", (note,))
-    return Coloured(image.convert("RGB"), b"", (note,))
+        return Coloured(_to_srgb(image, lab), b"", (CONVERTED,))
+    return Coloured(image.convert("RGB"), b"", (CONVERTED,))
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:

@@ -4,13 +4,22 @@ Called by `codec` in a process of its own, because it decodes what strangers mad
 later be done natively is behind `compress_image`.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import choice, encode, extras, formats, memory, opening, picture, strip
+from imagebatch_jobrunner.codec import (
+    choice,
+    encode,
+    extras,
+    formats,
+    memory,
+    opening,
+    picture,
+    pillow_state,
+    strip,
+)
 from imagebatch_jobrunner.codec.choice import Choice, Facts
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.encode import Encoded, Wish, is_animated
@@ -36,8 +45,7 @@ def compress_image(
     Without a size limit or another format asked for, the result is never longer than `data`. `admit` is
     called before anything is decoded with the bytes of memory that it will take at most, and may wait.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pillow_state.decoding_up_to(limits.max_pixels):
         image, source = opening.open_source(data, limits)
         admit(memory.checked_need(source, options, limits))
         whole = picture.decode(image, source, options)
@@ -112,7 +120,9 @@ def _without_loss(source: Source, whole: Picture, options: Compression) -> Compr
     is_small = whole.width * whole.height * len(whole.frames) <= memory.LOSSLESS_MAX_PIXELS
     encoded = _attempt(whole, wish) if is_small else None
     if encoded is not None and len(encoded.data) < len(source.data):
-        return _result(source, whole, Encoded(encoded.data, (*encoded.notes, "lossless")), formats.WEBP)
+        has_stopped = whole.is_animated and not is_animated(encoded.data)
+        notes = (*encoded.notes, "lossless", *((STILL,) if has_stopped else ()))
+        return _result(source, whole, Encoded(encoded.data, notes), formats.WEBP)
     return _kept_result(source, whole, source.data, KEPT_ORIGINAL, "metadata_kept")
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import colour, metadata
+from imagebatch_jobrunner.codec import colour, metadata, pillow_state
 from imagebatch_jobrunner.codec.colour import Coloured
 from imagebatch_jobrunner.codec.formats import FormatName
 from imagebatch_jobrunner.codec.picture import Picture
@@ -103,20 +103,20 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _jpeg(picture: Picture, wish: Wish) -> bytes:
-    if wish.optimize or wish.progressive:
-        # libjpeg then needs the whole file in one buffer, and Pillow's guess of it is too small for
-        # little pictures with much detail ("broken data stream").
-        ImageFile.MAXBLOCK = max(65_536, 4 * picture.first.width * picture.first.height)
-    return _saved(
-        picture,
-        "JPEG",
-        quality=wish.quality,
-        subsampling=_DEFAULT_SUBSAMPLING if wish.subsampling is None else wish.subsampling,
-        progressive=wish.progressive,
-        optimize=wish.optimize,
-        exif=picture.metadata.exif,
-        xmp=picture.metadata.xmp,
-    )
+    # For these libjpeg needs the whole file in one buffer, and Pillow's guess of it is too small for little
+    # pictures with much detail ("broken data stream").
+    is_in_one_piece = wish.optimize or wish.progressive
+    with pillow_state.block_of(4 * picture.first.width * picture.first.height if is_in_one_piece else 0):
+        return _saved(
+            picture,
+            "JPEG",
+            quality=wish.quality,
+            subsampling=_DEFAULT_SUBSAMPLING if wish.subsampling is None else wish.subsampling,
+            progressive=wish.progressive,
+            optimize=wish.optimize,
+            exif=picture.metadata.exif,
+            xmp=picture.metadata.xmp,
+        )
 
 
 def _png(picture: Picture, wish: Wish) -> bytes:

@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner.codec import formats, ico, tiff_pages
 from imagebatch_jobrunner.codec.formats import ImageFormat
 
 PAGES = "pages_dropped"
@@ -48,13 +48,12 @@ def has_more_pages(data: bytes, image_format: ImageFormat) -> bool:
     """Whether there are further pages of a TIFF, pictures of an MPO, layers of a PSD or sizes of an icon."""
     if image_format not in {formats.TIFF, formats.JPEG, formats.PSD, formats.ICO}:
         return False
+    if image_format == formats.TIFF:
+        return tiff_pages.count(data) > 1
     try:
+        if image_format == formats.ICO:
+            return len(ico.entries(data)) > 1
         with Image.open(io.BytesIO(data), formats=[image_format.pillow]) as image:
-            if image_format == formats.ICO:
-                return len(image.info["sizes"]) > 1
-            if image_format == formats.TIFF:
-                image.seek(1)
-                return True
             return int(getattr(image, "n_frames", 1)) > 1
     except Exception:  # noqa: BLE001 - the first page is decoded; a damaged second one is none
         return False

@@ -1,6 +1,6 @@
 """How a JPEG file is built: its segments and scans, by ITU-T T.81 (1992), Annex B. Nothing is decoded.
 
-Used by `strip`, and by `jpeg_whole`. What is damaged raises ValueError or IndexError.
+Used by `opening`, `strip` and `jpeg_whole`. What is damaged raises ValueError or IndexError.
 """
 
 import re
@@ -40,6 +40,24 @@ def segments(data: bytes) -> Iterator[Segment]:
         scan = data[end : _scan_end(data, end)] if marker == SOS else b""
         at = end + len(scan)
         yield Segment(marker, content, scan, at)
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether its last scan is there, or some of it, and nothing after that: no end marker. False for what is
+    damaged before.
+    """
+    try:
+        found = list(segments(data))
+    except (ValueError, IndexError):
+        return False
+    if not found or found[-1].marker != SOS:
+        return False
+    return data.find(b"\xff\xd9", found[-1].end) < 0
+
+
+def with_end(data: bytes) -> bytes:
+    """The file, ended as it should be."""
+    return data.rstrip(b"\xff") + b"\xff\xd9"
 
 
 def _scan_end(data: bytes, at: int) -> int:

@@ -40,8 +40,8 @@ def checked_need(source: Source, options: Compression, limits: PictureLimits) ->
     if found > limits.memory_bytes:
         raise CodecError(
             ErrorCode.TOO_MANY_PIXELS,
-            f"the picture may take {found // _MIB} MiB of memory; "
-            f"IMAGEBATCH_PICTURE_BYTES_IN_FLIGHT is {limits.memory_bytes // _MIB} MiB",
+            f"the picture has {source.width} x {source.height} pixels and may take {found // _MIB} MiB "
+            f"of memory; IMAGEBATCH_PICTURE_BYTES_IN_FLIGHT is {limits.memory_bytes // _MIB} MiB",
         )
     return found
 

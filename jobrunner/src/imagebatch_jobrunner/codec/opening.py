@@ -1,40 +1,48 @@
 """Opening an image: its header is read and checked, nothing is decoded yet.
 
-Used by `compress`. What the decoders raise is told apart here: the file's end is missing (`truncated`),
-or its data is damaged (`corrupt`).
+Used by `compress`.
 """
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import endings, extras, formats, png_structure, quality
-from imagebatch_jobrunner.codec.formats import ImageFormat
+from imagebatch_jobrunner.codec import (
+    bmp,
+    colour_tags,
+    extras,
+    formats,
+    ico,
+    jpeg_structure,
+    pillow_state,
+    png_structure,
+    psd,
+    quality,
+    tiff,
+)
+from imagebatch_jobrunner.codec.colour_spaces import ColourSpace
+from imagebatch_jobrunner.codec.decoder_errors import decoding, too_many_pixels
+from imagebatch_jobrunner.codec.formats import FormatName, ImageFormat
+from imagebatch_jobrunner.codec.opened import Finish, Opened
 from imagebatch_jobrunner.codec.quality import SourceQuality
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one codec process a core is the parallelism
-
 _ANIMATED = frozenset({formats.GIF, formats.WEBP, formats.PNG, formats.AVIF})
-_TRUNCATED_WORDS = (
-    "truncated", "unexpected end", "not enough data", "not enough image data", "premature end", "too short",
-)  # fmt: skip
-_RARE_JPEG = re.compile(r"cannot handle (12|16)-bit layers")
-_FLOAT_SAMPLES = 3
-_MAX_DETAIL_CHARS = 200
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a file's header says. `width` and `height` are as stored, before any rotation."""
+    """What a file's header says. `width` and `height` are as stored, before any rotation.
+
+    `space` is what the file tells of its colours outside an ICC profile; `finish` is for the decoded image.
+    """
 
     data: bytes
     format: ImageFormat
@@ -46,6 +54,8 @@ class Source:
     orientation: int
     is_deep: bool
     may_be_transparent: bool
+    space: ColourSpace | None
+    finish: Finish
 
     @property
     def is_animated(self) -> bool:
@@ -60,7 +70,8 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
     if not data:
         raise CodecError(ErrorCode.EMPTY_FILE, "the file has no bytes")
     image_format = formats.recognise(data)
-    data, image = _opened(data, image_format, limits)
+    data, opened = _opened(data, image_format, limits)
+    image = opened.image
     with decoding(data, image_format):
         frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
     _check_limits(image, frames, limits)
@@ -74,12 +85,16 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
         subsampling=_subsampling(image),
         orientation=orientation(image),
         is_deep=extras.is_deep(data, image, image_format),
-        may_be_transparent=image.has_transparency_data or image.mode in _WITH_ALPHA,
+        may_be_transparent=image_format == formats.ICO
+        or image.has_transparency_data
+        or image.mode in _WITH_ALPHA,
+        space=_space(data, opened, image_format),
+        finish=opened.finish,
     )
     return image, source
 
 
-def _opened(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> tuple[bytes, Image.Image]:
+def _opened(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> tuple[bytes, Opened]:
     """The image, and the file that it is of: a PNG's damaged extras are left out."""
     try:
         return data, _open(data, image_format, limits)
@@ -90,12 +105,36 @@ def _opened(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> tu
     return mended, _open(mended, image_format, limits)
 
 
-def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Image.Image:
-    # Some decoders allocate the picture while they open it, after asking Pillow's own limit, which
-    # refuses at twice this number.
-    Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
-    with decoding(data, image_format):
-        return Image.open(io.BytesIO(data), formats=[image_format.pillow])
+def _open(data: bytes, image_format: ImageFormat, limits: PictureLimits) -> Opened:
+    with decoding(data, image_format), pillow_state.decoding_up_to(limits.max_pixels):
+        try:
+            return _OPENERS[image_format.name](data)
+        except Image.DecompressionBombError as error:
+            raise _bomb(str(error), limits) from None
+
+
+def _bomb(text: str, limits: PictureLimits) -> CodecError:
+    """Of a decoder that refuses by itself; Pillow's message tells the number of pixels first."""
+    pixels = next(iter(re.findall("[0-9]+", text)), "more")
+    return CodecError(
+        ErrorCode.TOO_MANY_PIXELS, f"the picture has {pixels} pixels; the limit is {limits.max_pixels}"
+    )
+
+
+def _by_pillow(image_format: ImageFormat) -> Callable[[bytes], Opened]:
+    return lambda data: Opened(Image.OPEN[image_format.pillow][0](io.BytesIO(data), ""))
+
+
+def _jpeg(data: bytes) -> Opened:
+    """Its decoder wants an end marker; whether anything else is missing `jpeg_whole` finds out."""
+    return _by_pillow(formats.JPEG)(jpeg_structure.with_end(data) if jpeg_structure.lacks_end(data) else data)
+
+
+def _space(data: bytes, opened: Opened, image_format: ImageFormat) -> ColourSpace | None:
+    has_profile = bool(opened.image.info.get("icc_profile"))
+    if opened.inner:
+        return colour_tags.described(opened.inner, formats.PNG, has_profile=has_profile)
+    return colour_tags.described(data, image_format, has_profile=has_profile)
 
 
 def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> None:
@@ -105,9 +144,7 @@ def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> Non
         )
     size, pixels = f"{image.width} x {image.height}", image.width * image.height
     if pixels > limits.max_pixels:
-        raise CodecError(
-            ErrorCode.TOO_MANY_PIXELS, f"the picture has {size} pixels; the limit is {limits.max_pixels}"
-        )
+        raise too_many_pixels(image.width, image.height, limits.max_pixels)
     if frames > 1 and pixels * frames > limits.max_animation_pixels:
         raise CodecError(
             ErrorCode.TOO_MANY_PIXELS,
@@ -147,65 +184,12 @@ def orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-@contextmanager
-def decoding(data: bytes, image_format: ImageFormat) -> Iterator[None]:
-    """Turn what a decoder of that file raises into CodecError."""
-    try:
-        yield
-    except (CodecError, MemoryError):
-        raise
-    except Image.DecompressionBombError:
-        raise CodecError(ErrorCode.TOO_MANY_PIXELS, "the picture has more pixels than the limit") from None
-    except Exception as error:
-        raise _decoder_error(error, data, image_format) from error
-
-
-def _decoder_error(error: Exception, data: bytes, image_format: ImageFormat) -> CodecError:
-    if isinstance(error, UnidentifiedImageError):
-        error = _refusal(data, image_format) or error
-    text = str(error)
-    words = text.lower()
-    if isinstance(error, EOFError) or any(word in words for word in _TRUNCATED_WORDS):
-        return _truncated()
-    if words.startswith("unsupported"):
-        return _rare(image_format, words)
-    if endings.is_cut(data, image_format):
-        return _truncated()
-    if isinstance(error.__cause__, KeyError) and image_format in {formats.TIFF, formats.PSD}:
-        return _rare(image_format, _kind(error.__cause__.args[0]))
-    if _RARE_JPEG.match(text):
-        return _rare(image_format, words)
-    detail = " ".join(text.split())[:_MAX_DETAIL_CHARS] or type(error).__name__
-    return CodecError(ErrorCode.CORRUPT, f"the decoder says: {detail}")
-
-
-def _refusal(data: bytes, image_format: ImageFormat) -> Exception | None:
-    """Why the decoder does not take the header; `Image.open` does not pass that on."""
-    decoder = Image.OPEN[image_format.pillow][0]
-    try:
-        decoder(io.BytesIO(data), "").close()
-    except Exception as error:  # noqa: BLE001 - it is what is asked for
-        return error
-    return None
-
-
-def _kind(key: object) -> str:
-    """What Pillow did not find in its tables of PSD's and TIFF's kinds."""
-    match key:
-        case int():
-            return f"compression {key}"
-        case (int(), int(bits)):
-            return f"{bits} bits a channel"
-        case (bytes(), int(), tuple(samples), int(), tuple(bits), tuple()):
-            pixels = " + ".join(map(str, bits[:8]))
-            return f"pixels of {pixels} bits" + (", floating point" if _FLOAT_SAMPLES in samples else "")
-    return "its pixels"
-
-
-def _rare(image_format: ImageFormat, kind: str) -> CodecError:
-    name = image_format.name.upper()
-    return CodecError(ErrorCode.UNSUPPORTED_FORMAT, f"the file is {name} of a rare kind: {kind}")
-
-
-def _truncated() -> CodecError:
-    return CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
+Image.init()  # loads every plugin; later the table of them is complete
+_OPENERS: dict[FormatName, Callable[[bytes], Opened]] = {
+    **{one.name: _by_pillow(one) for one in (formats.PNG, formats.WEBP, formats.GIF, formats.AVIF)},
+    "jpeg": _jpeg,
+    "bmp": bmp.opened,
+    "tiff": tiff.opened,
+    "ico": ico.opened,
+    "psd": psd.opened,
+}

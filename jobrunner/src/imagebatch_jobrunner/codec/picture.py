@@ -9,11 +9,10 @@ from itertools import pairwise
 from PIL import Image
 
 from imagebatch.options import Compression
-from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import colour, formats, jpeg_whole, metadata
+from imagebatch_jobrunner.codec.decoder_errors import decoding, truncated
 from imagebatch_jobrunner.codec.metadata import Metadata
-from imagebatch_jobrunner.codec.opening import Source, decoding
-from imagebatch_jobrunner.errors import CodecError
+from imagebatch_jobrunner.codec.opening import Source
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,6 +24,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = 5
+_TOO_SHORT_MS, _INSTEAD_MS = 10, 100
 _DRAFT_MARGIN = 2
 """A JPEG is decoded at half, quarter or eighth size only if that leaves twice the pixels to resample."""
 
@@ -101,8 +101,8 @@ def _still(image: Image.Image, source: Source, size: tuple[int, int]) -> Picture
             _draft(image, source, size)
         image.load()
         if source.format == formats.JPEG and not jpeg_whole.is_whole(source.data, image):
-            raise CodecError(ErrorCode.TRUNCATED, "the file ends before its last pixel")
-        coloured = colour.normalised(image)
+            raise truncated()
+        coloured = colour.normalised(source.finish(image), source.space)
     shaped = _shaped(coloured.image, source.orientation, size)
     own = image.copy() if shaped is image else shaped
     image.close()  # its pixels would double the memory that encoding takes
@@ -124,23 +124,29 @@ def _draft(image: Image.Image, source: Source, size: tuple[int, int]) -> None:
 def _animation(image: Image.Image, source: Source, size: tuple[int, int]) -> Picture:
     frames: list[Image.Image] = []
     ends_ms: list[float] = [0.0]
-    profile = b""
+    profile, notes = b"", tuple[str, ...]()
     first = 1 if getattr(image, "default_image", False) else 0
     with decoding(source.data, source.format):
         for number in range(first, source.frames):
             image.seek(number)
             image.load()
-            coloured = colour.normalised(image)
+            coloured = colour.normalised(image, source.space)
+            notes = coloured.notes or notes
             profile = profile or coloured.profile
             frames.append(_shaped(_own(coloured.image, image, source), source.orientation, size))
-            ends_ms.append(ends_ms[-1] + float(image.info.get("duration") or 0))
+            ends_ms.append(ends_ms[-1] + _shown_ms(float(image.info.get("duration") or 0)))
     return Picture(
         frames=_of_one_mode(frames),
         profile=profile if frames[0].mode != "L" else b"",
         durations_ms=_whole(ends_ms),
         plays=_plays(image, source),
-        notes=_depth(source, ()),
+        notes=_depth(source, notes),
     )
+
+
+def _shown_ms(duration_ms: float) -> float:
+    """How long browsers show a frame: one that asks for next to no time gets a tenth of a second."""
+    return duration_ms if duration_ms > _TOO_SHORT_MS else _INSTEAD_MS
 
 
 def _own(frame: Image.Image, image: Image.Image, source: Source) -> Image.Image:

@@ -1,13 +1,15 @@
 """The codec processes as their parent sees them: one a core, each killable with the image it works on.
 
-Used by `image`. A decoder that crashes or hangs costs one image; a new process takes its place at once.
+Used by `image`. A decoder that hangs, or crashes twice, costs one image; a new process takes its place at
+once.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,7 +71,8 @@ class CodecPool:
     async def __aenter__(self) -> Self:
         """Raises CodecStartError when the processes do not start."""
         try:
-            await asyncio.gather(*(self._start() for _ in range(self._limits.processes)))
+            for codec in await asyncio.gather(*(self._started() for _ in range(self._limits.processes))):
+                self._idle.put_nowait(codec)
         except BaseException:
             await self._stop_all()
             raise
@@ -85,15 +88,42 @@ class CodecPool:
             await self._stop_all()
 
     async def compress(self, data: bytes, options: Compression) -> Compressed:
-        """Raises CodecError. Cancelling it ends its codec process for good: it is how a shard is stopped."""
+        """Raises CodecError, or CodecStartError when no process can take the place of a lost one.
+
+        A process that dies may have been killed for what others took of the memory, so the image is tried
+        once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard is
+        stopped.
+        """
         codec = await self._idle.get()
         try:
-            result = await self._ask(codec, data, options)
+            return await self._settled(codec, self._ask(codec, data, options, self._memory.grant))
+        except _LostError:
+            self._all.discard(codec)
+        fresh = await self._started()
+        try:
+            async with self._memory.grant(self._limits.picture_bytes):
+                return await self._settled(fresh, self._ask(fresh, data, options, _granted))
+        except _LostError as error:
+            self._replace(fresh)
+            raise CodecError(ErrorCode.DECODER_CRASHED, f"the decoder {error.how}") from error
+        except asyncio.CancelledError:
+            fresh.kill()
+            raise
+
+    async def _settled(self, codec: "_Codec", work: Coroutine[Any, Any, Compressed]) -> Compressed:
+        """Its result; a process that can go on is idle again, one that can't is replaced or, when lost,
+        told of.
+        """
+        try:
+            result = await work
         except CodecError as error:
-            if error.code in {ErrorCode.TIMEOUT, ErrorCode.DECODER_CRASHED}:
+            log.debug("image not compressed", code=error.code, cause=error.cause)
+            if error.code == ErrorCode.TIMEOUT:
                 self._replace(codec)
             else:
                 self._idle.put_nowait(codec)
+            raise
+        except _LostError:
             raise
         except BaseException:
             codec.kill()
@@ -101,7 +131,7 @@ class CodecPool:
         self._idle.put_nowait(codec)
         return result
 
-    async def _ask(self, codec: "_Codec", data: bytes, options: Compression) -> Compressed:
+    async def _ask(self, codec: "_Codec", data: bytes, options: Compression, grant: "_Grant") -> Compressed:
         left_s = self._limits.seconds
         loop = asyncio.get_running_loop()
         try:
@@ -112,7 +142,7 @@ class CodecPool:
             needed_bytes = wire.read_need(header)
             if needed_bytes is None:  # it is no picture, or over a limit
                 return wire.read_answer(header, body)
-            async with self._memory.grant(needed_bytes), asyncio.timeout(left_s):
+            async with grant(needed_bytes), asyncio.timeout(left_s):
                 return wire.read_answer(*await codec.ask(wire.GO, b""))
         except TimeoutError:
             raise CodecError(
@@ -121,7 +151,7 @@ class CodecPool:
         except (OSError, EOFError, wire.WireError) as error:
             how = await codec.stop()
             log.warning("codec process lost", how=how, reason=str(error), stderr=codec.last_words)
-            raise CodecError(ErrorCode.DECODER_CRASHED, f"the decoder {how}") from error
+            raise _LostError(how) from error
 
     def _replace(self, codec: "_Codec") -> None:
         codec.kill()
@@ -130,12 +160,22 @@ class CodecPool:
 
     async def _exchange(self, codec: "_Codec") -> None:
         await codec.stop()
-        await self._start()
+        self._idle.put_nowait(await self._started())
 
-    async def _start(self) -> None:
+    async def _started(self) -> "_Codec":
+        """A new process. Raises CodecStartError when several in a row did not start, with growing pauses."""
+        for pause_s in self._limits.start_pauses_s:
+            try:
+                return await self._start()
+            except CodecStartError as error:
+                log.warning("codec process not started", reason=str(error), next_try_s=pause_s)
+                await asyncio.sleep(pause_s)
+        return await self._start()
+
+    async def _start(self) -> "_Codec":
         codec = await _Codec.start(self._command)
         self._all.add(codec)
-        self._idle.put_nowait(codec)
+        return codec
 
     async def _stop_all(self) -> None:
         codecs, self._all = self._all, set()
@@ -143,6 +183,23 @@ class CodecPool:
             codec.kill()
         for codec in codecs:
             await codec.stop()
+
+
+_Grant = Callable[[int], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def _granted(_: int) -> AsyncIterator[None]:
+    """For who has all the memory already."""
+    yield
+
+
+class _LostError(Exception):
+    """A codec process is gone; `how` is the end of a sentence about it."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
 
 
 class _Codec:
@@ -161,8 +218,9 @@ class _Codec:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> "_Codec":
-        codec = cls(
-            await asyncio.create_subprocess_exec(
+        """Raises CodecStartError."""
+        try:
+            process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -170,7 +228,9 @@ class _Codec:
                 limit=_STREAM_BYTES,
                 env=ENVIRONMENT,
             )
-        )
+        except OSError as error:  # such as too little memory, or too many processes
+            raise CodecStartError(f"a codec process did not start: {error.strerror}") from error
+        codec = cls(process)
         try:
             await codec._greet()
         except BaseException:
@@ -216,7 +276,8 @@ class _Codec:
             async with asyncio.timeout(_START_SECONDS):
                 header, _ = await self._frame()
         except (OSError, EOFError, TimeoutError, wire.WireError) as error:
-            self.kill()
+            if isinstance(error, TimeoutError):
+                self.kill()  # else it ended by itself, and Popen.kill would take its status from asyncio
             how = await self.stop()
             raise CodecStartError(f"a codec process did not start: it {how}. {self.last_words}") from error
         if header != wire.READY:

@@ -90,7 +90,8 @@ def success(compressed: Compressed) -> dict[str, Any]:
 
 
 def failure(error: CodecError) -> dict[str, Any]:
-    return {"error": error.code.value, "message": error.message[:_MAX_MESSAGE_CHARS]}
+    told = {"error": error.code.value, "message": error.message[:_MAX_MESSAGE_CHARS]}
+    return {**told, "cause": error.cause[:_MAX_MESSAGE_CHARS]}
 
 
 def read_answer(found: Mapping[str, Any], data: bytes) -> Compressed:
@@ -105,9 +106,11 @@ def read_answer(found: Mapping[str, Any], data: bytes) -> Compressed:
 
 def _told_error(found: Mapping[str, Any]) -> Exception:
     try:
-        return CodecError(ErrorCode(found["error"]), _text(found["message"], _MAX_MESSAGE_CHARS))
+        told = CodecError(ErrorCode(found["error"]), _text(found["message"], _MAX_MESSAGE_CHARS))
+        told.cause = _text(found.get("cause", ""), _MAX_MESSAGE_CHARS)
     except (KeyError, TypeError, ValueError) as error:
         return WireError(f"an answer is not well formed: {error}")
+    return told
 
 
 _FACTS = ("format", "width", "height", "source_format", "source_quality", "quality", "quality_basis")

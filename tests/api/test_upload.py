@@ -169,7 +169,8 @@ async def test_an_encoding_is_found_and_told(client: httpx.AsyncClient, store: M
     text = f"{HEADER}1,Schürze,https://a.test/1.jpg\n".encode("windows-1252")
     response = await post(client, the_file(text))
     assert [warning["code"] for warning in response.json()["warnings"]] == ["encoding_guessed"]
-    assert "Schürze" in store.get(keys.canonical_input(response.json()["request_id"])).decode()
+    given, _ = input_of(store, response)
+    assert "Schürze" in store.get(given).decode()
 
 
 async def test_a_refusal_names_the_field_for_the_encoding(client: httpx.AsyncClient) -> None:

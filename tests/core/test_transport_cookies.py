@@ -13,7 +13,7 @@ def sent(setter: str, lines: list[str], url: str) -> str:
     cookies.take(httpx.Response(302, headers=headers, request=httpx.Request("GET", setter)))
     request = httpx.Request("GET", url, headers={"Cookie": "stale=1"})
     cookies.send(request)
-    return request.headers.get("Cookie", "")
+    return str(request.headers.get("Cookie", ""))
 
 
 @pytest.mark.parametrize(

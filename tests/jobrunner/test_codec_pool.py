@@ -15,6 +15,7 @@ from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec.pool import CodecPool, codec_command
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+from imagebatch_testing.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -185,12 +186,17 @@ def starting(tmp_path: Path, failing: int, how: str) -> tuple[str, ...]:
 KILLED = "os.kill(os.getpid(), 9)"
 
 
+def starts(folder: Path) -> int:
+    """How many processes `starting` began."""
+    return len(list(folder.iterdir()))
+
+
 @pytest.mark.parametrize("how", [KILLED, "raise SystemExit('no such decoder')"], ids=["killed", "ended"])
 async def test_a_process_that_does_not_start_is_tried_again(tmp_path: Path, picture: bytes, how: str) -> None:
     async with a_pool(command=starting(tmp_path, 2, how)) as pool:
         result = await pool.compress(picture, Compression())
     assert result.quality == 45
-    assert len(list(tmp_path.iterdir())) == 3
+    assert starts(tmp_path) == 3
 
 
 @pytest.mark.parametrize(
@@ -201,7 +207,7 @@ async def test_processes_that_never_start_are_told(tmp_path: Path, how: str, say
     with pytest.raises(CodecStartError, match=says):
         async with a_pool(command=starting(tmp_path, 99, how)):
             raise AssertionError("never reached")
-    assert len(list(tmp_path.iterdir())) == 3
+    assert starts(tmp_path) == 3
 
 
 async def test_a_program_that_is_not_there_is_told_too() -> None:
@@ -217,7 +223,7 @@ async def test_a_process_that_is_killed_at_its_work_costs_no_image(tmp_path: Pat
         data = b"once " + bytes(at_work) + b" " + picture
         work = asyncio.create_task(pool.compress(data, Compression()))
         await until(at_work.is_symlink)
-        os.kill(int(os.readlink(at_work)), 9)
+        os.kill(int(at_work.readlink().name), 9)
         result = await work
         assert pool.pids != first
         assert len(pool.pids) == 1
@@ -234,19 +240,13 @@ async def test_a_second_try_is_alone(tmp_path: Path, picture: bytes) -> None:
         await until(lambda: pool._memory.used > 0)
         work = asyncio.create_task(pool.compress(b"once " + bytes(at_work) + b" " + picture, Compression()))
         await until(at_work.is_symlink)
-        os.kill(int(os.readlink(at_work)), 9)
+        os.kill(int(at_work.readlink().name), 9)
         await until(lambda: bool(set(pool.pids) - first))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await asyncio.shield(work)
         go.touch()
         assert [one.quality for one in await asyncio.gather(slow, work)] == [45, 45]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 async def test_images_that_end_their_processes_twice_hold_up_nobody(picture: bytes) -> None:

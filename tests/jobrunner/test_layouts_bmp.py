@@ -1,8 +1,9 @@
 """Every layout of a Windows bitmap and of an icon comes out right or is refused by its name."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms
@@ -17,7 +18,6 @@ from imagebatch_testing.pixels import (
     COLOURS,
     HEIGHT,
     WIDTH,
-    Pixel,
     Rows,
     alpha,
     coarse,
@@ -39,7 +39,7 @@ def grid(count: int) -> Grid:
     ]
 
 
-def shown(pixels: Grid, palette: list[Pixel]) -> Rows:
+def shown(pixels: Grid, palette: Sequence[tuple[int, ...]]) -> Rows:
     return [[palette[value] for value in row] for row in pixels]
 
 
@@ -160,7 +160,7 @@ def right() -> Iterator[tuple[str, Bitmap, Rows]]:
             COLOURS,
         )
     for header in (40, 52, 56, 108, 124):
-        masked = {"header": header, "compression": files.BITFIELDS}
+        masked: dict[str, Any] = {"header": header, "compression": files.BITFIELDS}
         yield (
             f"565, header {header}",
             Bitmap(pixels=packed(*R565), bits=16, masks=R565, **masked),
@@ -178,11 +178,11 @@ def right() -> Iterator[tuple[str, Bitmap, Rows]]:
                 COLOURS,
             )
     for header in (56, 108, 124):
-        for masks in (BGRA, (0xFF, 0xFF00, 0xFF0000, 0xFF000000), (0xFF000000, 0xFF0000, 0xFF00, 0xFF)):
+        for quad in (BGRA, (0xFF, 0xFF00, 0xFF0000, 0xFF000000), (0xFF000000, 0xFF0000, 0xFF00, 0xFF)):
             bitmap = Bitmap(
-                pixels=packed(*masks), bits=32, header=header, masks=masks, compression=files.BITFIELDS
+                pixels=packed(*quad), bits=32, header=header, masks=quad, compression=files.BITFIELDS
             )
-            yield f"alpha by {masks}, header {header}", bitmap, CLEAR
+            yield f"alpha by {quad}, header {header}", bitmap, CLEAR
             empty = replace(bitmap, pixels=packed(*masks[:3]))
             yield f"alpha that is all 0 by {masks}, header {header}", empty, COLOURS
     yield "32 bits, top down", Bitmap(pixels=packed(*BGRA), bits=32, is_top_down=True), COLOURS

@@ -1,6 +1,7 @@
 """Every layout of a Photoshop document comes out right or is refused by its name."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -49,13 +50,13 @@ def right() -> Iterator[tuple[str, Document, Rows]]:
             mode: int,
             words: str = words,
             compression: int = compression,
-            **more: object,
+            **more: Any,
         ) -> tuple[str, Document, Rows]:
             return (
                 f"{name}, {words}",
                 Document(planes=planes, mode=mode, compression=compression, **more),
                 wanted,
-            )  # type: ignore[arg-type]
+            )
 
         yield cell("bitmap", rows(lambda x, y: 3 * (255 * (1 - BITS[y][x]),)), [BITS], psd.BITMAP, depth=1)
         yield cell("grey", GREYS, [SHADES], psd.GREY)

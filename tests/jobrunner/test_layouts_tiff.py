@@ -4,6 +4,8 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms
@@ -44,31 +46,31 @@ def deep(bits: int, pixel: Callable[[int, int], Pixel]) -> Rows:
     return rows(lambda x, y: scaled(pixel(x, y), bits))
 
 
-def grey_page(bits: int, photometric: int = tiff.BLACK_IS_ZERO, **layout: object) -> Page:
+def grey_page(bits: int, photometric: int = tiff.BLACK_IS_ZERO, **layout: Any) -> Page:
     top = (1 << bits) - 1 if photometric == tiff.WHITE_IS_ZERO else 0
     samples = rows(lambda x, y: (abs(top - scaled((grey(x, y),), bits)[0]),))
-    return Page(samples=samples, photometric=photometric, bits=bits, **layout)  # type: ignore[arg-type]
+    return Page(samples=samples, photometric=photometric, bits=bits, **layout)
 
 
 def grey_rows(bits: int) -> Rows:
     return rows(lambda x, y: 3 * coarse((grey(x, y),), min(bits, 16)))
 
 
-def rgb_page(bits: int, extra: tuple[int, ...] = (), unsaid: int = 0, **layout: object) -> Page:
+def rgb_page(bits: int, extra: tuple[int, ...] = (), unsaid: int = 0, **layout: Any) -> Page:
     """Extra samples after the first hold what must not be seen."""
 
     def pixel(x: int, y: int) -> Pixel:
         colours = premultiplied(rgb(x, y), alpha(x, y)) if extra[:1] == (1,) else rgb(x, y)
         return colours + (alpha(x, y), 77, 5)[: len(extra) + unsaid]
 
-    return Page(samples=deep(bits, pixel), photometric=tiff.RGB, bits=bits, extra=extra, **layout)  # type: ignore[arg-type]
+    return Page(samples=deep(bits, pixel), photometric=tiff.RGB, bits=bits, extra=extra, **layout)
 
 
-def palette_page(bits: int, colour_map: tuple[int, ...], **layout: object) -> Page:
+def palette_page(bits: int, colour_map: tuple[int, ...], **layout: Any) -> Page:
     count = 1 << bits
     chosen = tuple(colour_map[channel * 256 + i] for channel in range(3) for i in range(count))
     samples = rows(lambda x, y: ((x * y + x) % count,))
-    return Page(samples=samples, photometric=tiff.PALETTE, bits=bits, tags={320: chosen}, **layout)  # type: ignore[arg-type]
+    return Page(samples=samples, photometric=tiff.PALETTE, bits=bits, tags={320: chosen}, **layout)
 
 
 def palette_rows(bits: int) -> Rows:
@@ -255,8 +257,8 @@ def right_of(order: str) -> Iterator[Cell]:
         page = Page(samples=rows(ycbcr), photometric=tiff.YCBCR, compression=compression, planar=2)
         yield cell(f"YCbCr in planes, compression {compression}", page, rows(smooth))
     yield from embedded(cell)
-    for subsampling in (0, 1, 2):
-        yield cell(f"JPEG, old style, {subsampling}", old_jpeg_page(subsampling), rows(smooth))
+    for chroma in (0, 1, 2):
+        yield cell(f"JPEG, old style, {chroma}", old_jpeg_page(chroma), rows(smooth))
     for rule in (2, 3, 4):
         yield cell(f"CCITT {rule}", fax_page(rule), stripe_rows(255))
         yield cell(f"CCITT {rule}, black is 0", fax_page(rule, tiff.BLACK_IS_ZERO), stripe_rows(0))
@@ -266,7 +268,7 @@ def extras_of(
     cell: Callable[[str, Page, Rows], Cell], bits: int, planar: int, compression: int
 ) -> Iterator[Cell]:
     """Selections and alpha beside the colours."""
-    layout = {"planar": planar, "compression": compression}
+    layout: dict[str, Any] = {"planar": planar, "compression": compression}
     words = f"{bits}, planar {planar}, compression {compression}"
     kinds: list[tuple[tuple[int, ...], Rows]] = [((0,), COLOURS), ((1,), CLEAR), ((2,), CLEAR)]
     if bits == 8 or planar == 2:
@@ -286,9 +288,7 @@ def extras_of(
     for extra in ((), (0,), (0, 0)):
         if extra and bits == 16 and planar == 1:
             continue
-        inks = deep(
-            bits, lambda x, y: (*(255 - value for value in rgb(x, y)), 0, *(alpha(x, y) for _ in extra))
-        )
+        inks = deep(bits, partial(_inks, len(extra)))
         page = Page(samples=inks, photometric=tiff.CMYK, bits=bits, extra=extra, **layout)
         yield cell(f"CMYK + {extra} {words}", page, COLOURS)
     for extra in ((0,), (1,), (2,)):
@@ -301,18 +301,23 @@ def extras_of(
                        GREYS if extra == (0,) else CLEAR_GREYS)  # fmt: skip
 
 
-def clear_grey(bits: int, photometric: int, extra: tuple[int, ...], **layout: int) -> Page:
+def _inks(extras: int, x: int, y: int) -> Pixel:
+    """A CMYK pixel with so many extra samples."""
+    return (*(255 - value for value in rgb(x, y)), 0, *[alpha(x, y)] * extras)
+
+
+def clear_grey(bits: int, photometric: int, extra: tuple[int, ...], **layout: Any) -> Page:
     def pixel(x: int, y: int) -> Pixel:
         shade = abs(255 * (photometric == tiff.WHITE_IS_ZERO) - grey(x, y))
-        return premultiplied((shade,), alpha(x, y) if extra == (1,) else 255) + (alpha(x, y),)
+        return (*premultiplied((shade,), alpha(x, y) if extra == (1,) else 255), alpha(x, y))
 
-    return Page(samples=deep(bits, pixel), photometric=photometric, bits=bits, extra=extra, **layout)  # type: ignore[arg-type]
+    return Page(samples=deep(bits, pixel), photometric=photometric, bits=bits, extra=extra, **layout)
 
 
 def embedded(cell: Callable[[str, Page, Rows], Cell]) -> Iterator[Cell]:
     """JPEG in strips and tiles."""
     for tile, rows_per_strip in ((0, 16), (16, 0)):
-        layout = {"tile": tile, "rows_per_strip": rows_per_strip, "compression": tiff.JPEG}
+        layout: dict[str, Any] = {"tile": tile, "rows_per_strip": rows_per_strip, "compression": tiff.JPEG}
         colours, greys = rows(smooth), rows(lambda x, y: (grey(x, y),))
         jpeg = encoded("JPEG", "RGB", quality=95, subsampling=0)
         yield cell(
@@ -446,13 +451,13 @@ def test_any_other_layout_is_refused_by_its_name(name: str, data: bytes, words: 
 # Which page is the picture
 
 
-def small(photometric: int = tiff.RGB, **layout: object) -> Page:
-    return Page(samples=rows(lambda x, y: 3 * (x * 9,), 12, 9), photometric=photometric, **layout)  # type: ignore[arg-type]
+def small(photometric: int = tiff.RGB, **layout: Any) -> Page:
+    return Page(samples=rows(lambda x, _: 3 * (x * 9,), 12, 9), photometric=photometric, **layout)
 
 
-def mosaic(width: int = WIDTH, height: int = HEIGHT, **layout: object) -> Page:
+def mosaic(width: int = WIDTH, height: int = HEIGHT, **layout: Any) -> Page:
     samples = rows(lambda x, y: (rgb(x % WIDTH, y % HEIGHT)[(x + y) % 2],), width, height)
-    return Page(samples=samples, photometric=tiff.CFA, **layout)  # type: ignore[arg-type]
+    return Page(samples=samples, photometric=tiff.CFA, **layout)
 
 
 REDUCED = {254: (1,)}
@@ -464,7 +469,7 @@ PAGES = {
     "the picture in a sub-directory": (small(tags=REDUCED, sub_pages=(rgb_page(8),)),),
     "a larger one is a mask": (
         rgb_page(8),
-        Page(samples=rows(lambda x, y: (1,), 99, 99), photometric=4, bits=1, tags={254: (4,)}),
+        Page(samples=rows(lambda *_: (1,), 99, 99), photometric=4, bits=1, tags={254: (4,)}),
     ),
     "all are reduced": (small(tags=REDUCED), rgb_page(8, tags=REDUCED)),
     "two pages of one document": (rgb_page(8), Page(samples=rows(smooth, WIDTH, HEIGHT + 1), photometric=2)),

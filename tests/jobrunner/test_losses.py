@@ -180,7 +180,8 @@ def test_equal_frames_add_their_durations(photo: Image.Image, encode: Encode, wa
 def test_two_frames_without_durations_are_two(encode: Encode) -> None:
     """As of a GIF in Pillow's collection, test_extents_transparency.gif."""
     frames = [Image.new("P", (1, 1)), Image.new("P", (1, 1))]
-    frames[0].putpalette([255, 0, 0]), frames[1].putpalette([0, 0, 255])
+    frames[0].putpalette([255, 0, 0])
+    frames[1].putpalette([0, 0, 255])
     data = encode(frames[0].convert("RGB").resize((40, 40)), "GIF", save_all=True,
                   append_images=[frames[1].convert("RGB").resize((40, 40))], duration=0)  # fmt: skip
     result = compress(data, format="webp")

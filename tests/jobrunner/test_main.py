@@ -148,10 +148,12 @@ async def test_the_end_of_standard_input_ends_it_when_asked_for(web: Web, asked:
         (StoreError("S3 is down"), Exit.TEMPORARY),
         (ExceptionGroup("", [ExceptionGroup("", [StoreError("S3 is down")])]), Exit.TEMPORARY),
         (ExceptionGroup("", [StoreError("S3 is down"), PoisonShardError("changed")]), Exit.POISON_SHARD),
-        (CodecStartError("killed"), Exit.TEMPORARY),
+        (CodecStartError("killed"), Exit.SYSTEM),
+        (MemoryError(), Exit.SYSTEM),
+        (OSError(28, "No space left on device"), Exit.SYSTEM),
         (ZeroDivisionError("ours"), Exit.DEFECT),
     ],
-    ids=["store", "nested", "poison", "codec", "bug"],
+    ids=["store", "nested", "poison", "codec", "memory", "disk", "bug"],
 )
 def test_what_went_wrong_decides_the_exit_code(
     error: Exception, code: Exit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def state() -> dict[str, Any]:
         **pillow_globals(),
         "warnings": list(warnings.filters),
         "environment": dict(os.environ),
-        "folder": os.getcwd(),
+        "folder": Path.cwd(),
         "umask": umask(),
         "limits": {
             name: resource.getrlimit(getattr(resource, name))
@@ -46,7 +47,7 @@ def state() -> dict[str, Any]:
         "threads": threading.active_count(),
         "log levels": (logging.root.level, logging.getLogger("PIL").level),
         "priority": os.getpriority(os.PRIO_PROCESS, 0),
-        "files": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
+        "files": sorted(Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").is_dir() else [],
     }
 
 

@@ -122,7 +122,11 @@ def test_sizes_from_one_pixel_on(encode: Encode) -> None:
                 assert image.size == size
 
 
-SHAPES = {"whole": {}, "restart markers": {"restart_marker_blocks": 3}, "progressive": {"progressive": True}}
+SHAPES: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "restart markers": {"restart_marker_blocks": 3},
+    "progressive": {"progressive": True},
+}
 
 
 def without_end(data: bytes) -> bytes:
@@ -137,9 +141,9 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(
     photo: Image.Image, encode: Encode, mode: str, shape: str, tail: bytes
 ) -> None:
     data = encode(photo.convert(mode), "JPEG", quality=90, **SHAPES[shape])
-    for options in ({}, {"max_width": 40}):
-        whole = compress_image(data, Compression(**options), PictureLimits())
-        found = compress_image(without_end(data) + tail, Compression(**options), PictureLimits())
+    for options in (Compression(), Compression(max_width=40)):
+        whole = compress_image(data, options, PictureLimits())
+        found = compress_image(without_end(data) + tail, options, PictureLimits())
         assert found == whole
 
 

@@ -7,7 +7,7 @@
     │   ├── CodecError        by what its bytes are
     │   └── FetchError        by how its download went
     ├── PoisonShardError  the shard's input is gone or not what the plan says (exit 65)
-    └── CodecStartError   codec processes do not start, also when tried again (exit 75)
+    └── CodecStartError   codec processes do not start, also when tried again (exit 71)
 """
 
 from imagebatch.errors import ImageBatchError

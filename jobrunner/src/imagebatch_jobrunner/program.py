@@ -24,7 +24,11 @@ log = structlog.get_logger()
 
 _WINDOW_PER_CONNECTION = 4
 _MAX_REASON_CHARS = 1000
-_EXITS = ((PoisonShardError, Exit.POISON_SHARD), ((StoreError, CodecStartError), Exit.TEMPORARY))
+_EXITS = (
+    (PoisonShardError, Exit.POISON_SHARD),
+    (StoreError, Exit.TEMPORARY),
+    ((CodecStartError, MemoryError, OSError), Exit.SYSTEM),
+)
 """A codec process that does not start may have been killed for want of memory: another node may have more."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebatch import logs
 from imagebatch.options import Compression
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.pool import CodecPool
@@ -93,6 +94,7 @@ def _row(kind: str, outcomes: Sequence[Tried]) -> str:
 
 
 if __name__ == "__main__":
+    logs.configure("info")
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else folder()
     if place is None:
         sys.exit("no corpus: name a folder, or set IMAGEBATCH_CORPUS")

@@ -165,7 +165,7 @@ def _compressed(piece: Samples, page: Page, order: str) -> bytes:
         packed = _subsampled(piece, *page.subsampling)
     else:
         packed = b"".join(_row(row, page, order) for row in piece)
-    if page.fill_order == 2 and page.compression in {RAW}:
+    if page.fill_order == 2 and page.compression == RAW:
         packed = bytes(int(f"{byte:08b}"[::-1], 2) for byte in packed)
     if page.compression == PACKBITS:  # TIFF 6.0, 9: each row by itself
         step = len(packed) // len(piece)

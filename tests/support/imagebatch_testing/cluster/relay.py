@@ -56,10 +56,12 @@ class Relay:
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
+        ending: set[asyncio.Task[None]] = set()
         async with asyncio.timeout(SOON_S):
             while len(asyncio.all_tasks()) > 1:  # connections, and those that were accepted just now
-                for connection in self._connections:
+                for connection in self._connections - ending:
                     connection.cancel()
+                    ending.add(connection)
                 await asyncio.sleep(SETTLE_S)
         await asyncio.sleep(0)  # in which aborted transports close their sockets
 

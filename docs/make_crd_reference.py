@@ -39,7 +39,7 @@ spec:
 ```sh
 kubectl apply -f products.yaml
 kubectl get ib products --watch                              # Phase, Done, Failed, Age
-kubectl wait ib products --for=condition=Complete --timeout=1h
+kubectl wait ib products --for=condition=Finished --timeout=1h
 kubectl get ib products -o jsonpath='{.status.outputCsv}'    # the link of the output CSV
 kubectl describe ib products                                 # what happened, as events
 kubectl patch ib products --type=merge -p '{"spec": {"suspend": true}}'

@@ -183,8 +183,8 @@ def right() -> Iterator[tuple[str, Bitmap, Rows]]:
                 pixels=packed(*quad), bits=32, header=header, masks=quad, compression=files.BITFIELDS
             )
             yield f"alpha by {quad}, header {header}", bitmap, CLEAR
-            empty = replace(bitmap, pixels=packed(*masks[:3]))
-            yield f"alpha that is all 0 by {masks}, header {header}", empty, COLOURS
+            empty = replace(bitmap, pixels=packed(*quad[:3]))
+            yield f"alpha that is all 0 by {quad}, header {header}", empty, COLOURS
     yield "32 bits, top down", Bitmap(pixels=packed(*BGRA), bits=32, is_top_down=True), COLOURS
 
 

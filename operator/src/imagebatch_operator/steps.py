@@ -72,9 +72,12 @@ class Steps:
         """Snapshot the source. Another operator may be at it too: the first plan counts."""
         batch, memory = turn.batch, turn.memory
         if memory.planning is None:
+            await self._tell_planning(turn, is_queued=False)
             memory.planning = self._start_snapshot(batch)
             await memory.planning.start_up()
-        if not memory.planning.is_over:
+            if not memory.planning.is_over:
+                return SOON_S
+        elif not memory.planning.is_over:
             await self._tell_planning(turn, is_queued=memory.planning.is_queued())
             return ERRAND_LOOK_S
         planning, memory.planning = memory.planning, None
@@ -199,11 +202,14 @@ class Steps:
             return SOON_S
         memory = turn.memory
         if memory.merging is None:
+            await self._with.telling.tell(turn.batch, view_of(turn, Phase.MERGING), turn.request)
             memory.merging = Merging(self._start_merge(turn, step), step)
             await memory.merging.errand.start_up()
-        errand = memory.merging.errand
-        if not errand.is_over:
-            view = view_of(turn, Phase.MERGING, waiting=_QUEUED_MERGE if errand.is_queued() else None)
+            if not memory.merging.errand.is_over:
+                return SOON_S
+        elif not memory.merging.errand.is_over:
+            waiting = _QUEUED_MERGE if memory.merging.errand.is_queued() else None
+            view = view_of(turn, Phase.MERGING, waiting=waiting)
             await self._with.telling.tell(turn.batch, view, turn.request)
             return ERRAND_LOOK_S
         merging, memory.merging = memory.merging, None

@@ -85,6 +85,7 @@ def test_an_upload_becomes_a_complete_batch(installation: Installation, shop: Sh
         "output_csv": status["outputCsv"],
         "message": "12 of 13 images; 1 failed (http_status 1)",
         "error": None,
+        "images": {"total": 13, "succeeded": 12, "failed": 1, "skipped": 0},
     }
     installation.until_status(
         request_id,
@@ -248,14 +249,14 @@ def test_another_attempt_runs_only_what_failed(installation: Installation, shop:
     source = {"inline": csv_of(products).decode()}
     installation.apply("again", source, sharding={"rowsPerShard": 2}, webhook={"url": hook})
     first = installation.until_phase("again", "Complete")
-    assert first["images"] == {"total": 5, "succeeded": 4, "failed": 1}
+    assert first["images"] == {"total": 5, "succeeded": 4, "failed": 1, "skipped": 0}
     shop.files["/files/3.jpg"] = shop.pictures[3]
     shop.requests.clear()
     installation.patch("again", attempt=2)
     status = installation.until_status(
         "again", lambda now: now.get("attempt") == 2 and now["phase"] == "Complete", "the second attempt"
     )
-    assert status["images"] == {"total": 5, "succeeded": 5, "failed": 0}
+    assert status["images"] == {"total": 5, "succeeded": 5, "failed": 0, "skipped": 0}
     assert dict(shop.requests) == {"/files/3.jpg": 1}
     assert all(record[3] for record in installation.output(status)[1:])
     until(lambda: len(shop.hooks["/hook/again"]) == 2, "both webhooks")

@@ -426,7 +426,7 @@ def test_the_spec_has_no_defaults(batches: Batches, bare: str) -> None:
 def test_the_printed_columns_tell_the_state(cluster: Cluster, batches: Batches, full: str) -> None:
     del full
     printed = batches.printed()
-    assert printed[0].split() == ["NAME", "PHASE", "DONE", "FAILED", "AGE", "OUTPUT", "MESSAGE"]
+    assert printed[0].split() == ["NAME", "PHASE", "DONE", "FAILED", "REASON", "AGE", "OUTPUT", "MESSAGE"]
     assert any("Running" in line and "815/9000000000" in line for line in printed)
     assert "imagebatch" in cluster.kubectl("api-resources", "--categories=all", "-o=name")
 

@@ -14,9 +14,14 @@ from typing import Any, Self
 import httpx
 import psutil
 from PIL import Image
+from pydantic import SecretStr
 
-from imagebatch import rows
-from imagebatch_cli.folder import free_ports
+from imagebatch import keys, rows
+from imagebatch.s3 import S3Store
+from imagebatch.settings import S3Settings
+from imagebatch_cli.folder import DataFolder, free_ports
+from imagebatch_cli.seaweed import BUCKET
+from imagebatch_testing.waiting import until
 
 DEADLINE_S = 120.0
 POLL_S = 0.05
@@ -86,7 +91,7 @@ class Up:
 
     async def start(self) -> None:
         """Start it and wait until it is ready."""
-        with (self._data.parent / f"{self._data.name}.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "imagebatch_cli", "up", "--port", str(self.port),
                 "--data", str(self._data), env=environment(self._extra), stdout=log, stderr=log,
@@ -109,14 +114,31 @@ class Up:
                 await self._process.wait()
 
     async def interrupt_twice(self) -> int:
-        """Ctrl-C, and again before it has stopped; returns the exit code."""
+        """Ctrl-C, and again while it is stopping, which something must hold up; returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.2)
-        if self._process.returncode is None:
-            self._process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(10):
+        await until(lambda: "Stopping" in self._log.read_text())
+        self._process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(DEADLINE_S):
             return await self._process.wait()
+
+    @property
+    def _log(self) -> Path:
+        return self._data.parent / f"{self._data.name}.log"
+
+    def input_of(self, request_id: str) -> list[str]:
+        """The keys of a batch's canonical CSV and plan on the embedded S3."""
+        system = DataFolder(self._data).read()
+        settings = S3Settings(
+            s3_endpoint=f"http://127.0.0.1:{system.ports['s3']}", s3_bucket=BUCKET, s3_addressing="path",
+            s3_access_key=system.s3_access_key, s3_secret_key=SecretStr(system.s3_secret_key),
+        )  # fmt: skip
+        store = S3Store(settings)
+        try:
+            found = [stored.key for stored in store.list(keys.batch_prefix(request_id))]
+        finally:
+            store.close()
+        return [key for key in found if "/input" in key or "/plan" in key]
 
     def family(self) -> list[psutil.Process]:
         """The process and everything it started."""

@@ -15,6 +15,7 @@ from typing import Any
 
 SOON_S = 10.0
 SETTLE_S = 0.002
+ACCEPT_TURNS = 5
 CHUNK_BYTES = 65536
 
 
@@ -54,6 +55,8 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)  # what is connected by now is accepted first, or its socket stays open
         if self._server is not None:
             self._server.close()
         ending: set[asyncio.Task[None]] = set()

@@ -115,3 +115,26 @@ def test_running_pods_are_named_by_their_shards() -> None:
     job = JobFacts(shards=(2, 3, 7))
     pods = [a_pod(index=2, is_running=True), a_pod(index=0, is_running=True), a_pod(index=1)]
     assert running_shards(job, pods) == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("ends", "is_defect"),
+    [
+        ([(71, "no memory")] * 3, True),
+        ([(71, "no memory")] * 2, False),
+        ([(71, "no memory"), (71, "no disk"), (71, "no memory")], False),
+        ([(71, "no memory"), (71, "no memory"), (0, ""), (71, "no memory")], False),
+        ([(75, "S3 denied")] * 9, False),
+    ],
+    ids=["three", "two", "another", "one that was done", "temporary"],
+)
+def test_the_same_refusal_in_three_fresh_pods_is_a_defect(
+    ends: list[tuple[int, str]], *, is_defect: bool
+) -> None:
+    pods = [
+        a_pod(name=f"p{number}", exit_code=code, last_word=word, ended_at=NOW + timedelta(seconds=number))
+        for number, (code, word) in enumerate(ends)
+    ]
+    assert bool(defect(JobFacts(), pods)) is is_defect
+    elsewhere = [PodFacts(name=pod.name, index=number) for number, pod in enumerate(pods)]
+    assert defect(JobFacts(), elsewhere) == ""

@@ -1,6 +1,7 @@
 """`compress_image`: what comes out for what goes in."""
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -514,3 +515,22 @@ def test_a_picture_too_long_for_the_chosen_format_is_kept(mode: str, encode: Enc
     data = encode(Image.new(mode, (70_000, 2)), "PNG")
     kept = compress(data)
     assert (kept.format, kept.notes, opened(kept.data).size) == ("png", ("kept_original",), (70_000, 2))
+
+
+@pytest.mark.parametrize("size", [(8160, 6144), (8192, 6144), (8000, 8000)])
+def test_what_50_megapixel_cameras_make_is_within_the_limit(encode: Encode, size: tuple[int, int]) -> None:
+    result = compress(encode(Image.new("RGB", size, (200, 40, 90)), "JPEG", quality=90), max_width=400)
+    assert result.width == 400
+
+
+@pytest.mark.parametrize(
+    ("stored", "says"),
+    [("JPEG", "8000 x 8001 pixels; the limit is 64000000"), ("WEBP", "the limit is 64000000")],
+)
+def test_a_larger_picture_is_told_its_size_and_the_limit(encode: Encode, stored: str, says: str) -> None:
+    """Also by a decoder that refuses it before its size is known."""
+    image = Image.new("L", (8000, 8001)) if stored == "JPEG" else Image.new("RGB", (16_000, 4001))
+    error = error_of(encode(image, stored))
+    assert error.code == ErrorCode.TOO_MANY_PIXELS
+    assert says in error.message
+    assert re.search("[0-9]+( x [0-9]+)? pixels", error.message)

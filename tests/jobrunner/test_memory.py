@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,22 @@ before = memory_bytes("VmRSS")
 compress_image(data, options, PictureLimits(), needs.append)
 print(memory_bytes("VmHWM") - before, needs[0])
 """
+
+
+@pytest.mark.parametrize(
+    ("mode", "output", "megapixels"), [("RGB", "jpeg", 64), ("RGBA", "webp", 52), ("RGB", "avif", 55)]
+)
+def test_the_documented_sizes_fit_and_hardly_more_do(
+    encode: Encode, mode: str, output: Any, megapixels: int
+) -> None:
+    """By default, of what one picture may take; by the header of a small one, whose size is replaced."""
+    _, source = opening.open_source(encode(Image.new(mode, (9, 9)), "PNG"), PictureLimits())
+    needs = [
+        memory.needed(replace(source, width=1_000_000, height=count), Compression(format=output))
+        for count in (megapixels, megapixels + 1)
+    ]
+    assert needs[0] <= PictureLimits().memory_bytes
+    assert output == "jpeg" or needs[1] > PictureLimits().memory_bytes
 
 
 @pytest.mark.parametrize(

@@ -131,18 +131,23 @@ async def test_an_upload_whose_answer_stays_lost_is_not_called_refused(
     assert _input_of(store, row.request_id, row.upload)
 
 
+async def overtaken(begun: Begun, tail: bytes) -> httpx.Response:
+    """The answer to a slow upload that ends with `tail`, which one at another replica overtakes."""
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield GOOD.encode()
+        assert (await upload(begun.other)).status_code == 202
+        if tail:
+            yield tail
+
+    return await begun.client.post("/upload", content=slowly(), headers={**TYPE, **KEY})
+
+
 async def test_uploads_with_one_key_share_no_object(
     begin: Begin, records: Records, store: MemoryStore
 ) -> None:
-    """The first is slow; the second, at another replica, overtakes it."""
     async with begin() as begun:
-
-        async def slowly() -> AsyncIterator[bytes]:
-            yield GOOD.encode()
-            assert (await upload(begun.other)).status_code == 202
-            yield b"2,Bag,https://a.test/2.jpg\n"
-
-        first = await begun.client.post("/upload", content=slowly(), headers={**TYPE, **KEY})
+        first = await overtaken(begun, b"2,Bag,https://a.test/2.jpg\n")
     assert first.status_code == 422
     assert first.json()["errors"][0]["code"] == "idempotency_key_reused"
     (row,) = await records.pending()
@@ -155,12 +160,7 @@ async def test_an_overtaken_upload_of_the_same_file_is_accepted(
     begin: Begin, records: Records, store: MemoryStore
 ) -> None:
     async with begin() as begun:
-
-        async def slowly() -> AsyncIterator[bytes]:
-            yield GOOD.encode()
-            assert (await upload(begun.other)).status_code == 202
-
-        first = await begun.client.post("/upload", content=slowly(), headers={**TYPE, **KEY})
+        first = await overtaken(begun, b"")
     (row,) = await records.pending()
     assert (first.status_code, first.json()["request_id"]) == (202, row.request_id)
     assert _input_of(store, row.request_id, row.upload)
@@ -171,13 +171,7 @@ async def test_an_overtaken_upload_that_breaks_off_harms_nobody(
     begin: Begin, records: Records, store: MemoryStore
 ) -> None:
     async with begin() as begun:
-
-        async def breaking_off() -> AsyncIterator[bytes]:
-            yield GOOD.encode()
-            assert (await upload(begun.other)).status_code == 202
-            yield b'2,"never closed'
-
-        first = await begun.client.post("/upload", content=breaking_off(), headers={**TYPE, **KEY})
+        first = await overtaken(begun, b'2,"never closed')
     assert first.status_code == 422
     (row,) = await records.pending()
     assert _input_of(store, row.request_id, row.upload)

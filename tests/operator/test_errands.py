@@ -1,10 +1,11 @@
 """What goes on beside the reconciles: slow sources hold up nobody."""
 
 import asyncio
+import threading
 
 import pytest
 
-from imagebatch_operator.errands import SOURCES_AT_ONCE, Errands
+from imagebatch_operator.errands import SOURCES_AT_ONCE, Errands, in_thread
 from imagebatch_operator.work_queue import Key
 from imagebatch_testing.waiting import until
 
@@ -64,3 +65,21 @@ async def test_sources_that_drip_stop_no_other_namespace_no_inline_source_and_no
     assert not slow[-1].is_queued()
     may_end.set()
     await until(lambda: all(errand.is_over for errand in slow))
+
+
+async def test_a_thread_is_waited_for_when_its_errand_is_cancelled() -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        has_begun.set()
+        may_end.wait(20)
+
+    errands = Errands(lambda _: None)
+    errand = errands.start(key(1), errands.merges, lambda: in_thread(work))
+    await until(has_begun.is_set)
+    errand.cancel()
+    await errand.start_up()
+    assert not errand.is_over
+    may_end.set()
+    await until(lambda: errand.is_over)
+    assert errand.task.cancelled()

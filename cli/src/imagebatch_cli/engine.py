@@ -311,7 +311,7 @@ class Run:
             await self._commit(ending, merged)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> None:
-        await commit(self._with.records, self._with.store, self._request, ending, merged)
+        owes_webhook = await commit(self._with.records, self._with.store, self._request, ending, merged)
         self._phase = ending.phase
-        if self._request.webhook_url:
+        if owes_webhook:
             self._with.promised()

@@ -13,8 +13,10 @@ log = structlog.get_logger()
 
 async def commit(
     records: Records, store: ObjectStore, request: Request, ending: Ending, merged: Merged | None
-) -> None:
+) -> bool:
     """Record how a batch ended, and put its webhook into the outbox; whoever is first decides.
+
+    Whether the batch has a webhook: then the outbox is to be looked into.
 
     `merged` is None when there are no rows to have written CSVs for. Raises RecordsError.
     """
@@ -36,3 +38,4 @@ async def commit(
         log.info(
             "batch ended", request_id=request.request_id, phase=ending.phase.value, message=ending.message
         )
+    return bool(request.webhook_url)

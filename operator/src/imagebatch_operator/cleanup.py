@@ -96,8 +96,8 @@ class Cleanup:
         if request is not None and request.owner == batch.uid:
             was_finished = request.status != "pending"
             if not was_finished:
-                await commit(self._records, self._store, request, DELETED, None)
-                if request.webhook_url:
+                owes_webhook = await commit(self._records, self._store, request, DELETED, None)
+                if owes_webhook:
                     self._promised()
             await self._remove_files(batch, request, was_finished=was_finished)
         kept = [name for name in batch.metadata["finalizers"] if name != FINALIZER]

@@ -53,6 +53,19 @@ class Errand(Generic[R]):
         self.task.cancel()
 
 
+async def in_thread(call: Callable[[], R], stop: Callable[[], None] = lambda: None) -> R:
+    """Run a blocking call in a thread. When this is cancelled, `stop` asks the call to end, and it is waited
+    for: whoever cleans up after it must not run beside it.
+    """
+    running = asyncio.create_task(asyncio.to_thread(call))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([running])
+        raise
+
+
 class Errands:
     """Starts errands, each in the room of its kind."""
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import httpx
-from anyio import to_thread
 
 from imagebatch import keys, links
 from imagebatch.errors import (
@@ -29,7 +28,7 @@ from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
 from imagebatch.transport import MAX_REDIRECTS
 from imagebatch_operator.batch import Batch
-from imagebatch_operator.errands import SNAPSHOTS_AT_ONCE, SOURCES_AT_ONCE
+from imagebatch_operator.errands import SOURCES_AT_ONCE, in_thread
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)
@@ -91,7 +90,7 @@ class Sources:
         self._kube = kube
         self._client = client
         self._limits = limits
-        self._threads = anyio.CapacityLimiter(2 * (SOURCES_AT_ONCE + SNAPSHOTS_AT_ONCE))
+        self._threads = anyio.CapacityLimiter(2 * SOURCES_AT_ONCE)
 
     async def snapshot(self, batch: Batch) -> Ingested:
         """Write the batch's canonical CSV and plan. Raises SourceWaitsError, StoreError or KubeError too."""
@@ -122,15 +121,9 @@ class Sources:
         return await self._in_thread(lambda stop: self._ingest_blocking(batch, stop.watch(chunks), encoding))
 
     async def _in_thread(self, read: Callable[["_Stop"], Ingested]) -> Ingested:
-        """Read in a thread. When this is cancelled, the reader is stopped, and waited for."""
+        """Read in a thread. When this is cancelled, the reader is stopped between two chunks."""
         stop = _Stop()
-        reading = asyncio.create_task(to_thread.run_sync(read, stop, limiter=self._threads))
-        try:
-            return await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            stop.now()
-            await asyncio.wait([reading])
-            raise
+        return await in_thread(lambda: read(stop), stop.now)
 
     def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
         try:

@@ -1,6 +1,5 @@
 """How each step of the lifecycle is carried out on Kubernetes. The reconcile decides which, and when."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from imagebatch_operator import pods
 from imagebatch_operator.batch import Batch
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.cluster import PodCache
-from imagebatch_operator.errands import Errand, Errands
+from imagebatch_operator.errands import Errand, Errands, in_thread
 from imagebatch_operator.job import LINKS_LIFETIME, InputLinks, JobInput, job_name, shard_job
 from imagebatch_operator.kube import Kube, KubeError
 from imagebatch_operator.reports import AsyncStore
@@ -226,8 +225,8 @@ class Steps:
         assert plan is not None
 
         async def work() -> Merged:
-            return await asyncio.to_thread(
-                merge, store, request.request_id, request.attempt, plan, not_tried=step.not_tried
+            return await in_thread(
+                lambda: merge(store, request.request_id, request.attempt, plan, not_tried=step.not_tried)
             )
 
         return self._with.errands.start(turn.batch.key, self._with.errands.merges, work)
@@ -249,8 +248,7 @@ class Steps:
         return await self._commit(turn, ending, None)
 
     async def _commit(self, turn: Turn, ending: Ending, merged: Merged | None) -> float:
-        await commit(self._with.records, self._with.store.blocking, turn.request, ending, merged)
-        if turn.request.webhook_url:
+        if await commit(self._with.records, self._with.store.blocking, turn.request, ending, merged):
             self._with.promised()
         return 0.0
 

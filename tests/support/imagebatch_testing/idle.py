@@ -1,4 +1,4 @@
-"""What the local system does when there is nothing to do: statements, S3 requests, CPU of each process."""
+"""What the local system does when there is nothing to do: statements, S3 requests, CPU."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ SETTLE_S = 5.0
 
 @dataclass(frozen=True)
 class Idle:
-    """What happened while nothing was to do, and CPU as a part of one core by process."""
+    """What happened while nothing was to do, and CPU as a part of one core by program with its children."""
 
     seconds: float
     statements: int
@@ -61,8 +61,8 @@ async def watched(servers: Servers, folder: Path) -> AsyncIterator[Watched]:
 async def measure(system: Watched, seconds: float) -> Idle:
     """Do nothing for so long, after a moment in which the start is over."""
     await asyncio.sleep(SETTLE_S)
-    processes = {_name(one): one for one in [*system.up.family(), *_servers()]}
-    before_cpu = {name: _cpu(one) for name, one in processes.items()}
+    programs = {_kind(one): one for one in [system.up.family()[0], *_servers(system.postgres.behind)]}
+    before_cpu = {name: _cpu(one) for name, one in programs.items()}
     statements, requests, began = len(system.postgres.statements), system.s3.requests, time.monotonic()
     await asyncio.sleep(seconds)
     lasted = time.monotonic() - began
@@ -70,18 +70,13 @@ async def measure(system: Watched, seconds: float) -> Idle:
         seconds=lasted,
         statements=len(system.postgres.statements) - statements,
         s3_requests=system.s3.requests - requests,
-        cpu={name: (_cpu(one) - before_cpu[name]) / lasted for name, one in processes.items()},
+        cpu={name: (_cpu(one) - before_cpu[name]) / lasted for name, one in programs.items()},
     )
 
 
-def _servers() -> list[psutil.Process]:
-    """Postgres and S3, which the suite or the benchmark started."""
-    children = psutil.Process().children(recursive=True)
-    return [one for one in children if _kind(one) in {"postgres", "weed"}]
-
-
-def _name(process: psutil.Process) -> str:
-    return f"{_kind(process)} {process.pid}"
+def _servers(sockets: Path) -> list[psutil.Process]:
+    """Postgres and S3 whose sockets are in this folder; a suite may have others too."""
+    return [one for one in psutil.Process().children() if str(sockets) in " ".join(one.cmdline())]
 
 
 def _kind(process: psutil.Process) -> str:
@@ -89,6 +84,16 @@ def _kind(process: psutil.Process) -> str:
     return next((name for name in ("imagebatch_cli", "postgres", "weed") if name in words), process.name())
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+def _cpu(program: psutil.Process) -> float:
+    """Seconds of CPU of a program and its children, those included that have ended."""
+    times = program.cpu_times()
+    living = sum(map(_own_cpu, program.children(recursive=True)))
+    return float(times.user + times.system + times.children_user + times.children_system + living)
+
+
+def _own_cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:  # it ended just now; its parent has the sum
+        return 0.0
+    return float(times.user + times.system)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 
 from imagebatch import keys, links, rows
 from imagebatch_cli.folder import free_ports
 from imagebatch_testing.local import Up, csv_of, imagebatch, picture
+from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -220,6 +222,13 @@ async def test_strangers_read_images_and_output_and_nothing_else(tmp_path: Path)
         assert errors.text.splitlines()[1].endswith(",http_status,HTTP 404")
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def test_a_second_ctrl_c_ends_everything_at_once(tmp_path: Path) -> None:
     async with Up(tmp_path / "data") as up:
         family = up.family()
@@ -237,7 +246,7 @@ async def test_a_second_ctrl_c_ends_everything_at_once(tmp_path: Path) -> None:
         assert await up.interrupt_twice() == 130
         upload.cancel()
         await asyncio.gather(upload, return_exceptions=True)
-    assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+    await until(lambda: not [process for process in family if lives(process)])  # the kernel takes them down
 
 
 async def test_the_parts_of_the_embedded_s3_serve_nobody_without_keys(tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from imagebatch_testing.cluster import choice, prerequisites
 from imagebatch_testing.cluster.access import Cluster
 from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.cluster.services import Services, services
-from imagebatch_testing.installation import Installation, installed
+from imagebatch_testing.installation import RESTRICTED, Installation, installed_alone
 from imagebatch_testing.shop import Shop, open_shop
 
 TEST_S = 300
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,9 +65,5 @@ def shop(cluster: Cluster) -> Iterator[Shop]:
 @pytest.fixture(scope="session")
 def installation(cluster: Cluster, cluster_services: Services) -> Iterator[Installation]:
     """ImageBatch, installed by its chart, for all tests of the session: they differ in their batches' names."""
-    name = f"imagebatch-{uuid.uuid4().hex[:8]}"
-    metadata = {"name": name, "labels": RESTRICTED}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    with installed(cluster, name, cluster_services) as installation:
+    with installed_alone(cluster, cluster_services) as installation:
         yield installation
-    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -22,12 +22,16 @@ SETTLE_S = 5.0
 
 @dataclass(frozen=True)
 class Idle:
-    """What happened while nothing was to do, and CPU as a part of one core by program with its children."""
+    """What happened while nothing was to do."""
 
     seconds: float
     statements: int
     s3_requests: int
     cpu: Mapping[str, float]
+    """Program with its children, or container -> part of one core."""
+
+    api_requests: Mapping[str, int] | None = None
+    """Who asked Kubernetes how often, watches aside; None where nobody counts it."""
 
 
 @dataclass(frozen=True)

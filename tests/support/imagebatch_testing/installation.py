@@ -7,6 +7,7 @@ import json
 import secrets
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from imagebatch_testing.shop import Hook, Shop
 
 CHART = Path(__file__).parents[3] / "charts" / "imagebatch"
 RELEASE = "imagebatch"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 DEADLINE_S = 150.0
 POLL_S = 0.3
 TERMINAL = ("Complete", "Failed", "Cancelled")
@@ -229,6 +231,17 @@ def installed(cluster: Cluster, namespace: str, services: Services) -> Iterator[
             "delete", "ib", "--all", f"--namespace={namespace}", "--wait=true", "--timeout=60s", timeout_s=90
         )
         cluster.run_helm("uninstall", RELEASE, f"--namespace={namespace}", "--wait")
+
+
+@contextmanager
+def installed_alone(cluster: Cluster, services: Services) -> Iterator[Installation]:
+    """The same in a namespace of its own, made and deleted."""
+    name = f"imagebatch-{uuid.uuid4().hex[:8]}"
+    metadata = {"name": name, "labels": RESTRICTED}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    with installed(cluster, name, services) as installation:
+        yield installation
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def _make_secrets(cluster: Cluster, namespace: str, services: Services, webhook_secret: str) -> None:

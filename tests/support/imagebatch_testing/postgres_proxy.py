@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 SOCKET = ".s.PGSQL.5432"
 CHUNK_BYTES = 65536
 _EXECUTES = frozenset(b"EQ")
+_SSL_REQUEST = (80877103).to_bytes(4, "big")
 _PARSE, _QUERY, _READY = ord("P"), ord("Q"), ord("Z")
 
 
@@ -108,8 +109,7 @@ class _Connection:
             self._proxy.cut()
 
     async def _from_client(self, to_server: asyncio.StreamWriter) -> None:
-        length = await self._reader.readexactly(4)
-        to_server.write(length + await self._reader.readexactly(int.from_bytes(length, "big") - 4))
+        to_server.write(await self._startup())
         parsed = ""
         while True:
             head = await self._reader.readexactly(5)
@@ -121,6 +121,15 @@ class _Connection:
                 self._losing = self._proxy.executed(statement) or self._losing
             to_server.write(head + body)
             await to_server.drain()
+
+    async def _startup(self) -> bytes:
+        """The client's first message. What it asks before that, by TCP, is whether it may encrypt: it may not."""
+        while True:
+            length = await self._reader.readexactly(4)
+            body = await self._reader.readexactly(int.from_bytes(length, "big") - 4)
+            if body != _SSL_REQUEST:
+                return length + body
+            self._writer.write(b"N")
 
     async def _from_server(self, from_server: asyncio.StreamReader) -> None:
         while True:

@@ -40,6 +40,9 @@ class Cluster:
 
     engine: Engine
 
+    audit: Path | None = None
+    """The API server's audit log, where this machine can read it."""
+
     def kubectl(self, *words: str | Path, input: str | None = None, timeout_s: float = SOON_S) -> str:  # noqa: A002
         """What kubectl says. Raises ClusterError with its complaint."""
         return run(*self.kubectl_command, *words, stdin=input, timeout_s=timeout_s)

@@ -46,6 +46,11 @@ class Place:
     def log(self, name: str) -> Path:
         return self.work / "log" / f"{name}.log"
 
+    @property
+    def audit(self) -> Path:
+        """What service accounts asked the API server: a JSON object a line."""
+        return self.log("audit")
+
     def kubeconfig(self, user: str) -> Path:
         return self.pki / f"{user}.kubeconfig"
 
@@ -81,6 +86,7 @@ def write_configuration(place: Place, pause: str) -> None:
         "kubelet.json": json.dumps(_kubelet_configuration(place)),
         "Corefile": _corefile(place),
         "resolv.conf": f"nameserver {place.node.addresses.node}\n",
+        "audit.json": json.dumps(_audit_policy()),
     }
     for name, text in files.items():
         path = place.work / name
@@ -124,8 +130,25 @@ def _apiserver(place: Place) -> dict[str, object]:
         "tls-cert-file": place.pki / "api.crt",
         "tls-private-key-file": place.pki / "api.key",
         "client-ca-file": place.pki / "ca.crt",
+        "audit-policy-file": place.work / "audit.json",
+        "audit-log-path": place.audit,
+        "audit-log-maxsize": 100,
+        "audit-log-maxbackup": 1,
         "allow-privileged": "true",
         "kubelet-preferred-address-types": "InternalIP",
+    }
+
+
+def _audit_policy() -> dict[str, object]:
+    """Who asked for what, once it is answered; nothing of what Kubernetes asks itself."""
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "rules": [
+            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        ],
     }
 
 

@@ -71,7 +71,8 @@ def access() -> Cluster:
     references = {name: image.reference for name, image in loaded().items()}
     helm = programs.tool("helm").build()
     kubeconfig = PLACE.kubeconfig("admin")
-    return Cluster(kubeconfig, tuple(kubectl()), helm, references, PLACE.node.addresses.host, Containerd())
+    host = PLACE.node.addresses.host
+    return Cluster(kubeconfig, tuple(kubectl()), helm, references, host, Containerd(), PLACE.audit)
 
 
 class Containerd:

@@ -61,7 +61,8 @@ pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
 	sh requirements/compile.sh $(UV)
 
 clean: ## Remove what make made.
-	rm -rf $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f jobrunner/src/imagebatch_jobrunner/codec/librequantiser.so
+	rm -rf $(REQUANTISER)/target $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -71,7 +72,9 @@ $(UV): requirements/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $(UV)
 
-$(INSTALLED): $(UV) requirements/dev.txt $(MEMBERS:%=%/pyproject.toml)
+REQUANTISER := jobrunner/requantiser
+$(INSTALLED): $(UV) requirements/dev.txt $(MEMBERS:%=%/pyproject.toml) $(wildcard $(REQUANTISER)/*.py $(REQUANTISER)/src/*.rs $(REQUANTISER)/ffi/src/*.rs)
+	@$(PYTHON) $(REQUANTISER)/build.py
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $(INSTALLED)

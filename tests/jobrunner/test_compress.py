@@ -294,7 +294,7 @@ def test_of_a_multi_picture_jpeg_the_first_is_taken(photo: Image.Image, encode: 
     data = encode(photo, "MPO", save_all=True, append_images=[photo.rotate(90)], quality=90)
     result = compress(data)
     assert (result.source_format, result.format, result.source_quality) == ("jpeg", "jpeg", 90)
-    assert result.notes == ("pages_dropped",)
+    assert result.notes == ("pages_dropped", "requantised")
 
 
 # Colours
@@ -311,10 +311,15 @@ def test_an_icc_profile_is_kept(photo: Image.Image, encode: Encode) -> None:
 
 def test_cmyk_becomes_rgb_of_the_same_colours(corners: Image.Image, encode: Encode) -> None:
     corners = corners.resize((480, 320))
-    result = compress(encode(corners.convert("CMYK"), "JPEG", quality=95))
+    data = encode(corners.convert("CMYK"), "JPEG", quality=95)
+    result = compress(data, max_width=240)
     assert opened(result.data).mode == "RGB"
-    assert_same_corners(opened(result.data), corners)
+    assert_same_corners(opened(result.data), corners.resize((240, 160)))
     assert result.notes == ("colours_converted",)
+    as_large = compress(data)
+    assert opened(as_large.data).mode == "CMYK"
+    assert_same_corners(opened(as_large.data).convert("RGB"), corners)
+    assert as_large.notes == ("requantised",)
 
 
 def test_a_profile_of_another_colour_space_is_not_kept(photo: Image.Image, encode: Encode) -> None:
@@ -369,7 +374,7 @@ def test_optimize_and_progressive_are_done_only_when_asked(photo: Image.Image, e
     plain = compress(data)
     assert "progressive" not in opened(plain.data).info
     assert opened(compress(data, progressive=True).data).info["progressive"]
-    assert len(compress(data, optimize=True).data) < len(plain.data)
+    assert len(compress(data, format="webp", optimize=True).data) < len(compress(data, format="webp").data)
 
 
 def test_detailed_little_pictures_can_be_optimised(encode: Encode) -> None:
@@ -486,7 +491,7 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 @pytest.mark.parametrize("side", [100, 75, 71])
 def test_the_limit_of_pixels_is_exact(encode: Encode, side: int) -> None:
-    data = encode(Image.new("RGB", (side, 100)), "JPEG")
+    data = encode(Image.new("RGB", (side, 100)), "PNG")
     assert error_of(data, PictureLimits(max_pixels=side * 100 - 1)).code == ErrorCode.TOO_MANY_PIXELS
     assert compress_image(data, Compression(), PictureLimits(max_pixels=side * 100)).width == side
 
@@ -525,11 +530,11 @@ def test_what_50_megapixel_cameras_make_is_within_the_limit(encode: Encode, size
 
 @pytest.mark.parametrize(
     ("stored", "says"),
-    [("JPEG", "8000 x 8001 pixels; the limit is 64000000"), ("WEBP", "the limit is 64000000")],
+    [("PNG", "8000 x 8001 pixels; the limit is 64000000"), ("WEBP", "the limit is 64000000")],
 )
 def test_a_larger_picture_is_told_its_size_and_the_limit(encode: Encode, stored: str, says: str) -> None:
     """Also by a decoder that refuses it before its size is known."""
-    image = Image.new("L", (8000, 8001)) if stored == "JPEG" else Image.new("RGB", (16_000, 4001))
+    image = Image.new("L", (8000, 8001)) if stored == "PNG" else Image.new("RGB", (16_000, 4001))
     error = error_of(encode(image, stored))
     assert error.code == ErrorCode.TOO_MANY_PIXELS
     assert says in error.message

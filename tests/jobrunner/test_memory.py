@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 def needed(data: bytes, **options: Any) -> int:
     _, source = opening.open_source(data, PictureLimits())
-    return memory.needed(source, Compression(**options))
+    return memory.decoding(source, Compression(**options))
 
 
 def test_the_need_counts_pixels_frames_and_what_the_encoder_takes(encode: Encode) -> None:
@@ -100,7 +100,7 @@ data = open(sys.argv[2], "rb").read()
 open("/proc/self/clear_refs", "w").write("5")  # forget the peak
 before = memory_bytes("VmRSS")
 compress_image(data, options, PictureLimits(), needs.append)
-print(memory_bytes("VmHWM") - before, needs[0])
+print(memory_bytes("VmHWM") - before, needs[-1])
 """
 
 
@@ -113,7 +113,7 @@ def test_the_documented_sizes_fit_and_hardly_more_do(
     """By default, of what one picture may take; by the header of a small one, whose size is replaced."""
     _, source = opening.open_source(encode(Image.new(mode, (9, 9)), "PNG"), PictureLimits())
     needs = [
-        memory.needed(replace(source, width=1_000_000, height=count), Compression(format=output))
+        memory.decoding(replace(source, width=1_000_000, height=count), Compression(format=output))
         for count in (megapixels, megapixels + 1)
     ]
     assert needs[0] <= PictureLimits().memory_bytes

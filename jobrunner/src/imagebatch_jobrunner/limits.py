@@ -16,6 +16,11 @@ class PictureLimits:
     max_frames: int = 1000
     memory_bytes: int = 1792 * 1024 * 1024
 
+    @property
+    def max_streamed_pixels(self) -> int:
+        """Of a JPEG whose pixels are not decoded, and which takes no memory for them."""
+        return 4 * self.max_pixels
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLimits:

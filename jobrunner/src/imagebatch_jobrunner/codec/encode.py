@@ -20,6 +20,8 @@ from imagebatch_jobrunner.codec.formats import FormatName
 from imagebatch_jobrunner.codec.picture import Picture
 from imagebatch_jobrunner.errors import CodecError
 
+METADATA_DROPPED = "metadata_dropped"
+
 _DEFAULT_SUBSAMPLING = 2
 _WHITE = (255, 255, 255)
 _WEBP_FLAGS_AT, _WEBP_ALPHA = 20, 0x10
@@ -69,7 +71,7 @@ def encode(picture: Picture, wish: Wish) -> Encoded:
     except Exception as error:
         if fitted.metadata != metadata.NONE:  # the usual reason: a block too long for its format
             bare = encode(replace(picture, metadata=metadata.NONE), wish)
-            return Encoded(bare.data, (*bare.notes, "metadata_dropped"))
+            return Encoded(bare.data, (*bare.notes, METADATA_DROPPED))
         text = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(ErrorCode.ENCODE_FAILED, f"{wish.format}: {text[:200]}") from error
 

@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from imagebatch_jobrunner.codec import formats, ico, tiff_pages
+from imagebatch_jobrunner.codec import formats, ico, jpeg_structure, tiff_pages
 from imagebatch_jobrunner.codec.formats import ImageFormat
 
 PAGES = "pages_dropped"
@@ -18,7 +18,12 @@ _GAIN_MAPS = (
     b"urn:iso:std:iso:ts:21496:-1",
     b"urn:com:apple:photo:2020:aux:hdrgainmap",
 )
-"""How Ultra HDR (Android), ISO 21496-1 and Apple announce a gain map, somewhere in a JPEG file."""
+"""How Ultra HDR (Android), ISO 21496-1 and Apple announce a gain map, in the metadata of a JPEG's first
+picture or of a further one.
+"""
+
+_MORE_PICTURES = b"MPF\0"
+"""The index of all pictures of a JPEG file, before the scans of the first (CIPA DC-007, 5.1)."""
 
 _FTYP_BYTES = 64
 _BITS_PER_SAMPLE = 258
@@ -41,7 +46,11 @@ def lost(before: bytes, after: bytes, image_format: ImageFormat) -> tuple[str, .
 def has_gain_map(data: bytes, image_format: ImageFormat) -> bool:
     if image_format == formats.AVIF:
         return b"tmap" in data[:_FTYP_BYTES]
-    return image_format == formats.JPEG and any(name in data for name in _GAIN_MAPS)
+    if image_format != formats.JPEG:
+        return False
+    head = jpeg_structure.before_scans(data)
+    told_in = data if _MORE_PICTURES in head else head
+    return any(name in told_in for name in _GAIN_MAPS)
 
 
 def has_more_pages(data: bytes, image_format: ImageFormat) -> bool:
@@ -50,6 +59,8 @@ def has_more_pages(data: bytes, image_format: ImageFormat) -> bool:
         return False
     if image_format == formats.TIFF:
         return tiff_pages.count(data) > 1
+    if image_format == formats.JPEG and _MORE_PICTURES not in jpeg_structure.before_scans(data):
+        return False
     try:
         if image_format == formats.ICO:
             return len(ico.entries(data)) > 1

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+_FILL = 0xFF
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""The marker that ends a scan's data: not a stuffed zero, not a restart marker."""
+_NEXT_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+"""The marker that ends a scan's data: not a stuffed zero, not a restart marker. It begins with a plain byte,
+so that the search jumps from one such byte to the next; fill bytes before it belong to it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,24 @@ def segments(data: bytes) -> Iterator[Segment]:
         yield Segment(marker, content, scan, at)
 
 
+def before_scans(data: bytes) -> bytes:
+    """All of a file up to its first scan; the whole of one that has none, or is damaged before it."""
+    at = 2
+    while (found := _NEXT_MARKER.search(data, at)) is not None and found[1][0] != EOI:
+        at = found.end()
+        if found[1][0] == SOS:
+            return data[:at]
+        if found[1][0] not in _STANDALONE:
+            at += max(int.from_bytes(data[at : at + 2], "big"), 2)
+    return data
+
+
 def lacks_end(data: bytes) -> bool:
     """Whether its last scan is there, or some of it, and nothing after that: no end marker. False for what is
     damaged before.
     """
+    if data.endswith(b"\xff\xd9"):
+        return False
     try:
         found = list(segments(data))
     except (ValueError, IndexError):
@@ -62,4 +79,9 @@ def with_end(data: bytes) -> bytes:
 
 def _scan_end(data: bytes, at: int) -> int:
     found = _NEXT_MARKER.search(data, at)
-    return found.start() if found else len(data)
+    if found is None:
+        return len(data)
+    end = found.start()
+    while end > at and data[end - 1] == _FILL:
+        end -= 1
+    return end

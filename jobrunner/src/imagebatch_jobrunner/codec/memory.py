@@ -30,13 +30,20 @@ _SMALL = 25
 _MOST_SMALL_BYTES = 48 * _MIB
 _ANY_BYTES = 3 * _MIB
 
+_BLOCK_BYTES = 64 * 2 + 8
+"""A block's coefficients, and which of them are not 0."""
+
+_SYMBOL_BYTES = 2
+"""A symbol is kept until the best Huffman tables are known. A coefficient takes two bits of the file or
+more; a block has up to five symbols without one: its DC value, three runs of zeroes, its end.
+"""
+
 LOSSLESS_MAX_PIXELS = 10_000_000
 """Larger pictures are not tried without loss: that takes more memory than all else."""
 
 
-def checked_need(source: Source, options: Compression, limits: PictureLimits) -> int:
-    """`needed`. Raises CodecError when no picture may have so much."""
-    found = needed(source, options)
+def checked(found: int, source: Source, limits: PictureLimits) -> int:
+    """The need found. Raises CodecError when no picture may have so much."""
     if found > limits.memory_bytes:
         raise CodecError(
             ErrorCode.TOO_MANY_PIXELS,
@@ -46,16 +53,30 @@ def checked_need(source: Source, options: Compression, limits: PictureLimits) ->
     return found
 
 
-def needed(source: Source, options: Compression) -> int:
-    """An upper bound of the bytes that decoding and encoding take, known from the header alone."""
+def requantising(source: Source) -> int:
+    """An upper bound of the bytes that requantising a JPEG takes: the symbols that it becomes, the new file,
+    and its coefficients where it is not streamed.
+    """
+    across, down = (max(sampling[axis] for sampling in source.samplings) for axis in (0, 1))
+    blocks = sum(
+        -(-source.width * its_across // (8 * across)) * -(-source.height * its_down // (8 * down))
+        for its_across, its_down in source.samplings
+    )
+    symbols = 4 * len(source.data) + 5 * blocks
+    coefficients = 0 if source.is_streamable else blocks * _BLOCK_BYTES
+    return 3 * len(source.data) + symbols * _SYMBOL_BYTES + coefficients + _ANY_BYTES
+
+
+def decoding(source: Source, options: Compression) -> int:
+    """An upper bound of the bytes that decoding to pixels and encoding take, known from the header alone."""
     pixels = source.width * source.height
     width, height = target_size(source, options)
     encoding = width * height * _encoding(source, options, width * height * source.frames)
     if source.is_animated:
         found = pixels * source.frames * _FRAMES + encoding
     else:
-        decoding = pixels * (_DECODING_WEBP if source.format == formats.WEBP else _DECODING)
-        found = max(decoding, encoding)
+        decoded = pixels * (_DECODING_WEBP if source.format == formats.WEBP else _DECODING)
+        found = max(decoded, encoding)
     return found + min(pixels * _SMALL, _MOST_SMALL_BYTES) + _ANY_BYTES
 
 

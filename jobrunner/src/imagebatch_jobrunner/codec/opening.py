@@ -42,6 +42,7 @@ class Source:
     """What a file's header says. `width` and `height` are as stored, before any rotation.
 
     `space` is what the file tells of its colours outside an ICC profile; `finish` is for the decoded image.
+    `samplings` are a JPEG's factors across and down, by component.
     """
 
     data: bytes
@@ -56,10 +57,17 @@ class Source:
     may_be_transparent: bool
     space: ColourSpace | None
     finish: Finish
+    is_progressive: bool
+    samplings: tuple[tuple[int, int], ...]
 
     @property
     def is_animated(self) -> bool:
         return self.frames > 1
+
+    @property
+    def is_streamable(self) -> bool:
+        """Whether a JPEG can be requantised block by block."""
+        return not self.is_progressive and self.orientation == 1
 
 
 def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source]:
@@ -74,7 +82,7 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
     image = opened.image
     with decoding(data, image_format):
         frames = getattr(image, "n_frames", 1) if image_format in _ANIMATED else 1
-    _check_limits(image, frames, limits)
+    _check_limits(image, image_format, frames, limits)
     source = Source(
         data=data,
         format=image_format,
@@ -90,6 +98,8 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
         or image.mode in _WITH_ALPHA,
         space=_space(data, opened, image_format),
         finish=opened.finish,
+        is_progressive="progressive" in image.info,
+        samplings=tuple((across, down) for _, across, down, _ in getattr(image, "layer", ())),
     )
     return image, source
 
@@ -137,13 +147,21 @@ def _space(data: bytes, opened: Opened, image_format: ImageFormat) -> ColourSpac
     return colour_tags.described(data, image_format, has_profile=has_profile)
 
 
-def _check_limits(image: Image.Image, frames: int, limits: PictureLimits) -> None:
+def check_pixels(source: Source, most: int) -> None:
+    """Raises CodecError `too_many_pixels`."""
+    if source.width * source.height > most:
+        raise too_many_pixels(source.width, source.height, most)
+
+
+def _check_limits(image: Image.Image, image_format: ImageFormat, frames: int, limits: PictureLimits) -> None:
+    """Of a JPEG only what none may have; which limit it has depends on what is to become of it."""
     if frames > limits.max_frames:
         raise CodecError(
             ErrorCode.TOO_MANY_FRAMES, f"the animation has {frames} frames; the limit is {limits.max_frames}"
         )
     size, pixels = f"{image.width} x {image.height}", image.width * image.height
-    if pixels > limits.max_pixels:
+    most = limits.max_streamed_pixels if image_format == formats.JPEG else limits.max_pixels
+    if pixels > most:
         raise too_many_pixels(image.width, image.height, limits.max_pixels)
     if frames > 1 and pixels * frames > limits.max_animation_pixels:
         raise CodecError(

@@ -1,14 +1,16 @@
 """Lowering the quality until a file is short enough.
 
-Used by `compress` for the option `targetBytes`.
+Used by `smallest` for the option `targetBytes`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from imagebatch_jobrunner.codec.encode import Encoded, Wish, encode
-from imagebatch_jobrunner.codec.picture import Picture
+from imagebatch_jobrunner.codec.encode import Encoded
 
 MISSED = "target_missed"
+
+Encode = Callable[[int | None], Encoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +32,28 @@ class Fitted:
     quality: int | None
 
 
-def fitted(picture: Picture, wish: Wish, target: Target) -> Fitted:
-    """The picture as wished, or with the highest quality below that at which it meets the target.
+def fitted(encode: Encode, quality: int | None, target: Target) -> Fitted:
+    """The picture at that quality, or with the highest below it at which it meets the target.
 
     What does not meet it even at the floor is told by a note. Raises CodecError `encode_failed`.
     """
-    found = Fitted(encode(picture, wish), wish.quality)
+    found = Fitted(encode(quality), quality)
     if target.is_met(found.encoded.data):
         return found
-    if wish.quality is not None:
-        found = _lowered(picture, wish, target, found)
+    if quality is not None:
+        found = _lowered(encode, quality, target, found)
     if target.is_met(found.encoded.data):
         return found
     return Fitted(replace(found.encoded, notes=(*found.encoded.notes, MISSED)), found.quality)
 
 
-def _lowered(picture: Picture, wish: Wish, target: Target, longest: Fitted) -> Fitted:
+def _lowered(encode: Encode, quality: int, target: Target, longest: Fitted) -> Fitted:
     """By bisection: a file's length rises with its quality, but for a few bytes here and there."""
     best = longest
-    low, high = max(target.floor, 1), (wish.quality or 1) - 1
+    low, high = max(target.floor, 1), quality - 1
     while low <= high:
         middle = (low + high) // 2
-        tried = Fitted(encode(picture, replace(wish, quality=middle)), middle)
+        tried = Fitted(encode(middle), middle)
         if target.is_met(tried.encoded.data):
             best, low = tried, middle + 1
         else:

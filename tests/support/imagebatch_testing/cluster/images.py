@@ -17,7 +17,7 @@ from imagebatch_testing.cluster import programs
 from imagebatch_testing.cluster.command import run
 from imagebatch_testing.cluster.layout import MEMBERS, REPOSITORY, cache, digest, digest_of_files
 
-SUITE = "bookworm"
+SUITE = "trixie"
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 NEEDLESS = (
     "var/cache/apt",

@@ -56,11 +56,14 @@ def digest(*parts: str | bytes) -> str:
     return known.hexdigest()[:12]
 
 
+_LEFT_BY_BUILDS = {"__pycache__", "target"}
+
+
 def digest_of_files(*paths: Path) -> str:
-    """The same for files and whole folders, without what Python leaves there."""
+    """The same for files and whole folders, without what Python and builds leave there."""
     parts: list[str | bytes] = []
     for path in paths:
         for file in sorted([path] if path.is_file() else path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and not _LEFT_BY_BUILDS & set(file.parts) and file.suffix != ".so":
                 parts += [str(file.relative_to(path.parent)), file.read_bytes()]
     return digest(*parts)

@@ -1,0 +1,60 @@
+"""Build the requantiser by rustc alone: python build.py [LIBRARY].
+
+Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only: two
+crates without dependencies need no package manager. Needs nothing but the standard library.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "codec" / "librequantiser.so"
+MISSING = "No rustc 1.85 or newer: JPEGs are recompressed by Pillow, which takes several times as long."
+FLAGS = ("--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-Cstrip=symbols")
+OLDEST = (1, 85)
+
+
+def main() -> None:
+    library = Path(sys.argv[1]) if len(sys.argv) > 1 else LIBRARY
+    if not build(library):
+        print(MISSING)  # noqa: T201
+
+
+def build(library: Path) -> bool:
+    """Build it, unless it is newer than its sources. False where it is not there and there is no compiler."""
+    sources = [Path(__file__), *HERE.glob("src/*.rs"), *HERE.glob("ffi/src/*.rs")]
+    if library.exists() and library.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
+        return True
+    if not has_compiler():
+        return library.exists()  # from a build stage that had one
+    with tempfile.TemporaryDirectory(dir=library.parent) as name:
+        made = Path(name)
+        safe, foreign = made / "librequantiser.rlib", made / library.name
+        _compile(HERE / "src" / "lib.rs", "requantiser", "rlib", "-o", safe)
+        _compile(
+            HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", "-Clto=fat",
+            "--extern", f"requantiser={safe}", "-o", foreign,
+        )  # fmt: skip
+        foreign.replace(library)
+    return True
+
+
+def has_compiler() -> bool:
+    rustc = shutil.which("rustc")
+    if rustc is None:
+        return False
+    told = subprocess.run([rustc, "--version"], capture_output=True, text=True, check=False).stdout.split()
+    return len(told) > 1 and tuple(map(int, told[1].split(".")[:2])) >= OLDEST
+
+
+def _compile(source: Path, name: str, kind: str, *words: str | Path) -> None:
+    subprocess.run(
+        ["rustc", f"--crate-name={name}", f"--crate-type={kind}", *FLAGS, *words, source], check=True
+    )
+
+
+if __name__ == "__main__":
+    main()

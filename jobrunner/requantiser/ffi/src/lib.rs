@@ -1,0 +1,98 @@
+//! The requantiser for callers in C's way: all of the project's unsafe code.
+
+use std::ptr;
+use std::slice;
+
+use requantiser::{Error, Options, Picture};
+
+/// What to do; see `Options`.
+#[repr(C)]
+pub struct Request {
+    pub max_coefficient_bytes: u64,
+    pub max_pixels: u64,
+    pub rounds_up_from: u16,
+    pub quality: u8,
+    pub orientation: u8,
+    pub own_tables: u8,
+}
+
+/// What became of it. `code` is 0 and `data` a file, to be given back to `requantiser_free`; or the code tells why not,
+/// and `data` is null. `message` points to text that lives as long as the program.
+#[repr(C)]
+pub struct Answer {
+    pub data: *mut u8,
+    pub length: usize,
+    pub message: *const u8,
+    pub message_length: usize,
+    pub width: u32,
+    pub height: u32,
+    pub code: i32,
+}
+
+impl Answer {
+    const fn new() -> Self {
+        let (data, message) = (ptr::null_mut(), ptr::null());
+        Self { data, length: 0, message, message_length: 0, width: 0, height: 0, code: 0 }
+    }
+
+    fn failed(error: Error) -> Self {
+        let (code, text) = match error {
+            Error::Truncated => (1, "the file ends before the picture does"),
+            Error::Damaged(what) => (2, what),
+            Error::Unsupported(what) => (3, what),
+            Error::TooLarge => (4, "it has too many pixels"),
+        };
+        Self { code, message: text.as_ptr(), message_length: text.len(), ..Self::new() }
+    }
+
+    fn succeeded(picture: Picture) -> Self {
+        let file = Box::leak(picture.file.into_boxed_slice());
+        let (data, length) = (file.as_mut_ptr(), file.len());
+        Self { data, length, width: picture.width, height: picture.height, ..Self::new() }
+    }
+}
+
+/// Requantise a file.
+///
+/// # Safety
+/// `file` points to `length` bytes and `request` to a request; both are only read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn requantiser_requantise(file: *const u8, length: usize, request: *const Request) -> Answer {
+    // SAFETY: as the caller promises; an empty file's pointer may be anything.
+    let (file, request) = unsafe { (if length == 0 { &[] } else { slice::from_raw_parts(file, length) }, &*request) };
+    requantiser::requantise(file, &options(request)).map_or_else(Answer::failed, Answer::succeeded)
+}
+
+/// Find out whether all of a file's picture is there and undamaged; the answer has no data.
+///
+/// # Safety
+/// As `requantiser_requantise`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn requantiser_check(file: *const u8, length: usize, request: *const Request) -> Answer {
+    // SAFETY: as above.
+    let (file, request) = unsafe { (if length == 0 { &[] } else { slice::from_raw_parts(file, length) }, &*request) };
+    requantiser::check(file, &options(request)).map_or_else(Answer::failed, |()| Answer::new())
+}
+
+/// Give the data of an answer back, once.
+///
+/// # Safety
+/// `data` and `length` are an answer's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn requantiser_free(data: *mut u8, length: usize) {
+    if !data.is_null() {
+        // SAFETY: it was leaked from a boxed slice of this length, by `succeeded`.
+        drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, length)) });
+    }
+}
+
+fn options(request: &Request) -> Options {
+    Options {
+        quality: request.quality,
+        own_tables: request.own_tables != 0,
+        rounds_up_from: request.rounds_up_from,
+        orientation: request.orientation,
+        max_coefficient_bytes: usize::try_from(request.max_coefficient_bytes).unwrap_or(usize::MAX),
+        max_pixels: usize::try_from(request.max_pixels).unwrap_or(usize::MAX),
+    }
+}

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
@@ -110,4 +110,5 @@ def test_a_cmyk_jpeg_keeps_its_chroma(photo: Image.Image, encode: Encode) -> Non
     result = compress(encode(photo.convert("CMYK"), "JPEG", quality=95))
     with Image.open(io.BytesIO(result.data)) as image:
         assert image.mode == "CMYK"
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
         assert {(across, down) for _, across, down, _ in image.layer} == {(1, 1)}

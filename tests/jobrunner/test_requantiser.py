@@ -10,7 +10,7 @@ from PIL import Image
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import requantiser
+from imagebatch_jobrunner.codec import calibration, requantiser
 from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.errors import CodecError
@@ -136,7 +136,7 @@ def test_a_source_that_is_kept_is_checked_too(photo: Image.Image, encode: Encode
 def test_steps_are_never_finer_than_the_source_s(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "JPEG", quality=40)
     found = requantiser.requantised(data, request(quality=90))
-    assert opened(found).quantization == opened(data).quantization
+    assert opened(found).quantization == opened(data).quantization  # type: ignore[attr-defined]
     assert opened(found).tobytes() == opened(data).tobytes()
 
 
@@ -185,3 +185,9 @@ def test_coefficients_take_no_more_memory_than_they_may(photo: Image.Image, enco
     data = encode(photo, "JPEG", progressive=True)
     with pytest.raises(NotRequantisableError):
         requantiser.requantised(data, request(max_coefficient_bytes=1000))
+
+
+def test_a_higher_quality_never_has_coarser_tables() -> None:
+    tables = [calibration.of(quality)[0] for quality in range(1, 101)]
+    assert tables == sorted(tables)
+    assert all(quality <= table <= 100 for quality, table in enumerate(tables, 1))

@@ -25,8 +25,8 @@ _TURNS = {
 }
 _SIDEWAYS = 5
 _TOO_SHORT_MS, _INSTEAD_MS = 10, 100
-_DRAFT_MARGIN = 2
-"""A JPEG is decoded at half, quarter or eighth size only if that leaves twice the pixels to resample."""
+_DRAFT_MARGIN = 1.5
+"""A JPEG is decoded at half, quarter or eighth size only if that leaves half as many again to resample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit e2e cluster cluster-down fix pins examples bench clean
+.PHONY: help install run up check test unit e2e cluster cluster-down fuzz fix pins examples bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.m
 
 pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
 	sh requirements/compile.sh $(UV)
+
+fuzz: $(INSTALLED) ## Damage JPEGs for an hour (SECONDS=3600), and see whether the requantiser stands it.
+	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.fuzzing $(or $(SECONDS),3600)
 
 clean: ## Remove what make made.
 	rm -f jobrunner/src/imagebatch_jobrunner/codec/librequantiser.so

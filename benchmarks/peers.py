@@ -77,8 +77,7 @@ def install() -> None:
     if not (PEERS / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
         requirements = ROOT / "requirements" / "peers.txt"
-        install = [PEERS / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes"]
-        subprocess.run([*install, "-r", requirements], check=True)
+        by_peers("-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirements)
 
 
 async def measured(folder: Path, pictures: int, rounds: int) -> dict[str, list[Run]]:

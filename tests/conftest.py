@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import hypothesis
 import pytest
 
 from imagebatch import migrations
@@ -17,6 +18,9 @@ from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.servers import Servers
+
+hypothesis.settings.register_profile("imagebatch", deadline=None)  # how busy a machine is decides no test
+hypothesis.settings.load_profile("imagebatch")
 
 
 @pytest.fixture

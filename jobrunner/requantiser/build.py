@@ -1,4 +1,4 @@
-"""Build the requantiser by rustc alone: python build.py [LIBRARY].
+"""Build the requantiser by rustc alone: python build.py [LIBRARY [checked]].
 
 Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only: two
 crates without dependencies need no package manager. Needs nothing but the standard library.
@@ -19,12 +19,16 @@ OLDEST = (1, 85)
 
 def main() -> None:
     library = Path(sys.argv[1]) if len(sys.argv) > 1 else LIBRARY
-    if not build(library):
+    if not build(library, checked="checked" in sys.argv):
         print(MISSING)  # noqa: T201
 
 
-def build(library: Path) -> bool:
-    """Build it, unless it is newer than its sources. False where it is not there and there is no compiler."""
+def build(library: Path, *, checked: bool = False) -> bool:
+    """Build it, unless it is newer than its sources. False where it is not there and there is no compiler.
+
+    `checked`: with checks of arithmetic, for tests.
+    """
+    flags = [*FLAGS, "-Coverflow-checks=on", "-Cdebug-assertions=on"] if checked else FLAGS
     sources = [Path(__file__), *HERE.glob("src/*.rs"), *HERE.glob("ffi/src/*.rs")]
     if library.exists() and library.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
         return True
@@ -33,9 +37,9 @@ def build(library: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         made = Path(name)
         safe, foreign = made / "librequantiser.rlib", made / library.name
-        _compile(HERE / "src" / "lib.rs", "requantiser", "rlib", "-o", safe)
+        _compile(HERE / "src" / "lib.rs", "requantiser", "rlib", *flags, "-o", safe)
         _compile(
-            HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", "-Clto=fat",
+            HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", *flags, "-Clto=fat",
             "--extern", f"requantiser={safe}", "-o", foreign,
         )  # fmt: skip
         foreign.replace(library)
@@ -51,9 +55,7 @@ def has_compiler() -> bool:
 
 
 def _compile(source: Path, name: str, kind: str, *words: str | Path) -> None:
-    subprocess.run(
-        ["rustc", f"--crate-name={name}", f"--crate-type={kind}", *FLAGS, *words, source], check=True
-    )
+    subprocess.run(["rustc", f"--crate-name={name}", f"--crate-type={kind}", *words, source], check=True)
 
 
 if __name__ == "__main__":

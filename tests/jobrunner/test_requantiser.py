@@ -1,8 +1,12 @@
 """The requantiser: what it makes shows the same picture, and what is not whole is refused."""
 
+import hashlib
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +19,11 @@ from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
+from imagebatch_testing import fuzzing
 from imagebatch_testing.likeness import film, likeness
 
 Encode = Callable[..., bytes]
+SUPPORT = str(Path(fuzzing.__file__).parents[1])
 
 if not requantiser.is_available():
     if os.environ.get("CI"):
@@ -191,3 +197,20 @@ def test_a_higher_quality_never_has_coarser_tables() -> None:
     tables = [calibration.of(quality)[0] for quality in range(1, 101)]
     assert tables == sorted(tables)
     assert all(quality <= table <= 100 for quality, table in enumerate(tables, 1))
+
+
+@pytest.mark.parametrize("data", fuzzing.kept(), ids=lambda data: hashlib.sha256(data).hexdigest()[:12])
+def test_what_was_judged_wrongly_once_is_judged_right(data: bytes) -> None:
+    fuzzing.judged(data)
+
+
+def test_damaged_files_show_what_libjpeg_shows_or_are_refused() -> None:
+    """In a process of its own, for a panic would end it; a new seed each time."""
+    seconds = "60" if os.environ.get("CI") else "5"
+    command = [sys.executable, "-m", "imagebatch_testing.fuzzing", seconds]
+    ran = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": SUPPORT}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "none judged wrongly" in ran.stdout
+    assert "the same" in ran.stdout

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -114,8 +115,24 @@ json_option = click.option(
 )
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """With what compresses JPEGs, which depends on how it was installed."""
+    if wanted:
+        from imagebatch_jobrunner.codec import requantiser  # noqa: PLC0415 - loads a decoder
+
+        click.echo(f"ImageBatch {version('imagebatch-cli')}, JPEG by {requantiser.about()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="imagebatch-cli", message="ImageBatch %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
 def cli() -> None:
     """Compress the images of a product CSV: links in, compressed images and a new CSV out."""
 

@@ -1,7 +1,7 @@
 //! Whole planes of coefficients, for what cannot be streamed: progressive files, and turning.
 
 use crate::Error;
-use crate::blocks::{Block, Scale};
+use crate::blocks::{Block, MAX_AC, MAX_DC, Scale};
 use crate::markers::{Component, Header};
 use crate::turn::Places;
 
@@ -39,6 +39,14 @@ impl Plane {
     #[inline(always)]
     pub fn block_mut(&mut self, at: usize) -> Option<(&mut [i16; 64], &mut u64)> {
         Some((self.values.get_mut(at * 64..)?.first_chunk_mut()?, self.masks.get_mut(at)?))
+    }
+
+    /// Whether all coefficients are such as 8-bit samples have.
+    pub fn is_in_range(&self) -> bool {
+        self.values.chunks_exact(64).all(|block| {
+            let seen = block[1..].iter().fold(0, |seen, value| seen.max(value.unsigned_abs()));
+            u32::from(seen) <= MAX_AC && u32::from(block[0].unsigned_abs()) <= MAX_DC
+        })
     }
 
     /// Put a block that was read into its place.

@@ -43,8 +43,8 @@ impl Symbols {
 
 pub struct Output {
     writer: Writer,
-    /// The new quantisation tables, by kind.
-    steps: [[u16; 64]; 2],
+    /// The components' new quantisation tables.
+    steps: Vec<[u16; 64]>,
     codes: [Codes; 4],
     encoders: [Encoder; 4],
     symbols: Option<Symbols>,
@@ -102,7 +102,7 @@ impl Output {
     pub fn scale(&self, header: &Header, index: usize, turn: Turn, options: &Options) -> Result<Scale, Error> {
         let old = old_steps(header, index, turn)?;
         let rounding = (1000 - u64::from(options.rounds_up_from.clamp(1, 1000))) * (1 << 32) / 1000;
-        Ok(Scale::new(&old, &self.steps[header.kind(index)], rounding))
+        Ok(Scale::new(&old, &self.steps[index], rounding))
     }
 
     pub fn begin_scan(&mut self, scan: Vec<u8>, pattern: Vec<usize>) {
@@ -224,21 +224,16 @@ impl Output {
     }
 }
 
-/// The new quantisation tables, by kind: libjpeg's, nowhere finer than the finest old one, for that would cost bytes for
+/// The components' new quantisation tables: libjpeg's, nowhere finer than the old ones, for that would cost bytes for
 /// nothing.
-fn steps(header: &Header, turn: Turn, quality: u8) -> Result<[[u16; 64]; 2], Error> {
-    let mut finest = [[u16::MAX; 64]; 2];
-    for index in 0..header.components.len() {
-        let finest = &mut finest[header.kind(index)];
-        for (step, old) in finest.iter_mut().zip(old_steps(header, index, turn)?) {
-            *step = old.min(*step);
-        }
-    }
-    let mut steps = tables::quantisers(quality);
-    for (step, finest) in steps.iter_mut().flatten().zip(finest.iter().flatten()) {
-        *step = (*step).max(*finest).min(255);
-    }
-    Ok(steps)
+fn steps(header: &Header, turn: Turn, quality: u8) -> Result<Vec<[u16; 64]>, Error> {
+    let wanted = tables::quantisers(quality);
+    let coarser = |index| {
+        let old = old_steps(header, index, turn)?;
+        let wanted = &wanted[header.kind(index)];
+        Ok(std::array::from_fn(|k| old[k].max(wanted[k]).min(255)))
+    };
+    (0..header.components.len()).map(coarser).collect()
 }
 
 fn old_steps(header: &Header, index: usize, turn: Turn) -> Result<[u16; 64], Error> {
@@ -247,20 +242,19 @@ fn old_steps(header: &Header, index: usize, turn: Turn) -> Result<[u16; 64], Err
 }
 
 /// All of the new file before its first scan's tables.
-fn head(header: &Header, steps: &[[u16; 64]; 2], turn: Turn, capacity: usize) -> Vec<u8> {
+fn head(header: &Header, steps: &[[u16; 64]], turn: Turn, capacity: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(capacity + 1024);
     out.extend_from_slice(b"\xff\xd8");
     if let Some([unit, a, b, c, d]) = header.density {
         push_segment(&mut out, 0xe0, &[b'J', b'F', b'I', b'F', 0, 1, 1, unit, a, b, c, d, 0, 0]);
     }
     header.kept.iter().for_each(|segment| out.extend_from_slice(segment));
-    let indices = 0..header.components.len();
-    for (number, table) in (0..).zip(steps) {
-        if indices.clone().any(|i| header.kind(i) == usize::from(number)) {
-            let mut body = vec![number];
-            body.extend(table.iter().map(|value| *value as u8));
-            push_segment(&mut out, 0xdb, &body);
-        }
+    // A table has the number of the first component with it.
+    let number = |index: usize| steps.iter().position(|table| *table == steps[index]).unwrap_or(index);
+    for (index, table) in steps.iter().enumerate().filter(|(index, _)| number(*index) == *index) {
+        let mut body = vec![index as u8];
+        body.extend(table.iter().map(|value| *value as u8));
+        push_segment(&mut out, 0xdb, &body);
     }
     let (width, height) = turn.turned((header.width, header.height));
     let [h1, h0] = (height as u16).to_be_bytes();
@@ -268,7 +262,7 @@ fn head(header: &Header, steps: &[[u16; 64]; 2], turn: Turn, capacity: usize) ->
     let mut frame = vec![8, h1, h0, w1, w0, header.components.len() as u8];
     for (i, c) in header.components.iter().enumerate() {
         let (across, down) = turn.turned((c.across, c.down));
-        frame.extend_from_slice(&[c.id, (across << 4 | down) as u8, header.kind(i) as u8]);
+        frame.extend_from_slice(&[c.id, (across << 4 | down) as u8, number(i) as u8]);
     }
     push_segment(&mut out, 0xc0, &frame);
     out

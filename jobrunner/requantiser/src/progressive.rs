@@ -165,6 +165,9 @@ fn refinement(band: &Band, cursor: &mut Cursor, values: &mut [i16; 64], mask: &m
             run = band.run(cursor, symbol, symbol.advance())?;
             break;
         }
+        if symbol.magnitude() > 1 {
+            return None; // what is new has one bit yet (G.1.2.3)
+        }
         // As many zeroes are skipped as the symbol says, and the other coefficients on the way get a bit each.
         let mut zeroes = !*mask & whole & u64::MAX << k;
         (1..symbol.advance()).for_each(|_| zeroes &= zeroes.wrapping_sub(1));

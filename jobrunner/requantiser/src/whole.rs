@@ -34,6 +34,7 @@ fn read_progressive(file: &[u8], header: &mut Header, first: ScanHeader, planes:
         let end = progressive::read(file, header, &scan, planes, &mut known)?;
         match header.next_scan(Some(end))? {
             Some(next) => scan = next,
+            None if !planes.iter().all(Plane::is_in_range) => return Err(Error::Damaged("a coefficient is too large")),
             None if has_all(&known[..header.components.len()]) => return Ok(()),
             None => return Err(Error::Truncated),
         }

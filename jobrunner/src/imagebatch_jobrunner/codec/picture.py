@@ -118,7 +118,7 @@ def _depth(source: Source, notes: tuple[str, ...]) -> tuple[str, ...]:
 def _draft(image: Image.Image, source: Source, size: tuple[int, int]) -> None:
     """Let the JPEG decoder scale by 2, 4 or 8 while it decodes, which is both quicker and as good."""
     width, height = size if source.orientation < _SIDEWAYS else (size[1], size[0])
-    image.draft(None, (width * _DRAFT_MARGIN, height * _DRAFT_MARGIN))
+    image.draft(None, (round(width * _DRAFT_MARGIN), round(height * _DRAFT_MARGIN)))
 
 
 def _animation(image: Image.Image, source: Source, size: tuple[int, int]) -> Picture:

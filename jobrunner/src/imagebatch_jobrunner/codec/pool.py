@@ -17,7 +17,7 @@ import structlog
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec import heap, wire
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
@@ -33,8 +33,7 @@ _MOST_NEEDS = 2
 _STDERR_BYTES = 2048
 ENVIRONMENT = {
     **{name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ},
-    "MALLOC_MMAP_THRESHOLD_": str(256 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    **heap.ENVIRONMENT,
 }
 """Of a codec process."""
 

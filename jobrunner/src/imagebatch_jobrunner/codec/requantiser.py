@@ -57,10 +57,10 @@ class _Answer(ctypes.Structure):
     )
 
 
-def _loaded() -> ctypes.CDLL | None:
-    if not LIBRARY.exists():
+def _loaded(path: Path) -> ctypes.CDLL | None:
+    if not path.exists():
         return None
-    library = ctypes.CDLL(str(LIBRARY))
+    library = ctypes.CDLL(str(path))
     for call in (library.requantiser_requantise, library.requantiser_check):
         call.argtypes = (c_char_p, c_size_t, ctypes.POINTER(_Request))
         call.restype = _Answer
@@ -69,11 +69,16 @@ def _loaded() -> ctypes.CDLL | None:
     return library
 
 
-_LIBRARY = _loaded()
+_LIBRARY = _loaded(LIBRARY)
 
 
 def is_available() -> bool:
     return _LIBRARY is not None
+
+
+def about() -> str:
+    """Which codec makes a JPEG of a JPEG, for people."""
+    return f"requantiser {VERSION}" if is_available() else "Pillow (built without rustc)"
 
 
 def requantised(data: bytes, request: Request) -> bytes:

@@ -199,7 +199,7 @@ def test_a_higher_quality_never_has_coarser_tables() -> None:
     assert all(quality <= table <= 100 for quality, table in enumerate(tables, 1))
 
 
-@pytest.mark.parametrize("data", fuzzing.kept(), ids=lambda data: hashlib.sha256(data).hexdigest()[:12])
+@pytest.mark.parametrize("data", list(fuzzing.kept()), ids=lambda data: hashlib.sha256(data).hexdigest()[:12])
 def test_what_was_judged_wrongly_once_is_judged_right(data: bytes) -> None:
     fuzzing.judged(data)
 

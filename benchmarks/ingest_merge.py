@@ -1,8 +1,8 @@
 """Memory and time of ingest and merge, for 1,000 to 1,000,000 rows, on a real S3.
 
 Each size runs in a process of its own. "growth" is the peak of its resident memory above what it had after
-a first small batch, so libraries and connections don't count. "bare" is Python's csv reader going through the
-same file and doing nothing, and "ratio" the CPU of ingest as a multiple of that. Usage: ingest_merge.py [ROWS …]
+a first small batch, so libraries and connections don't count. "bare" is Python's csv reader going through
+the same file and doing nothing, and "ratio" the CPU of ingest by it. Usage: ingest_merge.py [ROWS …]
 """
 
 import asyncio
@@ -33,6 +33,9 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 CHUNK_BYTES = 1 << 16
 LINKS_A_ROW = 2
 FAILED_EVERY = 50
+HEADINGS = (
+    "     rows  MB in | bare cpu s | ingest s  cpu s ratio growth MB |  merge s  cpu s growth MB"
+)
 T = TypeVar("T")
 
 
@@ -46,8 +49,7 @@ def main() -> None:
             asyncio.run(s3.start())
             try:
                 S3Store(s3.settings).create_bucket()
-                print(f"{'rows':>9} {'MB in':>6} | {'bare cpu s':>10} | {'ingest s':>8} {'cpu s':>6}", end=" ")
-                print(f"{'ratio':>5} {'growth MB':>9} | {'merge s':>8} {'cpu s':>6} {'growth MB':>9}")
+                print(HEADINGS)
                 for size in sizes:
                     print_row(size, write_csv(Path(name), size), settings.as_env(s3.settings))
             finally:

@@ -33,9 +33,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 CHUNK_BYTES = 1 << 16
 LINKS_A_ROW = 2
 FAILED_EVERY = 50
-HEADINGS = (
-    "     rows  MB in | bare cpu s | ingest s  cpu s ratio growth MB |  merge s  cpu s growth MB"
-)
+HEADINGS = "     rows  MB in | bare cpu s | ingest s  cpu s ratio growth MB |  merge s  cpu s growth MB"
 T = TypeVar("T")
 
 

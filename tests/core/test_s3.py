@@ -71,10 +71,12 @@ class TestOnARealServer:
         assert len(s3_store.get("batches/x")) == size
 
     def test_an_upload_that_s3_refuses_is_a_store_error_and_leaves_nothing(self, s3_store: S3Store) -> None:
-        with pytest.raises(StoreError), s3_store.writing("batches/x", TEXT) as writer:
-            writer.write(b"x" * SIX_MEGABYTES)
-            (begun,) = s3_store._client._list_multipart_uploads("imagebatch").uploads
-            s3_store._client._abort_multipart_upload("imagebatch", "batches/x", begun.upload_id or "")
+        def ended_meanwhile() -> Iterator[bytes]:
+            yield b"x" * SIX_MEGABYTES
+            assert s3_store.abort_uploads() == 1
+
+        with pytest.raises(StoreError):
+            s3_store.put_stream("batches/x", ended_meanwhile(), TEXT)
         assert list(s3_store.list("")) == []
 
     def test_uploads_that_a_killed_program_left_are_ended(self, s3_store: S3Store) -> None:

@@ -6,7 +6,8 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 
 COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
 OUTPUT_COLUMN = "Output Image Urls"
@@ -31,17 +32,22 @@ FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 DELIMITERS = (",", ";", "\t")
-_NEEDS_QUOTES = {delimiter: re.compile(rf'["{delimiter}\r\n]') for delimiter in DELIMITERS}
 
 
 def record(cells: Iterable[str], line_end: str = "\n", delimiter: str = ",") -> str:
     """One CSV record with its line end; cells are quoted where RFC 4180 asks for it."""
-    needs_quotes = _NEEDS_QUOTES[delimiter]
-    return delimiter.join(_quoted(cell) if needs_quotes.search(cell) else cell for cell in cells) + line_end
+    return delimiter.join(map(quoting(delimiter), cells)) + line_end
 
 
-def _quoted(cell: str) -> str:
-    return f'"{cell.replace(chr(34), chr(34) * 2)}"'
+@cache
+def quoting(delimiter: str) -> Callable[[str], str]:
+    """What makes a cell the text that stands for it between two delimiters."""
+    needs_quotes = re.compile(rf'["{delimiter}\r\n]').search
+
+    def quoted(cell: str) -> str:
+        return f'"{cell.replace(chr(34), chr(34) * 2)}"' if needs_quotes(cell) else cell
+
+    return quoted
 
 
 def delimiter_of(header: str) -> str:

@@ -9,6 +9,7 @@ for each CSV. The operator and the local engine call `merge`.
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imagebatch import keys, links, rows
 from imagebatch.errors import NotFoundError
@@ -53,7 +54,7 @@ def merge(
         sheets = _Sheets(store, request_id, plan.dialect, stack)
         for index in range(len(plan.shards)):
             for row in source.rows(index):
-                sheets.add(row)
+                sheets.add(*row)
     return Merged(
         counts=sheets.tally.counts,
         qualities=sheets.tally.qualities,
@@ -64,8 +65,7 @@ def merge(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     number: int
     cells: list[str]
     links: list[str]
@@ -131,25 +131,25 @@ class _Sheets:
         self.errors_key: str | None = None
         self.tally = Tally()
 
-    def add(self, row: _Row) -> None:
-        """Write a row to the output, and each of its images to the report and, when it failed, to errors.csv,
-        so that code and message stand beside their link.
-        """
+    def add(self, number: int, cells: list[str], row_links: list[str], images: list[ImageCells]) -> None:
+        """Write a row to the output, each of its images to the report, and those that failed to errors.csv."""
         quoted, d, line_end = self._quoted, self._dialect.delimiter, self._dialect.line_end
-        serial, product, cell = map(quoted, row.cells)
-        stored: list[str] = []
-        for slot, (link, image) in enumerate(zip(row.links, row.images, strict=True), 1):
-            self.tally.add(image.sums)
+        serial, product, cell = map(quoted, cells)
+        addresses, reported = [], []
+        for slot, (link, image) in enumerate(zip(row_links, images, strict=True), 1):
             address = self._store.link(self._image_prefix + image.name) if image.name else ""
-            stored.append(address)
+            addresses.append(address)
             about = f"{serial}{d}{product}{d}{quoted(link)}{d}"
-            self._report.add(
-                f"{row.number}{d}{slot}{d}{about}{quoted(address)}{d}{image.error}{d}{image.facts}{line_end}"
+            reported.append(
+                f"{number}{d}{slot}{d}{about}{quoted(address)}{d}{image.error}{d}{image.facts}{line_end}"
             )
-            if image.sums.code is not None:
+            if image.code is None:
+                self.tally.add_stored(image.bytes_in, image.bytes_out, image.quality)
+            else:
+                self.tally.add_missing(image.code)
                 self._errors_csv().add(f"{about}{image.error}{line_end}")
-        addresses = quoted(",".join(stored))
-        self._output.add(f"{serial}{d}{product}{d}{cell}{d}{addresses}{line_end}")
+        self._report.add(*reported)
+        self._output.add(f"{serial}{d}{product}{d}{cell}{d}{quoted(','.join(addresses))}{line_end}")
 
     def _errors_csv(self) -> "_Sheet":
         """errors.csv, which begins with the first image that failed."""
@@ -181,9 +181,9 @@ class _Sheet:
         self._pending: list[str] = []
         self._chars = 0
 
-    def add(self, record: str) -> None:
-        self._pending.append(record)
-        self._chars += len(record)
+    def add(self, *records: str) -> None:
+        self._pending += records
+        self._chars += sum(map(len, records))
         if self._chars >= BLOCK_CHARS:
             self.flush()
 

@@ -42,10 +42,11 @@ def record(cells: Iterable[str], line_end: str = "\n", delimiter: str = ",") -> 
 @cache
 def quoting(delimiter: str) -> Callable[[str], str]:
     """What makes a cell the text that stands for it between two delimiters."""
-    needs_quotes = re.compile(rf'["{delimiter}\r\n]').search
 
     def quoted(cell: str) -> str:
-        return f'"{cell.replace(chr(34), chr(34) * 2)}"' if needs_quotes(cell) else cell
+        if delimiter in cell or '"' in cell or "\n" in cell or "\r" in cell:
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
 
     return quoted
 

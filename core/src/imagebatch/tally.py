@@ -6,16 +6,15 @@ from typing import NamedTuple
 from imagebatch.outcome import Counts, ErrorCode, Qualities, QualityBasis
 
 
-class Facts(NamedTuple):
-    """What is summed of one image. `code` is None exactly when it is stored, `is_kept` as it came."""
+class Quality(NamedTuple):
+    """What is known of a stored image's quality: the source's, its own when it was encoded anew, how the
+    source's is known, and whether the picture was `kept` as it came.
+    """
 
-    code: ErrorCode | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    source_quality: int | None = None
-    quality: int | None = None
-    basis: QualityBasis | None = None
-    is_kept: bool = False
+    source: int
+    encoded: int | None
+    basis: QualityBasis
+    kept: bool
 
 
 class Tally:
@@ -32,22 +31,22 @@ class Tally:
         self._source_sum = 0
         self._encoded_sum = 0
 
-    def add(self, facts: Facts) -> None:
-        code, bytes_in, bytes_out, source_quality, quality, basis, is_kept = facts
-        if code is not None:
-            self._codes[code] += 1
-            return
+    def add_stored(self, bytes_in: int, bytes_out: int, quality: Quality | None) -> None:
         self._stored += 1
         self._bytes_in += bytes_in
         self._bytes_out += bytes_out
-        if basis is None or source_quality is None:
+        if quality is None:
             return
+        source, encoded, basis, kept = quality
         self._bases[basis] += 1
-        self._source_sum += source_quality
-        self._kept += is_kept
-        if quality is not None:
+        self._source_sum += source
+        self._kept += kept
+        if encoded is not None:
             self._encoded += 1
-            self._encoded_sum += quality
+            self._encoded_sum += encoded
+
+    def add_missing(self, code: ErrorCode) -> None:
+        self._codes[code] += 1
 
     @property
     def counts(self) -> Counts:

@@ -132,7 +132,7 @@ class _Sheets:
         self.tally = Tally()
 
     def add(self, number: int, cells: list[str], row_links: list[str], images: list[ImageCells]) -> None:
-        """Write a row to the output, each of its images to the report, and those that failed to errors.csv."""
+        """Write a row to the output, its images to the report, and those that failed to errors.csv."""
         quoted, d, line_end = self._quoted, self._dialect.delimiter, self._dialect.line_end
         serial, product, cell = map(quoted, cells)
         addresses, reported = [], []

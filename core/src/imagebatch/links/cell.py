@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 IMAGE_EXTENSIONS = "jpe?g|jpe|jfif|png|gif|webp|avif|bmp|tiff?|ico|psd|svg|heic|heif|jxl|jp2"
 
-_PLAIN_LINK = r"https?://[!#-+\--:=?-\[\]-{}~]+"
+LINK_CHARS = r"!#-+\--:=?-\[\]-{}~"
+"""Of a character class: printable ASCII without quotes, separators, angle brackets and backslashes."""
+
+_PLAIN_LINK = rf"https?://[{LINK_CHARS}]+"
 _PLAIN_CELL = re.compile(rf"{_PLAIN_LINK}(?:[,;|\s]+{_PLAIN_LINK})*[,;|\s]*")
 """Links without any separator, quote or odd character in them: nearly all cells are so."""
 

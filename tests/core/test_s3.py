@@ -63,6 +63,18 @@ class TestOnARealServer:
         assert list(s3_store.list("")) == [first.stored, second.stored]
         assert (first.stored.size, s3_store.get("batches/b")) == (12_000_000, b"x" * 12)
 
+    def test_an_error_leaves_none_of_several_objects(self, s3_store: S3Store) -> None:
+        def write_both() -> None:
+            with s3_store.writing("batches/a", TEXT) as first, s3_store.writing("batches/b", TEXT) as second:
+                first.write(b"x" * SIX_MEGABYTES)
+                second.write(b"x")
+                raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            write_both()
+        assert list(s3_store.list("")) == []
+        assert not s3_store._client._list_multipart_uploads("imagebatch").uploads
+
     @pytest.mark.parametrize("size", [0, s3_writer.PART_BYTES, s3_writer.PART_BYTES + 1])
     def test_an_object_may_end_where_a_part_does(self, s3_store: S3Store, size: int) -> None:
         with s3_store.writing("batches/x", TEXT) as writer:

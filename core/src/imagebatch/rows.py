@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 
 COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
 OUTPUT_COLUMN = "Output Image Urls"
@@ -71,15 +71,14 @@ def own_cell(text: str) -> str:
 
 def parse(chunks: Iterable[bytes]) -> Iterator[list[str]]:
     """The records of canonical CSV that comes in chunks (any boundaries), in bounded memory."""
-    return csv.reader(text_lines(chunks, "utf-8"), strict=True)
+    return csv.reader(text_lines(chunks), strict=True)
 
 
-def text_lines(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
-    r"""Lines with their ends (`\n`, `\r\n`, `\r`), each cut at `MAX_RECORD_CHARS` + 1 characters."""
+def text_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    r"""Lines of UTF-8 with their ends (`\n`, `\r\n`, `\r`), each cut at `MAX_RECORD_CHARS` + 1 characters."""
     source = chunk_reader(chunks, 1 << 16)
-    with io.TextIOWrapper(source, encoding=encoding, errors="strict", newline="") as text:
-        while line := text.readline(MAX_RECORD_CHARS + 1):
-            yield line
+    text = io.TextIOWrapper(source, encoding="utf-8", errors="strict", newline="")
+    return iter(partial(text.readline, MAX_RECORD_CHARS + 1), "")
 
 
 def chunk_reader(chunks: Iterable[bytes], buffer_bytes: int) -> io.BufferedReader:

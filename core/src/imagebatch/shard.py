@@ -93,10 +93,10 @@ def read_fragment(chunks: Iterable[bytes]) -> Iterator[ImageOutcome]:
 
 def fragment_records(chunks: Iterable[bytes]) -> Iterator[list[str]]:
     """The records of a fragment as they stand. Raises ValueError for one of other columns."""
-    records = csv.reader(rows.text_lines(chunks, "utf-8"), strict=True)
+    records = csv.reader(rows.text_lines(chunks), strict=True)
     if tuple(next(records, ())) != FRAGMENT_COLUMNS:
         raise ValueError("the fragment has other columns than this program reads")
-    yield from records
+    return records
 
 
 def outcome_of(record: list[str]) -> ImageOutcome:

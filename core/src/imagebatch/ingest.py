@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from imagebatch import encodings, keys, links, plain_rows, plan, rows
 from imagebatch.decoding import Utf8Source, not_readable
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
+from imagebatch.found_links import FoundLinks
 from imagebatch.store import CSV, JSON, ObjectStore
 
 MAX_PROBLEMS = 100
-MAX_WARNINGS = 20
 ENCODINGS = encodings.ENCODINGS
 BLOCK_BYTES = 1 << 16
 
@@ -99,7 +99,7 @@ class Reader:
         self._blank_rows = 0
         self._short_rows = 0
         self._first_short_row = 0
-        self._link_count = 0
+        self._links = FoundLinks()
         self._delimiter = ","
         self._field_count = len(rows.COLUMNS)
         self._line = 0
@@ -107,16 +107,17 @@ class Reader:
         self._offset = 0
         self._yielded = 0
         self._record_chars = 0
-        self._link_warnings: list[Problem] = []
-        self._link_warning_count = 0
         self.index = plan.RowIndex()
-        self.images = 0
         self.dialect = plan.Dialect()
         self.warnings: list[Problem] = []
 
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
+
+    @property
+    def images(self) -> int:
+        return self._links.images
 
     def canonical(self) -> Iterator[bytes]:
         """The canonical CSV in blocks. Raises InputRefusedError at the latest at its end."""
@@ -126,7 +127,7 @@ class Reader:
             raise self._undecodable(error) from None
         except csv.Error as error:
             raise InputRefusedError([*self._problems, self._broken(error)]) from None
-        if not self._problems and not self._link_count:
+        if not self._problems and not self._links.links:
             self._problems.append(Problem("no_links", "the file has no http:// or https:// link at all"))
         if self._problems:
             raise InputRefusedError(self._problems)
@@ -134,6 +135,7 @@ class Reader:
         self.warnings = list(self._warn())
 
     def _blocks(self) -> Iterator[bytes]:
+        """Parts joined to blocks, so that single rows don't cost a call each."""
         pending: list[bytes] = []
         for part in self._parts():
             pending.append(part)
@@ -156,7 +158,7 @@ class Reader:
             cells = next(records, None)
             if cells is None:
                 return
-            self._add(cells[2])
+            self.index.add(self._offset, self._links.add(cells[2], self._line))
             yield rows.record(cells).encode()
 
     def _plain_run(self, text: plain_rows.Text) -> bytes:
@@ -170,40 +172,8 @@ class Reader:
         self.index.add_run(self._offset, run.sizes, run.images)
         self._unread_lines += len(run.sizes)
         self._line += len(run.sizes)
-        self._count(sum(run.images))
+        self._links.add_plain(sum(run.images))
         return run.text.encode()
-
-    def _add(self, cell: str) -> None:
-        count = links.count_plain(cell)
-        if count:
-            self._count(count)
-        else:
-            count = self._read_links(cell)
-        self.index.add(self._offset, count)
-
-    def _count(self, images: int) -> None:
-        self.images += images
-        self._link_count += images
-
-    def _read_links(self, cell: str) -> int:
-        """How many entries a cell has; warn of those that will fail."""
-        found = links.entries(cell)
-        for entry in found.entries:
-            meant = links.read(entry)
-            if isinstance(meant, links.BadLink):
-                self._link_count += links.looks_like_link(entry)
-                self._warn_of_link("bad_link", f"this link will fail: {meant.message} ({meant.code})")
-            else:
-                self._link_count += 1
-        if found.doubt:
-            self._warn_of_link("ambiguous_links", f"{len(found.entries)} links: {found.doubt}")
-        self.images += len(found.entries)
-        return len(found.entries)
-
-    def _warn_of_link(self, code: str, reason: str) -> None:
-        self._link_warning_count += 1
-        if len(self._link_warnings) < MAX_WARNINGS:
-            self._link_warnings.append(Problem(code, reason, self._line))
 
     # -- bytes to lines ------------------------------------------------------------------------------
 
@@ -342,10 +312,7 @@ class Reader:
                 f"{count} fewer fields than the header; the missing cells are empty",
                 self._first_short_row,
             )
-        yield from self._link_warnings
-        if self._link_warning_count > len(self._link_warnings):
-            more = self._link_warning_count - len(self._link_warnings)
-            yield Problem(self._link_warnings[-1].code, f"{more} more links are like these")
+        yield from self._links.warnings()
 
 
 _EXPECTED = ",".join(rows.COLUMNS)

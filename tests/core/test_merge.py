@@ -2,7 +2,10 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +15,7 @@ from imagebatch.merge import Merged, merge
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome, Qualities
 from imagebatch.plan import Plan
 from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.store import CSV
 from imagebatch_testing.memory_store import MemoryStore
 
 A, B = "http://a/1.jpg", "http://b/w_1,h_2/2.jpg"
@@ -100,11 +104,55 @@ def test_the_report_has_a_line_for_each_image(store: MemoryStore) -> None:
     assert (merged.qualities.source_mean, merged.qualities.encoded_mean) == (90.0, 45.0)
 
 
-def test_means_of_nothing_are_nothing() -> None:
-    kept = ImageOutcome(row=1, slot=1, source_quality=20, quality_basis="assumed", notes=("kept_original",))
-    qualities = Qualities().with_outcome(outcome(1, 1, failed=True)).with_outcome(kept)
-    assert qualities == Qualities(assumed=1, kept=1, source_sum=20)
-    assert (Qualities().source_mean, qualities.encoded_mean) == (None, None)
+class WatchedStore(MemoryStore):
+    """Notes what is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[str, int]] = []
+
+    @contextmanager
+    def open(
+        self, key: str, *, offset: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[Iterator[bytes]]:
+        self.opened.append((key, offset))
+        with super().open(key, offset=offset, length=length, etag=etag) as chunks:
+            yield chunks
+
+
+def test_all_is_written_in_one_walk_and_the_output_is_seen_last() -> None:
+    store = WatchedStore()
+    plan = planned(store, [(str(number), "x", f"{A},{B}") for number in range(1, 6)])
+    for index in range(len(plan.shards)):
+        finish_shard(store, plan, index, frozenset({(3, 1)}))
+    store.opened.clear()
+    merged = merge(store, "r1", 1, plan)
+    fragments = [
+        Report.from_json(store.get(keys.report("r1", 1, index))).fragment for index in range(len(plan.shards))
+    ]
+    assert sorted(store.opened) == sorted(
+        [*((key, 0) for key in fragments), *((keys.canonical_input("r1"), one.offset) for one in plan.shards)]
+    )
+    assert store.writes[-3:] == [merged.errors_key, merged.report_key, merged.output_key]
+
+
+def test_merging_again_gives_the_same_bytes(store: MemoryStore) -> None:
+    plan = planned(store, [(str(number), "x", f"{A},{B}") for number in range(1, 6)])
+    finish_shard(store, plan, 1, frozenset({(3, 1)}))
+    first = merge(store, "r1", 1, plan)
+    made = [store.get(key) for key in (first.output_key, first.errors_key or "", first.report_key)]
+    assert merge(store, "r1", 1, plan) == first
+    assert [store.get(key) for key in (first.output_key, first.errors_key or "", first.report_key)] == made
+
+
+def test_a_fragment_that_is_none_is_an_error_and_leaves_no_csv(store: MemoryStore) -> None:
+    plan = planned(store, [(str(number), "x", A) for number in range(1, 6)])
+    finish_shard(store, plan, 0, frozenset({(1, 1)}))
+    store.put(keys.fragment("r1", 1, 1, "run1"), b"row,slot\n3,1\n", CSV)
+    commit(store, ShardId("r1", 1, 1), Report("run1", keys.fragment("r1", 1, 1, "run1"), 2, Counts()))
+    with pytest.raises(ValueError, match="other columns"):
+        merge(store, "r1", 1, plan)
+    assert list(store.list(keys.CSV_FILES)) == []
 
 
 def test_errors_csv_holds_what_failed_and_can_be_uploaded_again(store: MemoryStore) -> None:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from imagebatch import keys, s3
+from imagebatch import keys, s3, s3_writer
 from imagebatch.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, SettingsError, StoreError
 from imagebatch.s3 import S3Store, link_base
 from imagebatch.settings import S3Settings
@@ -53,6 +53,43 @@ class TestOnARealServer:
             s3_store.put_stream("batches/broken", broken(), TEXT)
         assert list(s3_store.list("")) == []
         assert not s3_store._client._list_multipart_uploads("imagebatch").uploads
+
+    def test_several_objects_are_written_at_once_and_seen_when_whole(self, s3_store: S3Store) -> None:
+        with s3_store.writing("batches/a", TEXT) as first, s3_store.writing("batches/b", TEXT) as second:
+            for number in range(12):
+                first.write(bytes([number]) * 1_000_000)
+                second.write(b"x")
+            assert list(s3_store.list("")) == []
+        assert list(s3_store.list("")) == [first.stored, second.stored]
+        assert (first.stored.size, s3_store.get("batches/b")) == (12_000_000, b"x" * 12)
+
+    def test_an_error_leaves_none_of_several_objects(self, s3_store: S3Store) -> None:
+        def write_both() -> None:
+            with s3_store.writing("batches/a", TEXT) as first, s3_store.writing("batches/b", TEXT) as second:
+                first.write(b"x" * SIX_MEGABYTES)
+                second.write(b"x")
+                raise ConnectionResetError
+
+        with pytest.raises(ConnectionResetError):
+            write_both()
+        assert list(s3_store.list("")) == []
+        assert not s3_store._client._list_multipart_uploads("imagebatch").uploads
+
+    @pytest.mark.parametrize("size", [0, s3_writer.PART_BYTES, s3_writer.PART_BYTES + 1])
+    def test_an_object_may_end_where_a_part_does(self, s3_store: S3Store, size: int) -> None:
+        with s3_store.writing("batches/x", TEXT) as writer:
+            writer.write(b"x" * size)
+        assert s3_store.head("batches/x") == writer.stored
+        assert len(s3_store.get("batches/x")) == size
+
+    def test_an_upload_that_s3_refuses_is_a_store_error_and_leaves_nothing(self, s3_store: S3Store) -> None:
+        def ended_meanwhile() -> Iterator[bytes]:
+            yield b"x" * SIX_MEGABYTES
+            assert s3_store.abort_uploads() == 1
+
+        with pytest.raises(StoreError):
+            s3_store.put_stream("batches/x", ended_meanwhile(), TEXT)
+        assert list(s3_store.list("")) == []
 
     def test_uploads_that_a_killed_program_left_are_ended(self, s3_store: S3Store) -> None:
         s3_store._client._create_multipart_upload("imagebatch", "batches/r/input.csv", {})

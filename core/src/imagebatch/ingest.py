@@ -11,15 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from imagebatch import encodings, keys, links, plan, rows
+from imagebatch import encodings, keys, links, plain_rows, plan, rows
 from imagebatch.decoding import Utf8Source, not_readable
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
+from imagebatch.found_links import FoundLinks
 from imagebatch.store import CSV, JSON, ObjectStore
 
 MAX_PROBLEMS = 100
-MAX_WARNINGS = 20
 ENCODINGS = encodings.ENCODINGS
-BLOCK_CHARS = 1 << 16
+BLOCK_BYTES = 1 << 16
 
 _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
 _COLUMN_NAMES = tuple(name.lower() for name in rows.COLUMNS)
@@ -99,21 +99,25 @@ class Reader:
         self._blank_rows = 0
         self._short_rows = 0
         self._first_short_row = 0
-        self._link_count = 0
+        self._links = FoundLinks()
         self._delimiter = ","
         self._field_count = len(rows.COLUMNS)
         self._line = 0
+        self._unread_lines = 0
+        self._offset = 0
+        self._yielded = 0
         self._record_chars = 0
-        self._link_warnings: list[Problem] = []
-        self._link_warning_count = 0
         self.index = plan.RowIndex()
-        self.images = 0
         self.dialect = plan.Dialect()
         self.warnings: list[Problem] = []
 
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
+
+    @property
+    def images(self) -> int:
+        return self._links.images
 
     def canonical(self) -> Iterator[bytes]:
         """The canonical CSV in blocks. Raises InputRefusedError at the latest at its end."""
@@ -123,7 +127,7 @@ class Reader:
             raise self._undecodable(error) from None
         except csv.Error as error:
             raise InputRefusedError([*self._problems, self._broken(error)]) from None
-        if not self._problems and not self._link_count:
+        if not self._problems and not self._links.links:
             self._problems.append(Problem("no_links", "the file has no http:// or https:// link at all"))
         if self._problems:
             raise InputRefusedError(self._problems)
@@ -131,39 +135,45 @@ class Reader:
         self.warnings = list(self._warn())
 
     def _blocks(self) -> Iterator[bytes]:
-        lines = self._bounded(self._open())
-        header_lines = self._header(lines)
-        pending = [header_lines]
-        size, offset = len(header_lines), len(header_lines.encode())
-        for cells in self._rows(lines):
-            text = rows.record(cells)
-            self._add(offset, cells[2])
-            offset += len(text) if text.isascii() else len(text.encode())
-            size += len(text)
-            pending.append(text)
-            if size >= BLOCK_CHARS:
-                yield "".join(pending).encode()
-                pending, size = [], 0
-        yield "".join(pending).encode()
+        """Parts joined to blocks, so that single rows don't cost a call each."""
+        pending: list[bytes] = []
+        for part in self._parts():
+            pending.append(part)
+            self._offset += len(part)
+            if self._offset - self._yielded >= BLOCK_BYTES:
+                self._yielded = self._offset
+                yield b"".join(pending)
+                pending.clear()
+        yield b"".join(pending)
 
-    def _add(self, offset: int, cell: str) -> None:
-        found = links.entries(cell)
-        for entry in found.entries:
-            meant = links.read(entry)
-            if isinstance(meant, links.BadLink):
-                self._link_count += links.looks_like_link(entry)
-                self._warn_of_link("bad_link", f"this link will fail: {meant.message} ({meant.code})")
-            else:
-                self._link_count += 1
-        if found.doubt:
-            self._warn_of_link("ambiguous_links", f"{len(found.entries)} links: {found.doubt}")
-        self.images += len(found.entries)
-        self.index.add(offset, len(found.entries))
+    def _parts(self) -> Iterator[bytes]:
+        """The canonical header, then runs of rows and single rows, each added when those before are taken."""
+        text = plain_rows.Text(self._source)
+        lines = self._bounded(text)
+        yield self._header(lines).encode()
+        records = self._rows(lines)
+        while True:
+            if run := self._plain_run(text):
+                yield run
+            cells = next(records, None)
+            if cells is None:
+                return
+            self.index.add(self._offset, self._links.add(cells[2], self._line))
+            yield rows.record(cells).encode()
 
-    def _warn_of_link(self, code: str, reason: str) -> None:
-        self._link_warning_count += 1
-        if len(self._link_warnings) < MAX_WARNINGS:
-            self._link_warnings.append(Problem(code, reason, self._line))
+    def _plain_run(self, text: plain_rows.Text) -> bytes:
+        """Rows that need no reading, if such come next."""
+        line_end = self.dialect.line_end
+        if self._problems or self._delimiter != "," or self._field_count != 3 or line_end == "\r":
+            return b""
+        run = text.plain_run(line_end, self._limits.max_rows - len(self.index))
+        if not run.images:
+            return b""
+        self.index.add_run(self._offset, run.sizes, run.images)
+        self._unread_lines += len(run.sizes)
+        self._line += len(run.sizes)
+        self._links.add_plain(sum(run.images))
+        return run.text.encode()
 
     # -- bytes to lines ------------------------------------------------------------------------------
 
@@ -171,9 +181,6 @@ class Reader:
         for chunk in chunks:
             self._digest.update(chunk)
             yield chunk
-
-    def _open(self) -> Iterator[str]:
-        return rows.text_lines(self._source, "utf-8")
 
     def _bounded(self, lines: Iterator[str]) -> Iterator[str]:
         """Count lines, and refuse a record that grows too long, such as by an unclosed quote."""
@@ -220,15 +227,15 @@ class Reader:
                 self._line,
             )
         self._delimiter, self._field_count = delimiter, len(names)
+        self._unread_lines = self._line
 
     # -- the rows ------------------------------------------------------------------------------------
 
     def _rows(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        header_line = self._line
         reader = csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True, strict=True)
         for fields in reader:
             self._record_chars = 0
-            first_line, self._line = self._line + 1, header_line + reader.line_num
+            first_line, self._line = self._line + 1, self._unread_lines + reader.line_num
             if not any(map(str.strip, fields)):
                 self._blank_rows += 1
                 continue
@@ -305,10 +312,7 @@ class Reader:
                 f"{count} fewer fields than the header; the missing cells are empty",
                 self._first_short_row,
             )
-        yield from self._link_warnings
-        if self._link_warning_count > len(self._link_warnings):
-            more = self._link_warning_count - len(self._link_warnings)
-            yield Problem(self._link_warnings[-1].code, f"{more} more links are like these")
+        yield from self._links.warnings()
 
 
 _EXPECTED = ",".join(rows.COLUMNS)

@@ -1,25 +1,26 @@
-"""The output CSV, errors.csv and report.csv of a batch, streamed from its shards' fragments.
+"""The output CSV, errors.csv and report.csv of a batch, written in one walk over what its shards left.
 
 Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
 output, in its place, whatever the fragments say. Where a shard left no report, its images are
-`shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard. The operator
-and the local engine call `merge`.
+`shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard and of one part
+for each CSV. The operator and the local engine call `merge`.
 """
 
-import codecs
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from imagebatch import keys, links, rows, shard
+from imagebatch import keys, links, rows
 from imagebatch.errors import NotFoundError
-from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome, Qualities
+from imagebatch.image_cells import CellMaker, ImageCells
+from imagebatch.outcome import Counts, ErrorCode, Qualities
 from imagebatch.plan import Dialect, Plan, ShardRange
-from imagebatch.shard import Report, read_fragment
-from imagebatch.store import CSV, ObjectStore
+from imagebatch.shard import Report, fragment_records
+from imagebatch.store import CSV, ObjectStore, ObjectWriter
+from imagebatch.tally import Tally
 
 BLOCK_CHARS = 1 << 16
-MAX_MESSAGE_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,161 +45,149 @@ def merge(
 ) -> Merged:
     """Write the CSVs of a batch whose shards are done, given up or, at an early end, `not_tried`.
 
-    Merging again gives the same bytes, so it may be repeated after any interruption. Blocks; call it in a
-    thread. Raises NotFoundError when the canonical CSV is gone, StoreError.
+    Merging again gives the same bytes, so it may be repeated after any interruption. Each CSV is seen when
+    it is whole, the output last. Blocks; call it in a thread. Raises NotFoundError when the canonical CSV
+    is gone, StoreError, ValueError for a fragment that is none.
     """
-    work = _Merge(store, request_id, attempt, plan, not_tried)
-    store.put_stream(keys.output(request_id), work.output(), CSV)
-    errors_key = None
-    if work.counts.failed or work.counts.skipped:
-        errors_key = keys.errors(request_id)
-        store.put_stream(errors_key, work.errors(), CSV)
-    report_key = keys.image_report(request_id)
-    store.put_stream(report_key, work.report(), CSV)
+    source = _Source(store, request_id, attempt, plan, not_tried)
+    with ExitStack() as stack:
+        sheets = _Sheets(store, request_id, plan.dialect, stack)
+        for index in range(len(plan.shards)):
+            for row in source.rows(index):
+                sheets.add(*row)
     return Merged(
-        counts=work.counts,
-        qualities=work.qualities,
-        errors=dict(work.codes.most_common()),
+        counts=sheets.tally.counts,
+        qualities=sheets.tally.qualities,
+        errors=sheets.tally.errors,
         output_key=keys.output(request_id),
-        errors_key=errors_key,
-        report_key=report_key,
+        errors_key=sheets.errors_key,
+        report_key=keys.image_report(request_id),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
+    number: int
     cells: list[str]
     links: list[str]
-    outcomes: list[ImageOutcome]
+    images: list[ImageCells]
 
 
-@dataclass(slots=True)
-class _Merge:
-    store: ObjectStore
-    request_id: str
-    attempt: int
-    plan: Plan
-    not_tried: Collection[int]
-    counts: Counts = Counts()
-    qualities: Qualities = Qualities()
-    codes: Counter[str] = field(default_factory=Counter)
-    shards_with_errors: list[int] = field(default_factory=list)
+class _Source:
+    """What is merged: the canonical CSV's rows, each with what became of its links."""
 
-    def output(self) -> Iterator[bytes]:
-        """The output CSV. Counts as it goes."""
-        yield _head(self.plan.dialect, (*rows.COLUMNS, rows.OUTPUT_COLUMN))
-        prefix = keys.image_prefix(self.request_id)
-        for index in range(len(self.plan.shards)):
-            missing_before = self.counts.total - self.counts.succeeded
-            yield from _blocks(self._output_record(prefix, row) for row in self._rows(index))
-            if self.counts.total - self.counts.succeeded > missing_before:
-                self.shards_with_errors.append(index)
+    def __init__(
+        self, store: ObjectStore, request_id: str, attempt: int, plan: Plan, not_tried: Collection[int]
+    ) -> None:
+        self._store = store
+        self._request_id = request_id
+        self._attempt = attempt
+        self._plan = plan
+        self._not_tried = not_tried
+        self._maker = CellMaker(plan.dialect.delimiter)
 
-    def _output_record(self, prefix: str, row: _Row) -> str:
-        stored = []
-        for outcome in row.outcomes:
-            self.counts = self.counts.with_outcome(outcome)
-            self.qualities = self.qualities.with_outcome(outcome)
-            if outcome.error not in {None, ErrorCode.NOT_TRIED}:
-                self.codes[outcome.error] += 1
-            stored.append(self.store.link(prefix + outcome.name) if outcome.name else "")
-        return _record([*row.cells, ",".join(stored)], self.plan.dialect)
-
-    def errors(self) -> Iterator[bytes]:
-        """errors.csv: the rows that have failed images, with only those links."""
-        yield _head(self.plan.dialect, (*rows.COLUMNS, *rows.ERROR_COLUMNS))
-        for index in self.shards_with_errors:
-            yield from _blocks(record for row in self._rows(index) for record in self._error_records(row))
-
-    def _error_records(self, row: _Row) -> Iterator[str]:
-        """One record a failed image, so that code and message stand beside their link."""
-        for link, outcome in zip(row.links, row.outcomes, strict=True):
-            if outcome.error is not None:
-                cells = [*row.cells[:2], link, *_error_cells(outcome)]
-                yield _record(cells, self.plan.dialect)
-
-    def report(self) -> Iterator[bytes]:
-        """report.csv: one record an image, in order, of what became of it."""
-        yield _head(self.plan.dialect, rows.REPORT_COLUMNS)
-        for index in range(len(self.plan.shards)):
-            yield from _blocks(record for row in self._rows(index) for record in self._report_records(row))
-
-    def _report_records(self, row: _Row) -> Iterator[str]:
-        prefix = keys.image_prefix(self.request_id)
-        for link, outcome in zip(row.links, row.outcomes, strict=True):
-            stored = self.store.link(prefix + outcome.name) if outcome.name else ""
-            yield _record(
-                [
-                    *(shard.cell(place) for place in (outcome.row, outcome.slot)),
-                    *row.cells[:2],
-                    link,
-                    stored,
-                    *_error_cells(outcome),
-                    *(_fact(outcome, name) for name in rows.REPORT_FACTS),
-                ],
-                self.plan.dialect,
-            )
-
-    def _rows(self, index: int) -> Iterator[_Row]:
-        part = self.plan.shards[index]
-        found = self._outcomes(index)
-        lost = ErrorCode.NOT_TRIED if index in self.not_tried else ErrorCode.SHARD_FAILED
+    def rows(self, index: int) -> Iterator[_Row]:
+        """A shard's rows, in order."""
+        part = self._plan.shards[index]
+        found = self._images(index)
+        lost = self._maker.missing(
+            ErrorCode.NOT_TRIED if index in self._not_tried else ErrorCode.SHARD_FAILED
+        )
         for number, cells in enumerate(self._canonical(part), part.first_row):
             row_links = links.split(cells[2])
-            outcomes = [
-                found.get((number, slot)) or ImageOutcome(row=number, slot=slot, error=lost)
-                for slot in range(1, len(row_links) + 1)
-            ]
-            yield _Row(cells, row_links, outcomes)
+            slots = range(1, len(row_links) + 1)
+            yield _Row(number, cells, row_links, [found.get((number, slot), lost) for slot in slots])
 
     def _canonical(self, part: ShardRange) -> Iterator[list[str]]:
-        key = self.plan.input_of(self.request_id)
-        with self.store.open(key, offset=part.offset, length=part.length, etag=self.plan.etag) as chunks:
+        key = self._plan.input_of(self._request_id)
+        with self._store.open(key, offset=part.offset, length=part.length, etag=self._plan.etag) as chunks:
             yield from rows.parse(chunks)
 
-    def _outcomes(self, index: int) -> dict[tuple[int, int], ImageOutcome]:
-        report_key = keys.report(self.request_id, self.attempt, index)
+    def _images(self, index: int) -> dict[tuple[int, int], ImageCells]:
+        """A shard's images by row and slot; none when it left no report."""
         try:
-            report = Report.from_json(self.store.get(report_key))
+            report = Report.from_json(self._store.get(keys.report(self._request_id, self._attempt, index)))
         except NotFoundError:
             return {}
-        with self.store.open(report.fragment) as chunks:
-            return {(outcome.row, outcome.slot): outcome for outcome in read_fragment(chunks)}
+        of_record = self._maker.of_record
+        with self._store.open(report.fragment) as chunks:
+            return {
+                (int(record[0]), int(record[1])): of_record(record) for record in fragment_records(chunks)
+            }
 
 
-def _fact(outcome: ImageOutcome, name: str) -> str:
-    """A fact of a stored image as its jobrunner told it, which decodes what strangers made: its words are
-    not trusted. Empty where nothing is stored.
-    """
-    value = getattr(outcome, name) if outcome.succeeded else None
-    return shard.cell(value) if isinstance(value, int) else rows.own_cell(shard.cell(value))
+class _Sheets:
+    """The three CSVs. They are whole when `stack` is left: what was opened last, first; the output last."""
+
+    def __init__(self, store: ObjectStore, request_id: str, dialect: Dialect, stack: ExitStack) -> None:
+        self._store = store
+        self._request_id = request_id
+        self._dialect = dialect
+        self._stack = stack
+        self._quoted = rows.quoting(dialect.delimiter)
+        self._image_prefix = keys.image_prefix(request_id)
+        self._output = self._opened(keys.output(request_id), (*rows.COLUMNS, rows.OUTPUT_COLUMN))
+        self._report = self._opened(keys.image_report(request_id), rows.REPORT_COLUMNS)
+        self._errors: _Sheet | None = None
+        self.errors_key: str | None = None
+        self.tally = Tally()
+
+    def add(self, number: int, cells: list[str], row_links: list[str], images: list[ImageCells]) -> None:
+        """Write a row to the output, its images to the report, and those that failed to errors.csv."""
+        quoted, d, line_end = self._quoted, self._dialect.delimiter, self._dialect.line_end
+        serial, product, cell = map(quoted, cells)
+        addresses, reported = [], []
+        for slot, (link, image) in enumerate(zip(row_links, images, strict=True), 1):
+            address = self._store.link(self._image_prefix + image.name) if image.name else ""
+            addresses.append(address)
+            about = f"{serial}{d}{product}{d}{quoted(link)}{d}"
+            reported.append(
+                f"{number}{d}{slot}{d}{about}{quoted(address)}{d}{image.error}{d}{image.facts}{line_end}"
+            )
+            if image.code is None:
+                self.tally.add_stored(image.bytes_in, image.bytes_out, image.quality)
+            else:
+                self.tally.add_missing(image.code)
+                self._errors_csv().add(f"{about}{image.error}{line_end}")
+        self._report.add(*reported)
+        self._output.add(f"{serial}{d}{product}{d}{cell}{d}{quoted(','.join(addresses))}{line_end}")
+
+    def _errors_csv(self) -> "_Sheet":
+        """errors.csv, which begins with the first image that failed."""
+        if self._errors is None:
+            self.errors_key = keys.errors(self._request_id)
+            self._errors = self._opened(self.errors_key, (*rows.COLUMNS, *rows.ERROR_COLUMNS))
+        return self._errors
+
+    def _opened(self, key: str, columns: tuple[str, ...]) -> "_Sheet":
+        sheet = self._stack.enter_context(_sheet(self._store, key))
+        bom = "\ufeff" if self._dialect.bom else ""
+        sheet.add(bom + rows.record(columns, self._dialect.line_end, self._dialect.delimiter))
+        return sheet
 
 
-def _error_cells(outcome: ImageOutcome) -> tuple[str, str]:
-    """Code and message; both empty where nothing failed."""
-    if outcome.error is None:
-        return "", ""
-    message = rows.own_cell(outcome.message or EXPLANATIONS[outcome.error].cause)
-    return outcome.error.value, message[:MAX_MESSAGE_CHARS]
+@contextmanager
+def _sheet(store: ObjectStore, key: str) -> "Iterator[_Sheet]":
+    with store.writing(key, CSV) as target:
+        sheet = _Sheet(target)
+        yield sheet
+        sheet.flush()
 
 
-def _head(dialect: Dialect, columns: tuple[str, ...]) -> bytes:
-    bom = codecs.BOM_UTF8 if dialect.bom else b""
-    return bom + _record(columns, dialect).encode()
-
-
-def _record(cells: Iterable[str], dialect: Dialect) -> str:
-    return rows.record(cells, dialect.line_end, dialect.delimiter)
-
-
-def _blocks(records: Iterator[str]) -> Iterator[bytes]:
+class _Sheet:
     """Records joined to blocks, so that small rows don't cost a call each."""
-    pending: list[str] = []
-    size = 0
-    for text in records:
-        pending.append(text)
-        size += len(text)
-        if size >= BLOCK_CHARS:
-            yield "".join(pending).encode()
-            pending, size = [], 0
-    yield "".join(pending).encode()
+
+    def __init__(self, target: ObjectWriter) -> None:
+        self._target = target
+        self._pending: list[str] = []
+        self._chars = 0
+
+    def add(self, *records: str) -> None:
+        self._pending += records
+        self._chars += sum(map(len, records))
+        if self._chars >= BLOCK_CHARS:
+            self.flush()
+
+    def flush(self) -> None:
+        self._target.write("".join(self._pending).encode())
+        self._pending.clear()
+        self._chars = 0

@@ -215,21 +215,6 @@ class Qualities:
     source_sum: int = 0
     encoded_sum: int = 0
 
-    def with_outcome(self, outcome: ImageOutcome) -> "Qualities":
-        """These after one more image."""
-        if outcome.quality_basis is None or outcome.source_quality is None:
-            return self
-        basis = outcome.quality_basis
-        return Qualities(
-            exact=self.exact + (basis == "exact"),
-            approximate=self.approximate + (basis == "approximate"),
-            assumed=self.assumed + (basis == "assumed"),
-            kept=self.kept + bool(KEPT_NOTES.intersection(outcome.notes)),
-            encoded=self.encoded + (outcome.quality is not None),
-            source_sum=self.source_sum + outcome.source_quality,
-            encoded_sum=self.encoded_sum + (outcome.quality or 0),
-        )
-
     @property
     def source_mean(self) -> float | None:
         return _mean(self.source_sum, self.exact + self.approximate + self.assumed)

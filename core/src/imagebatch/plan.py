@@ -6,8 +6,9 @@ whoever starts shards.
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 from imagebatch import keys
@@ -85,6 +86,12 @@ class RowIndex:
     def add(self, offset: int, images: int) -> None:
         self._offsets.append(offset)
         self._images.append(images)
+
+    def add_run(self, offset: int, sizes: Iterable[int], images: Iterable[int]) -> None:
+        """Rows of so many bytes, one behind the other from `offset` on."""
+        self._offsets.extend(accumulate(sizes, initial=offset))
+        self._offsets.pop()  # where the next row begins
+        self._images.extend(images)
 
     def cut(self, end: int, rows_per_shard: int = DEFAULT_ROWS_PER_SHARD) -> Iterator[ShardRange]:
         """Shards of `rows_per_shard` rows, or more where that would make over `MAX_SHARDS` of them.

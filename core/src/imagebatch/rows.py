@@ -6,7 +6,8 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 
 COLUMNS = ("Serial Number", "Product Name", "Input Image Urls")
 OUTPUT_COLUMN = "Output Image Urls"
@@ -31,17 +32,23 @@ FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\t\r\n")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 DELIMITERS = (",", ";", "\t")
-_NEEDS_QUOTES = {delimiter: re.compile(rf'["{delimiter}\r\n]') for delimiter in DELIMITERS}
 
 
 def record(cells: Iterable[str], line_end: str = "\n", delimiter: str = ",") -> str:
     """One CSV record with its line end; cells are quoted where RFC 4180 asks for it."""
-    needs_quotes = _NEEDS_QUOTES[delimiter]
-    return delimiter.join(_quoted(cell) if needs_quotes.search(cell) else cell for cell in cells) + line_end
+    return delimiter.join(map(quoting(delimiter), cells)) + line_end
 
 
-def _quoted(cell: str) -> str:
-    return f'"{cell.replace(chr(34), chr(34) * 2)}"'
+@cache
+def quoting(delimiter: str) -> Callable[[str], str]:
+    """What makes a cell the text that stands for it between two delimiters."""
+
+    def quoted(cell: str) -> str:
+        if delimiter in cell or '"' in cell or "\n" in cell or "\r" in cell:
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
+
+    return quoted
 
 
 def delimiter_of(header: str) -> str:
@@ -64,15 +71,14 @@ def own_cell(text: str) -> str:
 
 def parse(chunks: Iterable[bytes]) -> Iterator[list[str]]:
     """The records of canonical CSV that comes in chunks (any boundaries), in bounded memory."""
-    return csv.reader(text_lines(chunks, "utf-8"), strict=True)
+    return csv.reader(text_lines(chunks), strict=True)
 
 
-def text_lines(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
-    r"""Lines with their ends (`\n`, `\r\n`, `\r`), each cut at `MAX_RECORD_CHARS` + 1 characters."""
+def text_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    r"""Lines of UTF-8 with their ends (`\n`, `\r\n`, `\r`), each cut at `MAX_RECORD_CHARS` + 1 characters."""
     source = chunk_reader(chunks, 1 << 16)
-    with io.TextIOWrapper(source, encoding=encoding, errors="strict", newline="") as text:
-        while line := text.readline(MAX_RECORD_CHARS + 1):
-            yield line
+    text = io.TextIOWrapper(source, encoding="utf-8", errors="strict", newline="")
+    return iter(partial(text.readline, MAX_RECORD_CHARS + 1), "")
 
 
 def chunk_reader(chunks: Iterable[bytes], buffer_bytes: int) -> io.BufferedReader:

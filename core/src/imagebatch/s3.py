@@ -38,11 +38,10 @@ from imagebatch.errors import (
     SettingsError,
     StoreError,
 )
-from imagebatch.rows import chunk_reader
+from imagebatch.s3_writer import SDK_ERRORS, Headers, S3Writer
 from imagebatch.settings import S3Settings
 from imagebatch.store import Media, Stored
 
-PART_BYTES = 5 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 CHECK_S = 5.0
@@ -84,10 +83,8 @@ def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
         assert isinstance(store, S3Store)
         try:
             result = call(*args, **kwargs)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            translated = _translated(error)
-            store.answered(is_well=isinstance(translated, NotFoundError))
-            raise translated from error
+        except SDK_ERRORS as error:
+            raise store._told(error) from error  # noqa: SLF001 - a decorator of its own methods
         store.answered(is_well=True)
         return result
 
@@ -138,6 +135,12 @@ class S3Store:
         """Remember whether the last answer was as it should be, for `check`."""
         self._is_well = is_well
 
+    def _told(self, error: Exception) -> StoreError:
+        """The error of ours for an error of the SDK; `check` hears of it."""
+        translated = _translated(error)
+        self.answered(is_well=isinstance(translated, NotFoundError))
+        return translated
+
     def check(self) -> None:
         if not self._is_well:
             self.head(f"{keys.BATCHES}ready")  # need not exist: that S3 says so is enough
@@ -162,11 +165,7 @@ class S3Store:
         return self._put(key, data, media, only_if_absent=only_if_absent)
 
     def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
-        headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": media.content_type}
-        if media.cache_control:
-            headers["Cache-Control"] = media.cache_control
-        if media.disposition:
-            headers["Content-Disposition"] = media.disposition
+        headers = _headers(media)
         if only_if_absent:
             headers["If-None-Match"] = "*"
         try:
@@ -177,27 +176,24 @@ class S3Store:
             raise
         return Stored(key, len(data), result.etag or "")
 
-    @_translate_errors
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
-        counted = _Counted(chunks)
-        result = self._client.put_object(
-            self._bucket,
-            key,
-            chunk_reader(counted, PART_BYTES),
-            length=-1,
-            part_size=PART_BYTES,
-            num_parallel_uploads=1,
-            content_type=media.content_type,
-            metadata={
-                name: value
-                for name, value in (
-                    ("Cache-Control", media.cache_control),
-                    ("Content-Disposition", media.disposition),
-                )
-                if value
-            },
-        )
-        return Stored(key, counted.size, result.etag or "")
+        with self.writing(key, media) as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+        return writer.stored
+
+    @contextmanager
+    def writing(self, key: str, media: Media) -> Iterator[S3Writer]:
+        writer = S3Writer(self._client, self._bucket, key, _headers(media))
+        try:
+            yield writer
+            writer.finish()
+        except BaseException as error:
+            writer.abort()
+            if isinstance(error, SDK_ERRORS):
+                raise self._told(error) from error
+            raise
+        self.answered(is_well=True)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
         with self.open(key, offset=offset, length=length, etag=etag) as chunks:
@@ -317,17 +313,13 @@ class S3Store:
             )
 
 
-class _Counted:
-    """Chunks, counting their bytes as they pass."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.size += len(chunk)
-            yield chunk
+def _headers(media: Media) -> Headers:
+    headers: Headers = {"Content-Type": media.content_type}
+    if media.cache_control:
+        headers["Cache-Control"] = media.cache_control
+    if media.disposition:
+        headers["Content-Disposition"] = media.disposition
+    return headers
 
 
 def _retries(total: int) -> urllib3.Retry:

@@ -88,13 +88,22 @@ def cell(value: object) -> str:
 
 def read_fragment(chunks: Iterable[bytes]) -> Iterator[ImageOutcome]:
     """The outcomes of a fragment, in its order. Raises ValueError for one of other columns."""
-    records = csv.reader(rows.text_lines(chunks, "utf-8"), strict=True)
+    return map(outcome_of, fragment_records(chunks))
+
+
+def fragment_records(chunks: Iterable[bytes]) -> Iterator[list[str]]:
+    """The records of a fragment as they stand. Raises ValueError for one of other columns."""
+    records = csv.reader(rows.text_lines(chunks), strict=True)
     if tuple(next(records, ())) != FRAGMENT_COLUMNS:
         raise ValueError("the fragment has other columns than this program reads")
-    for record in records:
-        yield ImageOutcome(
-            **{name: _READERS[name](cell) for name, cell in zip(FRAGMENT_COLUMNS, record, strict=True)}
-        )
+    return records
+
+
+def outcome_of(record: list[str]) -> ImageOutcome:
+    """The outcome that a record stands for. Raises ValueError for one that is none."""
+    return ImageOutcome(
+        **{name: _READERS[name](cell) for name, cell in zip(FRAGMENT_COLUMNS, record, strict=True)}
+    )
 
 
 def _optional_int(cell: str) -> int | None:

@@ -36,6 +36,19 @@ CSV = Media("text/csv; charset=utf-8", "no-cache", "attachment")
 JSON = Media("application/json", "no-cache")
 
 
+class ObjectWriter(Protocol):
+    """An object on its way into a store."""
+
+    @property
+    def stored(self) -> Stored:
+        """What became of it, once `writing` is left."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Add to what is stored."""
+        ...
+
+
 class ObjectStore(Protocol):
     """Objects by key in one bucket."""
 
@@ -45,6 +58,14 @@ class ObjectStore(Protocol):
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
         """Store what `chunks` yields. When `chunks` raises, nothing is stored and the error passes on."""
+        ...
+
+    def writing(self, key: str, media: Media) -> AbstractContextManager[ObjectWriter]:
+        """Store what is written: `with store.writing(key, media) as writer`.
+
+        The object is there, whole, when the block is left; when it is left by an error, nothing is stored.
+        Several may be open at once.
+        """
         ...
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:

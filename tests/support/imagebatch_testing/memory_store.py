@@ -12,6 +12,29 @@ _CHUNK_BYTES = 7
 """So small that every boundary is met."""
 
 
+class MemoryWriter:
+    """What was written to an object so far."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._stored: Stored | None = None
+
+    @property
+    def stored(self) -> Stored:
+        assert self._stored is not None, "it is still being written"
+        return self._stored
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def write(self, data: bytes) -> None:
+        self._chunks.append(bytes(data))
+
+    def is_stored_as(self, stored: Stored) -> None:
+        self._stored = stored
+
+
 class MemoryStore:
     """Objects in a dict, with the semantics of `ObjectStore`. Safe to use from several threads.
 
@@ -32,7 +55,16 @@ class MemoryStore:
             return self._stored(key)
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
-        return self.put(key, b"".join(chunks), media)
+        with self.writing(key, media) as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+        return writer.stored
+
+    @contextmanager
+    def writing(self, key: str, media: Media) -> Iterator["MemoryWriter"]:
+        writer = MemoryWriter()
+        yield writer
+        writer.is_stored_as(self.put(key, writer.data, media))
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
         with self._lock:

@@ -7,6 +7,7 @@ docs/csv.md shows the habits that are understood.
 
 from imagebatch.links.address import MAX_LINK_CHARS, BadLink, check, looks_like_link
 from imagebatch.links.cell import begins_like_link, entries, is_placeholder, split, trimmed, visible
+from imagebatch.links.plain import count_plain
 from imagebatch.links.reading import Address, read
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "BadLink",
     "begins_like_link",
     "check",
+    "count_plain",
     "entries",
     "is_placeholder",
     "looks_like_link",

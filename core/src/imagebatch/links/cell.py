@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 IMAGE_EXTENSIONS = "jpe?g|jpe|jfif|png|gif|webp|avif|bmp|tiff?|ico|psd|svg|heic|heif|jxl|jp2"
 
-_PLAIN_LINK = r"https?://[!#-+\--:=?-\[\]-{}~]+"
-_PLAIN = re.compile(_PLAIN_LINK)
+LINK_CHARS = r"!#-+\--:=?-\[\]-{}~"
+"""Of a character class: printable ASCII without quotes, separators, angle brackets and backslashes."""
+
+_PLAIN_LINK = rf"https?://[{LINK_CHARS}]+"
 _PLAIN_CELL = re.compile(rf"{_PLAIN_LINK}(?:[,;|\s]+{_PLAIN_LINK})*[,;|\s]*")
 """Links without any separator, quote or odd character in them: nearly all cells are so."""
 
@@ -75,18 +77,23 @@ def split(cell: str) -> list[str]:
 
     An entry alone in a cell is that entry again, so that errors.csv may be uploaded.
     """
-    return list(entries(cell).entries)
+    return _plain(cell) if _PLAIN_CELL.fullmatch(cell) else list(entries(cell).entries)
 
 
 def entries(cell: str) -> Cell:
     """What `split` gives, and whether it could have been otherwise."""
     if _PLAIN_CELL.fullmatch(cell):
-        return Cell(tuple(_PLAIN.findall(cell)))
+        return Cell(tuple(_plain(cell)))
     text = trimmed(cell)
     items = _listed(text)
     if items is None:
         return _scanned(text)
     return Cell(tuple(_alone(item) for item in items))
+
+
+def _plain(cell: str) -> list[str]:
+    """The links of a cell in which separators only separate."""
+    return cell.replace(",", " ").replace(";", " ").replace("|", " ").split()
 
 
 def begins_like_link(text: str) -> bool:

@@ -18,7 +18,9 @@ _HOSTS = re.compile(
     r"(?:^|\.)(?:drive\.google\.com|docs\.google\.com|photos\.google\.com|photos\.app\.goo\.gl|dropbox\.com"
     r"|1drv\.ms|onedrive\.live\.com|sharepoint\.com)$"
 )
-_HINTS = ("google.com", "goo.gl", "dropbox.com", "1drv.ms", "live.com", "sharepoint.com")
+HINTS = ("google.com", "goo.gl", "dropbox.com", "1drv.ms", "live.com", "sharepoint.com")
+"""Ends of all of them: a host that ends otherwise shares no files."""
+
 _FILE_ID = re.compile(r"/file/(?:u/\d+/)?d/([\w-]{5,})")
 _SHAREPOINT_FILE = re.compile(r"/:(?:i|u|b):/")
 _GOOGLE_TEXTS = re.compile(r"/(?:document|spreadsheets|presentation|forms|drawings)/")
@@ -27,7 +29,10 @@ _GOOGLE_TEXTS = re.compile(r"/(?:document|spreadsheets|presentation|forms|drawin
 def may_be(link: str) -> bool:
     """A cheap look: False for nearly all links."""
     lowered = link.lower()
-    return any(hint in lowered for hint in _HINTS)
+    for hint in HINTS:  # noqa: SIM110 - a generator would cost three times as much
+        if hint in lowered:
+            return True
+    return False
 
 
 def direct(url: str) -> str | BadLink | None:

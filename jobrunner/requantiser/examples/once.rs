@@ -1,0 +1,15 @@
+//! Requantise one file once, for whoever counts instructions: once FILE QUALITY. Prints how long the result is.
+
+use std::{env, fs, process};
+
+fn main() {
+    let words: Vec<String> = env::args().collect();
+    let (file, quality) = (fs::read(&words[1]).expect("a file"), words[2].parse().expect("a quality"));
+    match requantiser::requantise(&file, &requantiser::Options { quality, ..Default::default() }) {
+        Ok(picture) => println!("{}", picture.file.len()),
+        Err(error) => {
+            eprintln!("{error:?}");
+            process::exit(1);
+        }
+    }
+}

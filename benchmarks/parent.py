@@ -93,7 +93,10 @@ def print_costs(python: str, one: Cost, many: Cost, further: int) -> None:
         *((getattr(many, field.name) - getattr(one, field.name)) / further * 1000 for field in fields(Cost))
     )
     print(python)
-    print(f"  a shard of one picture: parent {one.user + one.system:.2f} s CPU, of which {one.asked:.2f} ", end="")
+    print(
+        f"  a shard of one picture: parent {one.user + one.system:.2f} s CPU, of which {one.asked:.2f} ",
+        end="",
+    )
     print(f"before its first GET, codecs {one.codecs:.2f} s, wall {one.wall:.2f} s")
     print(f"  each further picture: parent {a_picture.user + a_picture.system:.2f} ms CPU ", end="")
     print(f"({a_picture.user:.2f} user, {a_picture.system:.2f} system), ", end="")

@@ -27,9 +27,14 @@ def main() -> None:
     requests, answers = _pipes()
     _give_up_rights(arguments.memory_bytes, arguments.nice)
     _write(answers, wire.READY)
+    terms = None
     while (frame := _read(requests)) is not None:
         _alarm(arguments.seconds)
-        _answer(answers, *frame, admit=partial(_admit, requests, answers, arguments.seconds))
+        header, body = frame
+        terms = wire.read_terms(header) or terms
+        assert terms is not None
+        admit = partial(_admit, requests, answers, arguments.seconds, header["granted_bytes"])
+        _answer(answers, terms, body, admit)
         _alarm(0)
 
 
@@ -85,8 +90,12 @@ def _read(requests: BinaryIO) -> "tuple[dict[str, Any], bytes] | None":
     return wire.header(requests.read(header_bytes)), requests.read(body_bytes)
 
 
-def _admit(requests: BinaryIO, answers: BinaryIO, seconds: float, needed_bytes: int) -> None:
-    """Wait for the parent's leave to take that much memory, which takes none of the image's time."""
+def _admit(
+    requests: BinaryIO, answers: BinaryIO, seconds: float, granted_bytes: int, needed_bytes: int
+) -> None:
+    """Wait for leave to take more memory than was granted, which takes none of the image's time."""
+    if needed_bytes <= granted_bytes:
+        return
     _alarm(0)
     _write(answers, wire.need(needed_bytes))
     if _read(requests) is None:
@@ -100,10 +109,9 @@ def _alarm(seconds: float) -> None:
         signal.alarm(math.ceil(seconds))
 
 
-def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes, admit: Admit) -> None:
+def _answer(answers: BinaryIO, terms: wire.Terms, body: bytes, admit: Admit) -> None:
     try:
-        options, limits = wire.read_request(header)
-        compressed = _of_bounded_length(compress_image(body, options, limits, admit))
+        compressed = _of_bounded_length(compress_image(body, terms.options, terms.limits, admit))
     except CodecError as error:
         _write(answers, wire.failure(error))
     except MemoryError:
@@ -123,8 +131,10 @@ def _of_bounded_length(compressed: Compressed) -> Compressed:
 
 
 def _write(answers: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
-    for part in (wire.frame_head(header, len(body)), body):
-        rest = memoryview(part)
+    head = wire.frame_head(header, len(body))
+    written = os.writev(answers.fileno(), [head, body])
+    for part, begun in ((head, written), (body, max(0, written - len(head)))):
+        rest = memoryview(part)[begun:]
         while rest:
             rest = rest[answers.write(rest) :]
 

@@ -11,10 +11,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import urllib3
 from minio import Minio
@@ -29,6 +30,7 @@ from minio.credentials.providers import (
 )
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
+from minio.signer import sign_v4_s3
 
 from imagebatch import keys
 from imagebatch.errors import (
@@ -60,6 +62,30 @@ _DENIED = frozenset(
     }
 )
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
+
+Headers = dict[str, str | list[str] | tuple[str]]
+"""As the SDK has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who signs requests, for which region."""
+
+    credentials: Credentials
+    region: str
+
+    @property
+    def is_expired(self) -> bool:
+        return bool(self.credentials.is_expired())
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """A request that stores an object, but for its body."""
+
+    url: str
+    headers: dict[str, str]
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,11 +188,7 @@ class S3Store:
         return self._put(key, data, media, only_if_absent=only_if_absent)
 
     def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
-        headers: dict[str, str | list[str] | tuple[str]] = {"Content-Type": media.content_type}
-        if media.cache_control:
-            headers["Cache-Control"] = media.cache_control
-        if media.disposition:
-            headers["Content-Disposition"] = media.disposition
+        headers = _object_headers(media)
         if only_if_absent:
             headers["If-None-Match"] = "*"
         try:
@@ -176,6 +198,32 @@ class S3Store:
                 raise AlreadyExistsError(f"{key} is there already") from error
             raise
         return Stored(key, len(data), result.etag or "")
+
+    @_translate_errors
+    def identity(self) -> Identity:
+        """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""
+        region = self._client._get_region(self._bucket)  # noqa: SLF001 - see the module
+        return Identity(self._client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
+
+    def signed_put(self, key: str, data: bytes, media: Media, identity: Identity) -> SignedPut:
+        """The request by which the SDK would put an object, for who sends it himself. Does no I/O."""
+        client = self._client
+        url = client._base_url.build(  # noqa: SLF001 - see the module
+            method="PUT", region=identity.region, bucket_name=self._bucket, object_name=key
+        )
+        headers, date = client._build_headers(  # noqa: SLF001
+            url.netloc, _object_headers(media), data, identity.credentials
+        )
+        signed = sign_v4_s3(
+            method="PUT",
+            url=url,
+            region=identity.region,
+            headers=headers,
+            credentials=identity.credentials,
+            content_sha256=str(headers["x-amz-content-sha256"]),
+            date=date,
+        )
+        return SignedPut(urlunsplit(url), {name: str(value) for name, value in signed.items()})
 
     @_translate_errors
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
@@ -315,6 +363,15 @@ class S3Store:
                 f"bucket this policy, and on AWS switch its Block Public Access off, or set "
                 f"IMAGEBATCH_S3_LINKS=presigned:\n{json.dumps(read_policy(self._bucket), indent=2)}"
             )
+
+
+def _object_headers(media: Media) -> Headers:
+    headers: Headers = {"Content-Type": media.content_type}
+    if media.cache_control:
+        headers["Cache-Control"] = media.cache_control
+    if media.disposition:
+        headers["Content-Disposition"] = media.disposition
+    return headers
 
 
 class _Counted:

@@ -33,7 +33,7 @@ def user_agent(url: str = PROJECT_URL) -> str:
     return f"{name} (+{url})" if url else name
 
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS"})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 
 
 def client(

@@ -1,0 +1,76 @@
+"""Puts of small objects straight from an event loop: signed by the SDK's signer, sent by `imagebatch.http`.
+
+Used where puts are many, by the jobrunner: the SDK takes a thread and urllib3 for each. What is not a plain
+success at once is not judged here: whoever asked puts the object again by `S3Store`, which tries as often, and
+calls failures, as for every other object. A put without a condition may be repeated.
+"""
+
+import asyncio
+from typing import Self
+
+import httpx
+
+from imagebatch import guard
+from imagebatch.errors import AddressForbiddenError, StoreError
+from imagebatch.http.dial import Dialler
+from imagebatch.http.pool import Pool
+from imagebatch.s3 import Identity, S3Store
+from imagebatch.store import Media
+from imagebatch.transport import GuardedTransport
+
+MAX_BYTES = 1024 * 1024
+"""Hashing a longer object would hold up the loop: that is for threads."""
+
+IDENTITY_S = 30.0
+"""So long credentials are used before their provider is asked again: files and services change them."""
+
+_TIMEOUT = {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": None}
+
+
+class DirectPuts:
+    """An async context manager; at most `connections` puts at once."""
+
+    def __init__(self, store: S3Store, *, connections: int) -> None:
+        self._store = store
+        # The endpoint is the administrator's own word, as is what the SDK dials.
+        self._transport = GuardedTransport(Pool(Dialler(guard.WIDEST), connections=connections))
+        self._identity: Identity | None = None
+        self._asked_at = 0.0
+        self._asking = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transport.aclose()
+
+    async def put(self, key: str, data: bytes, media: Media) -> bool:
+        """Whether the object is stored for certain; if not, put it by the store, which says why."""
+        if not 0 < len(data) <= MAX_BYTES:
+            return False
+        try:
+            signed = self._store.signed_put(key, data, media, await self._current())
+            request = httpx.Request(
+                "PUT", signed.url, headers=signed.headers, content=data, extensions={"timeout": _TIMEOUT}
+            )
+            return await self._is_stored(request)
+        except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, StoreError):
+            return False
+
+    async def _is_stored(self, request: httpx.Request) -> bool:
+        response = await self._transport.handle_async_request(request)
+        try:
+            async for _ in response.aiter_raw():
+                pass
+        finally:
+            await response.aclose()
+        return response.status_code == httpx.codes.OK
+
+    async def _current(self) -> Identity:
+        """Raises StoreError when there is none."""
+        async with self._asking:
+            now = asyncio.get_running_loop().time()
+            if self._identity is None or self._identity.is_expired or now > self._asked_at + IDENTITY_S:
+                self._identity = await asyncio.to_thread(self._store.identity)
+                self._asked_at = now
+            return self._identity

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from minio import Minio
@@ -83,8 +83,16 @@ class Identity:
 class SignedPut:
     """A request that stores an object, but for its body."""
 
-    url: str
+    url: SplitResult
     headers: dict[str, str]
+
+    @property
+    def host(self) -> str:
+        return self.url.hostname or ""
+
+    @property
+    def port(self) -> int:
+        return self.url.port or (443 if self.url.scheme == "https" else 80)
 
 
 P = ParamSpec("P")
@@ -223,7 +231,7 @@ class S3Store:
             content_sha256=str(headers["x-amz-content-sha256"]),
             date=date,
         )
-        return SignedPut(urlunsplit(url), {name: str(value) for name, value in signed.items()})
+        return SignedPut(url, {name: str(value) for name, value in signed.items()})
 
     @_translate_errors
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:

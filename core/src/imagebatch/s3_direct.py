@@ -1,8 +1,8 @@
 """Puts of small objects straight from an event loop: signed by the SDK's signer, sent by `imagebatch.http`.
 
 Used where puts are many, by the jobrunner: the SDK takes a thread and urllib3 for each. What is not a plain
-success at once is not judged here: whoever asked puts the object again by `S3Store`, which tries as often, and
-calls failures, as for every other object. A put without a condition may be repeated.
+success at once is not judged here. Whoever asked puts the object again by `S3Store`, which tries as often and
+calls failures as for every other object: a put without a condition may be repeated.
 """
 
 import asyncio
@@ -12,11 +12,12 @@ import httpx
 
 from imagebatch import guard
 from imagebatch.errors import AddressForbiddenError, StoreError
-from imagebatch.http.dial import Dialler
+from imagebatch.http.connection import Outgoing, Timeouts
+from imagebatch.http.dial import Dialler, Origin
+from imagebatch.http.exchange import Exchange
 from imagebatch.http.pool import Pool
-from imagebatch.s3 import Identity, S3Store
+from imagebatch.s3 import Identity, S3Store, SignedPut
 from imagebatch.store import Media
-from imagebatch.transport import GuardedTransport
 
 MAX_BYTES = 1024 * 1024
 """Hashing a longer object would hold up the loop: that is for threads."""
@@ -24,7 +25,7 @@ MAX_BYTES = 1024 * 1024
 IDENTITY_S = 30.0
 """So long credentials are used before their provider is asked again: files and services change them."""
 
-_TIMEOUT = {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": None}
+_TIMEOUTS = Timeouts(connect=5.0, read=30.0, write=30.0)
 
 
 class DirectPuts:
@@ -33,7 +34,7 @@ class DirectPuts:
     def __init__(self, store: S3Store, *, connections: int) -> None:
         self._store = store
         # The endpoint is the administrator's own word, as is what the SDK dials.
-        self._transport = GuardedTransport(Pool(Dialler(guard.WIDEST), connections=connections))
+        self._pool = Pool(Dialler(guard.WIDEST), connections=connections)
         self._identity: Identity | None = None
         self._asked_at = 0.0
         self._asking = asyncio.Lock()
@@ -42,29 +43,29 @@ class DirectPuts:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._transport.aclose()
+        await self._pool.close()
 
     async def put(self, key: str, data: bytes, media: Media) -> bool:
         """Whether the object is stored for certain; if not, put it by the store, which says why."""
         if not 0 < len(data) <= MAX_BYTES:
             return False
         try:
-            signed = self._store.signed_put(key, data, media, await self._current())
-            request = httpx.Request(
-                "PUT", signed.url, headers=signed.headers, content=data, extensions={"timeout": _TIMEOUT}
+            return await self._is_stored(
+                self._store.signed_put(key, data, media, await self._current()), data
             )
-            return await self._is_stored(request)
-        except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, StoreError):
+        except (httpx.HTTPError, AddressForbiddenError, StoreError):
             return False
 
-    async def _is_stored(self, request: httpx.Request) -> bool:
-        response = await self._transport.handle_async_request(request)
+    async def _is_stored(self, put: SignedPut, data: bytes) -> bool:
+        headers = [(name.encode(), value.encode()) for name, value in put.headers.items()]
+        exchange = Exchange(self._pool, Origin(put.url.scheme, put.host, put.port), _TIMEOUTS)
         try:
-            async for _ in response.aiter_raw():
+            head = await exchange.head(Outgoing("PUT", put.url.path.encode(), headers, data))
+            while await exchange.piece():
                 pass
         finally:
-            await response.aclose()
-        return response.status_code == httpx.codes.OK
+            exchange.end()
+        return head.status_code == httpx.codes.OK
 
     async def _current(self) -> Identity:
         """Raises StoreError when there is none."""

@@ -40,9 +40,14 @@ ENVIRONMENT = {
 
 
 def codec_command(limits: CodecLimits) -> tuple[str, ...]:
-    """The command of a codec process. `-I` keeps the environment and the working folder out of it."""
+    """The command of a codec process. `-I` keeps the environment and the working folder out of it.
+
+    It may write what it compiles, as every Python, unless this one may not: without that each start compiles
+    Pillow anew, which takes longer than all else. It does so before it sees the first image.
+    """
+    compiled = ("-B",) if sys.dont_write_bytecode else ()
     return (
-        sys.executable, "-I", "-B", "-m", "imagebatch_jobrunner.codec",
+        sys.executable, "-I", *compiled, "-m", "imagebatch_jobrunner.codec",
         "--memory-bytes", str(limits.memory_bytes),
         "--seconds", str(limits.seconds + _GRACE_SECONDS),
         "--nice", str(limits.nice),

@@ -69,9 +69,12 @@ class DirectPuts:
 
     async def _current(self) -> Identity:
         """Raises StoreError when there is none."""
-        async with self._asking:
-            now = asyncio.get_running_loop().time()
-            if self._identity is None or self._identity.is_expired or now > self._asked_at + IDENTITY_S:
-                self._identity = await asyncio.to_thread(self._store.identity)
-                self._asked_at = now
-            return self._identity
+        if self._identity is None or self._is_old(self._identity):
+            async with self._asking:
+                if self._identity is None or self._is_old(self._identity):
+                    self._asked_at = asyncio.get_running_loop().time()
+                    self._identity = await asyncio.to_thread(self._store.identity)
+        return self._identity
+
+    def _is_old(self, identity: Identity) -> bool:
+        return identity.is_expired or asyncio.get_running_loop().time() > self._asked_at + IDENTITY_S

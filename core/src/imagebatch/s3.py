@@ -207,11 +207,14 @@ class S3Store:
             raise
         return Stored(key, len(data), result.etag or "")
 
-    @_translate_errors
     def identity(self) -> Identity:
         """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""
-        region = self._client._get_region(self._bucket)  # noqa: SLF001 - see the module
-        return Identity(self._client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
+        client = self._client
+        try:
+            region = client._get_region(self._bucket)  # noqa: SLF001 - see the module
+            return Identity(client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise _translated(error) from error
 
     def signed_put(self, key: str, data: bytes, media: Media, identity: Identity) -> SignedPut:
         """The request by which the SDK would put an object, for who sends it himself. Does no I/O."""

@@ -18,6 +18,7 @@ from imagebatch.http.connection import (
     FEED_BYTES,
     MAX_WAITING_BYTES,
     Connection,
+    Outgoing,
     Timeouts,
 )
 from imagebatch.http.dial import Dialler, Origin, tls_context
@@ -353,7 +354,7 @@ class Wire(asyncio.Transport):
 async def asked() -> tuple[Connection, Wire]:
     connection, wire = Connection(), Wire()
     connection.connection_made(wire)
-    await connection.send(httpx.Request("GET", "http://shop.test/"), None)
+    await connection.send(Outgoing.of(httpx.Request("GET", "http://shop.test/")), None)
     return connection, wire
 
 

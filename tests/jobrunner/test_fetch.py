@@ -598,7 +598,7 @@ async def test_a_lease_that_waits_for_its_turn_holds_up_nobody_who_has_his() -> 
                 async with budget.lease() as lease:
                     return len(await fetcher.fetch(web.url("/large"), lease))
 
-            await oldest.step_aside()
+            oldest.step_aside()
             assert list(await asyncio.gather(one(), one(), one())) == [size] * 3
             assert len(await fetcher.fetch(web.url("/large"), oldest)) == size
     assert budget.used == 0

@@ -1,5 +1,6 @@
 """What a parent believes of a codec process's answer: nothing that it has not checked."""
 
+import json
 from typing import Any
 
 import pytest
@@ -25,12 +26,10 @@ GOOD = Compressed(
 
 
 def test_answers_and_requests_survive_the_pipe() -> None:
-    options = Compression(quality="70", max_width=9)
+    terms = wire.Terms(Compression(quality="70", max_width=9), PictureLimits(5, 6, 7, 8))
     assert wire.read_answer(wire.success(GOOD), b"bytes") == GOOD
-    assert wire.read_request(wire.request(options, PictureLimits(5, 6, 7, 8))) == (
-        options,
-        PictureLimits(5, 6, 7, 8),
-    )
+    assert wire.read_terms(json.loads(json.dumps(wire.request(1, terms)))) == terms
+    assert wire.read_terms(wire.request(1)) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import click
 from imagebatch import encodings, logs, settings, webhook
 from imagebatch.encodings import ENCODINGS
 from imagebatch.errors import ImageBatchError, InputRefusedError, SettingsError
-from imagebatch.guard import AddressPolicy
+from imagebatch.guard import WIDEST
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch_cli import commands, results
 from imagebatch_cli.client import RefusedError, TokenRefusedError
@@ -231,10 +231,6 @@ def _folder(local: LocalSettings, data: Path | None) -> DataFolder:
     return DataFolder((data or local.data).expanduser().resolve())
 
 
-_WIDEST_POLICY = AddressPolicy.parse("0.0.0.0/0,[::/0]")
-"""What any administrator may open: which addresses are open is the server's to say, not ours."""
-
-
 def _fields(
     webhook_url: str | None, encoding: str | None, options: Mapping[str, str | None]
 ) -> dict[str, str]:
@@ -244,7 +240,7 @@ def _fields(
     if encoding is not None:
         given["encoding"] = encodings.known(encoding)
     if webhook_url is not None:
-        webhook.check_url(webhook_url, _WIDEST_POLICY)
+        webhook.check_url(webhook_url, WIDEST)  # which addresses are open is the server's to say
         given["webhook_url"] = webhook_url
     return given
 

@@ -173,3 +173,7 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) <= 0xFFFF:
         raise ValueError(f"{text!r} is not a port")
     return int(text)
+
+
+WIDEST = AddressPolicy.parse("0.0.0.0/0,[::/0]")
+"""What any administrator may open; for hosts that he names himself."""

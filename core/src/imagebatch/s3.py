@@ -11,10 +11,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from minio import Minio
@@ -29,6 +30,7 @@ from minio.credentials.providers import (
 )
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
+from minio.signer import sign_v4_s3
 
 from imagebatch import keys
 from imagebatch.errors import (
@@ -59,6 +61,35 @@ _DENIED = frozenset(
     }
 )
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who signs requests, for which region."""
+
+    credentials: Credentials
+    region: str
+
+    @property
+    def is_expired(self) -> bool:
+        return bool(self.credentials.is_expired())
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """A request that stores an object, but for its body."""
+
+    url: SplitResult
+    headers: dict[str, str]
+
+    @property
+    def host(self) -> str:
+        return self.url.hostname or ""
+
+    @property
+    def port(self) -> int:
+        return self.url.port or (443 if self.url.scheme == "https" else 80)
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -175,6 +206,35 @@ class S3Store:
                 raise AlreadyExistsError(f"{key} is there already") from error
             raise
         return Stored(key, len(data), result.etag or "")
+
+    def identity(self) -> Identity:
+        """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""
+        client = self._client
+        try:
+            region = client._get_region(self._bucket)  # noqa: SLF001 - see the module
+            return Identity(client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise _translated(error) from error
+
+    def signed_put(self, key: str, data: bytes, media: Media, identity: Identity) -> SignedPut:
+        """The request by which the SDK would put an object, for who sends it himself. Does no I/O."""
+        client = self._client
+        url = client._base_url.build(  # noqa: SLF001 - see the module
+            method="PUT", region=identity.region, bucket_name=self._bucket, object_name=key
+        )
+        headers, date = client._build_headers(  # noqa: SLF001
+            url.netloc, _headers(media), data, identity.credentials
+        )
+        signed = sign_v4_s3(
+            method="PUT",
+            url=url,
+            region=identity.region,
+            headers=headers,
+            credentials=identity.credentials,
+            content_sha256=str(headers["x-amz-content-sha256"]),
+            date=date,
+        )
+        return SignedPut(url, {name: str(value) for name, value in signed.items()})
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
         with self.writing(key, media) as writer:

@@ -1,7 +1,10 @@
-"""The object store from an event loop: its blocking calls run in threads of their own."""
+"""The object store from an event loop: its blocking calls run in threads of their own.
+
+Puts go straight from the loop where the store has a way for that, and by a thread only when it did not work.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -12,11 +15,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+PutDirectly = Callable[[str, bytes, Media], Awaitable[bool]]
+"""Puts an object without a thread; False when it may not be stored and the store shall do it."""
+
+
 class AsyncStore:
     """`async with AsyncStore(store, threads=16)`: at most `threads` calls at once."""
 
-    def __init__(self, store: ObjectStore, *, threads: int) -> None:
+    def __init__(self, store: ObjectStore, *, threads: int, put_directly: PutDirectly | None = None) -> None:
         self._store = store
+        self._put_directly = put_directly
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     async def __aenter__(self) -> Self:
@@ -40,4 +48,5 @@ class AsyncStore:
         return await self.call(self._store.get, key)
 
     async def put(self, key: str, data: bytes, media: Media) -> None:
-        await self.call(self._store.put, key, data, media)
+        if self._put_directly is None or not await self._put_directly(key, data, media):
+            await self.call(self._store.put, key, data, media)

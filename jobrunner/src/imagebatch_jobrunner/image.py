@@ -40,6 +40,7 @@ class ImageWorker:
         self._store = store
         self._prefix = keys.image_prefix(request_id)
         self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
+        self._log = log.bind()  # once: unbound, it would be made anew for each line, shown or not
 
     async def work(self, turn: Turn) -> ImageOutcome:
         """Tells `turn` when its link is downloaded. Raises StoreError when S3 fails."""
@@ -64,9 +65,11 @@ class ImageWorker:
         try:
             outcome = await self._stored(turn)
         except ImageError as error:
-            log.info("image failed", row=slot.row, slot=slot.slot, code=error.code, link=_loggable(slot.link))
+            self._log.info(
+                "image failed", row=slot.row, slot=slot.slot, code=error.code, link=_loggable(slot.link)
+            )
             return ImageOutcome(row=slot.row, slot=slot.slot, error=error.code, message=error.message)
-        log.debug("image done", row=slot.row, slot=slot.slot, bytes_out=outcome.bytes_out)
+        self._log.debug("image done", row=slot.row, slot=slot.slot, bytes_out=outcome.bytes_out)
         return outcome
 
     async def _stored(self, turn: Turn) -> ImageOutcome:

@@ -18,7 +18,7 @@ from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.shard import Report, ShardId
 from imagebatch.store import ObjectStore
 from imagebatch_jobrunner import shard_input
-from imagebatch_jobrunner.async_store import AsyncStore
+from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
 from imagebatch_jobrunner.download.hosts import host_of
 from imagebatch_jobrunner.image import ImageWorker
 from imagebatch_jobrunner.progress import Pace, ProgressWriter
@@ -47,13 +47,18 @@ class ShardRun:
 OpenWorkshop = Callable[[], AbstractAsyncContextManager[Workshop]]
 
 
-async def process_images(work: ShardRun, store: ObjectStore, open_workshop: OpenWorkshop) -> None:
+async def process_images(
+    work: ShardRun,
+    store: ObjectStore,
+    open_workshop: OpenWorkshop,
+    put_directly: PutDirectly | None = None,
+) -> None:
     """Do a shard whose report does not exist yet; afterwards it does, whether or not images failed.
 
     The workshop is opened only when there is something to do. Raises PoisonShardError when the input is
     unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
     """
-    async with AsyncStore(store, threads=work.store_threads) as blocking:
+    async with AsyncStore(store, threads=work.store_threads, put_directly=put_directly) as blocking:
         if await blocking.run(lambda its: is_reported(its, work.shard)):
             log.info("the shard is done already")
             return

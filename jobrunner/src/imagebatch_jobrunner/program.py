@@ -13,6 +13,7 @@ from imagebatch import logs
 from imagebatch.errors import SettingsError, StoreError
 from imagebatch.exits import Exit
 from imagebatch.s3 import S3Store
+from imagebatch.s3_direct import DirectPuts
 from imagebatch.settings import read
 from imagebatch_jobrunner import stopping, workshop
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
@@ -69,7 +70,8 @@ async def _do(settings: JobrunnerSettings) -> None:
         pace=Pace(settings.progress_seconds, settings.progress_images),
     )
     try:
-        await process_images(work, store, lambda: workshop.opened(settings))
+        async with DirectPuts(store, connections=settings.store_connections) as direct:
+            await process_images(work, store, lambda: workshop.opened(settings), direct.put)
     finally:
         store.close()
 

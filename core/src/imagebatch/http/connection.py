@@ -9,7 +9,7 @@ import asyncio
 import re
 import select
 from collections import deque
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
 import h11
@@ -21,8 +21,8 @@ MAX_HEADERS = 256
 MAX_INFORMATIONAL = 8
 """How many 1xx answers may come before the one that counts."""
 
-FEED_BYTES = 64 * 1024
-"""What h11 gets at once; a piece of a body is never larger."""
+FEED_BYTES = 256 * 1024
+"""What h11 gets at once; a piece of a body is never larger. Smaller ones would go the same way oftener."""
 
 MAX_WAITING_BYTES = 256 * 1024
 """With so much not yet taken, reading stops; what one read brings (256 KiB in asyncio) may come on top."""
@@ -51,6 +51,25 @@ class Timeouts:
     @classmethod
     def of(cls, request: httpx.Request) -> "Timeouts":
         return cls(**request.extensions.get("timeout", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as it is sent: the target as in its first line, and the body at once or in pieces."""
+
+    method: str
+    target: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes | AsyncIterable[bytes] = b""
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> "Outgoing":
+        assert isinstance(request.stream, AsyncIterable)
+        try:
+            body: bytes | AsyncIterable[bytes] = request.content
+        except httpx.RequestNotRead:
+            body = request.stream
+        return cls(request.method, request.url.raw_path, request.headers.raw, body)
 
 
 class Connection(asyncio.Protocol):
@@ -115,22 +134,26 @@ class Connection(asyncio.Protocol):
     def is_reused(self) -> bool:
         return self._requests > 1
 
-    async def send(self, request: httpx.Request, timeout_s: float | None) -> None:
+    async def send(self, request: Outgoing, timeout_s: float | None) -> None:
         """Write the request. What breaks meanwhile is told by reading: an answer may be there already."""
         self._requests += 1
         self._heard = False
         self._chunks = self._body_bytes = 0
-        assert isinstance(request.stream, AsyncIterable)
         try:
-            head = h11.Request(
-                method=request.method, target=request.url.raw_path, headers=request.headers.raw
-            )
+            head = h11.Request(method=request.method, target=request.target, headers=list(request.headers))
             await self._write(self._http.send(head), timeout_s)
-            async for chunk in request.stream:
-                await self._write(self._http.send(h11.Data(data=chunk)), timeout_s)
+            if isinstance(request.body, bytes):
+                await self._write_piece(request.body, timeout_s)
+            else:
+                async for piece in request.body:
+                    await self._write_piece(piece, timeout_s)
             await self._write(self._http.send(h11.EndOfMessage()), timeout_s)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _write_piece(self, piece: bytes, timeout_s: float | None) -> None:
+        if piece:
+            await self._write(self._http.send(h11.Data(data=piece)), timeout_s)
 
     async def _write(self, data: bytes, timeout_s: float | None) -> None:
         if not data or self._ended:
@@ -272,18 +295,24 @@ class Connection(asyncio.Protocol):
         return data
 
     async def _until_woken(self, timeout_s: float | None, late: httpx.TimeoutException) -> None:
-        self._woken = self._loop.create_future()
+        woken = self._woken = self._loop.create_future()
+        # A timer alone: asyncio.timeout costs twice as much, and this is done several times a request.
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, _give_up, woken, late)
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._woken
-        except TimeoutError:
-            raise late from None
+            await woken
         finally:
             self._woken = None
+            if timer is not None:
+                timer.cancel()
 
     def _wake(self) -> None:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
+
+
+def _give_up(woken: asyncio.Future[None], late: Exception) -> None:
+    if not woken.done():
+        woken.set_exception(late)
 
 
 def _without_quotes(text: str) -> str:

@@ -42,11 +42,10 @@ class Pool:
 
     async def acquire(self, origin: Origin, timeouts: Timeouts) -> Connection:
         """A connection to `origin`, kept or new; `release` it. Raises what dialling does, and PoolTimeout."""
-        try:
-            async with asyncio.timeout(timeouts.pool):
-                await self._room.acquire()
-        except TimeoutError:
-            raise httpx.PoolTimeout("no connection was free in time") from None
+        if self._room.locked():
+            await self._until_room(timeouts.pool)
+        else:
+            await self._room.acquire()
         try:
             connection = self._kept_for(origin) or await self._new(origin, timeouts)
         except BaseException:
@@ -54,6 +53,13 @@ class Pool:
             raise
         self._used.add(connection)
         return connection
+
+    async def _until_room(self, timeout_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._room.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout("no connection was free in time") from None
 
     async def renew(self, stale: Connection, origin: Origin, timeouts: Timeouts) -> Connection:
         """A new connection in the place of one that the host had closed; `stale` is released either way."""

@@ -20,10 +20,12 @@ AMP_UNESCAPED = "amp_unescaped"
 _ODD = re.compile(r'[\\&"<>`\u201c\u201d\u00ab\u00bb]')
 _BROKEN_SCHEME = re.compile(r"(https?):[/\\]?(?=[^/\\\s])", re.IGNORECASE)
 _BACKSLASHED_SCHEME = re.compile(r"(https?):[/\\]{2}(?=[^/\\])", re.IGNORECASE)
+_LETTER = r"a-zA-Z\u00a1-\uffff"
+"""Not by re.IGNORECASE: of so wide a range it would look at each letter, which takes 40 ms at each start."""
+
 _NO_SCHEME = re.compile(
-    r"(?P<host>(?:(?:[a-z0-9_\u00a1-\uffff](?:[a-z0-9_\u00a1-\uffff-]*[a-z0-9_\u00a1-\uffff])?\.)+(?P<tld>[a-z\u00a1-\uffff]{2,24})"
+    rf"(?P<host>(?:(?:[0-9_{_LETTER}](?:[0-9_{_LETTER}-]*[0-9_{_LETTER}])?\.)+(?P<tld>[{_LETTER}]{{2,24}})"
     r"|\d{1,3}(?:\.\d{1,3}){3}))(?::\d{1,5})?[/\\][^/\\]",
-    re.IGNORECASE,
 )
 _AMP = re.compile(r"&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)

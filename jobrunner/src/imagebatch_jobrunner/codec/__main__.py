@@ -10,11 +10,11 @@ import math
 import os
 import signal
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import decoder_errors, wire
+from imagebatch_jobrunner.codec import decoder_errors, heap, wire
 from imagebatch_jobrunner.codec.compress import Admit, compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
@@ -27,10 +27,16 @@ def main() -> None:
     requests, answers = _pipes()
     _give_up_rights(arguments.memory_bytes, arguments.nice)
     _write(answers, wire.READY)
+    terms = None
     while (frame := _read(requests)) is not None:
         _alarm(arguments.seconds)
-        _answer(answers, *frame, admit=partial(_admit, requests, answers, arguments.seconds))
+        header, body = frame
+        terms = wire.read_terms(header) or terms
+        assert terms is not None
+        admission = _Admission(requests, answers, arguments.seconds, header["granted_bytes"])
+        _answer(answers, terms, body, admission)
         _alarm(0)
+        heap.after(admission.most_bytes)
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,13 +91,26 @@ def _read(requests: BinaryIO) -> "tuple[dict[str, Any], bytes] | None":
     return wire.header(requests.read(header_bytes)), requests.read(body_bytes)
 
 
-def _admit(requests: BinaryIO, answers: BinaryIO, seconds: float, needed_bytes: int) -> None:
-    """Wait for the parent's leave to take that much memory, which takes none of the image's time."""
-    _alarm(0)
-    _write(answers, wire.need(needed_bytes))
-    if _read(requests) is None:
-        os._exit(0)
-    _alarm(seconds)
+@dataclass(slots=True)
+class _Admission:
+    """Leave to take memory for an image. Waiting for more than was granted takes none of the image's time."""
+
+    requests: BinaryIO
+    answers: BinaryIO
+    seconds: float
+    granted_bytes: int
+    most_bytes: int = 0
+
+    def __call__(self, needed_bytes: int) -> None:
+        self.most_bytes = max(self.most_bytes, needed_bytes)
+        if needed_bytes <= self.granted_bytes:
+            return
+        _alarm(0)
+        _write(self.answers, wire.need(needed_bytes))
+        if _read(self.requests) is None:
+            os._exit(0)
+        self.granted_bytes = needed_bytes
+        _alarm(self.seconds)
 
 
 def _alarm(seconds: float) -> None:
@@ -100,10 +119,9 @@ def _alarm(seconds: float) -> None:
         signal.alarm(math.ceil(seconds))
 
 
-def _answer(answers: BinaryIO, header: dict[str, Any], body: bytes, admit: Admit) -> None:
+def _answer(answers: BinaryIO, terms: wire.Terms, body: bytes, admit: Admit) -> None:
     try:
-        options, limits = wire.read_request(header)
-        compressed = _of_bounded_length(compress_image(body, options, limits, admit))
+        compressed = _of_bounded_length(compress_image(body, terms.options, terms.limits, admit))
     except CodecError as error:
         _write(answers, wire.failure(error))
     except MemoryError:
@@ -123,8 +141,10 @@ def _of_bounded_length(compressed: Compressed) -> Compressed:
 
 
 def _write(answers: BinaryIO, header: dict[str, Any], body: bytes = b"") -> None:
-    for part in (wire.frame_head(header, len(body)), body):
-        rest = memoryview(part)
+    head = wire.frame_head(header, len(body))
+    written = os.writev(answers.fileno(), [head, body])
+    for part, begun in ((head, written), (body, max(0, written - len(head)))):
+        rest = memoryview(part)[begun:]
         while rest:
             rest = rest[answers.write(rest) :]
 

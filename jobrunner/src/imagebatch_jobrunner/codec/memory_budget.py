@@ -21,6 +21,17 @@ class MemoryBudget:
     def used(self) -> int:
         return self._used
 
+    def take_at_once(self, size: int) -> int:
+        """`size` where there is room for it and nobody waits, else 0; then `give_back` it."""
+        if self._turn.locked() or self._used + size > self._total:
+            return 0
+        self._used += size
+        return size
+
+    def give_back(self, size: int) -> None:
+        self._used -= size
+        self._freed.set()
+
     @asynccontextmanager
     async def grant(self, size: int) -> AsyncIterator[None]:
         """Wait until there is room for `size` bytes."""
@@ -32,5 +43,4 @@ class MemoryBudget:
         try:
             yield
         finally:
-            self._used -= size
-            self._freed.set()
+            self.give_back(size)

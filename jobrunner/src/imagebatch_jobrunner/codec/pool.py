@@ -8,8 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ import structlog
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import heap, wire
+from imagebatch_jobrunner.codec.channel import Channel, Frame, pair
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
@@ -27,10 +27,13 @@ log = structlog.get_logger()
 
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 5.0
-_STREAM_BYTES = 1 << 20
 _MOST_NEEDS = 2
 """What is left by the cheap way of a JPEG asks again; the first grant is given back before that."""
 _STDERR_BYTES = 2048
+
+_AT_ONCE_BYTES = 80 * 1024 * 1024
+"""What a picture gets without asking where so much is free: enough for a JPEG of two megapixels."""
+
 ENVIRONMENT = {
     **{name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ},
     **heap.ENVIRONMENT,
@@ -39,9 +42,14 @@ ENVIRONMENT = {
 
 
 def codec_command(limits: CodecLimits) -> tuple[str, ...]:
-    """The command of a codec process. `-I` keeps the environment and the working folder out of it."""
+    """The command of a codec process. `-I` keeps the environment and the working folder out of it.
+
+    It may write what it compiles, as every Python, unless this one may not: without that each start compiles
+    Pillow anew, which takes longer than all else. It does so before it sees the first image.
+    """
+    compiled = ("-B",) if sys.dont_write_bytecode else ()
     return (
-        sys.executable, "-I", "-B", "-m", "imagebatch_jobrunner.codec",
+        sys.executable, "-I", *compiled, "-m", "imagebatch_jobrunner.codec",
         "--memory-bytes", str(limits.memory_bytes),
         "--seconds", str(limits.seconds + _GRACE_SECONDS),
         "--nice", str(limits.nice),
@@ -64,6 +72,7 @@ class CodecPool:
         self._all: set[_Codec] = set()
         self._starting = asyncio.TaskGroup()
         self._memory = MemoryBudget(limits.picture_bytes)
+        self._at_once_bytes = min(_AT_ONCE_BYTES, limits.picture_bytes // limits.processes)
 
     @property
     def pids(self) -> list[int]:
@@ -98,13 +107,14 @@ class CodecPool:
         """
         codec = await self._idle.get()
         try:
-            return await self._settled(codec, self._ask(codec, data, options, self._memory.grant))
+            return await self._settled(codec, self._ask(codec, data, options, self._memory))
         except _LostError:
             self._all.discard(codec)
         fresh = await self._started()
         try:
             async with self._memory.grant(self._limits.picture_bytes):
-                return await self._settled(fresh, self._ask(fresh, data, options, _granted))
+                alone = MemoryBudget(self._limits.picture_bytes)
+                return await self._settled(fresh, self._ask(fresh, data, options, alone))
         except _LostError as error:
             self._replace(fresh)
             raise CodecError(ErrorCode.DECODER_CRASHED, f"the decoder {error.how}") from error
@@ -133,20 +143,26 @@ class CodecPool:
         self._idle.put_nowait(codec)
         return result
 
-    async def _ask(self, codec: "_Codec", data: bytes, options: Compression, grant: "_Grant") -> Compressed:
+    async def _ask(
+        self, codec: "_Codec", data: bytes, options: Compression, memory: MemoryBudget
+    ) -> Compressed:
+        """Compress with what is free of `memory` at once, or else wait for what the picture needs."""
         left_s = self._limits.seconds
         loop = asyncio.get_running_loop()
+        held = memory.take_at_once(self._at_once_bytes)
         try:
             started = loop.time()
             async with asyncio.timeout(left_s):
-                header, body = await codec.ask(wire.request(options, self._pictures), data)
+                header, body = await codec.compress(data, held, wire.Terms(options, self._pictures))
             left_s -= loop.time() - started
             for _ in range(_MOST_NEEDS):
                 needed_bytes = wire.read_need(header)
-                if needed_bytes is None:
+                if needed_bytes is None:  # it is done, or no picture, or over a limit
                     break
-                async with grant(needed_bytes), asyncio.timeout(left_s):
-                    header, body = await codec.ask(wire.GO, b"")
+                memory.give_back(held)
+                held = 0
+                async with memory.grant(needed_bytes), asyncio.timeout(left_s):
+                    header, body = await codec.go_on()
             return wire.read_answer(header, body)
         except TimeoutError:
             raise CodecError(
@@ -156,6 +172,8 @@ class CodecPool:
             how = await codec.stop()
             log.warning("codec process lost", how=how, reason=str(error), stderr=codec.last_words)
             raise _LostError(how) from error
+        finally:
+            memory.give_back(held)
 
     def _replace(self, codec: "_Codec") -> None:
         codec.kill()
@@ -189,15 +207,6 @@ class CodecPool:
             await codec.stop()
 
 
-_Grant = Callable[[int], AbstractAsyncContextManager[None]]
-
-
-@asynccontextmanager
-async def _granted(_: int) -> AsyncIterator[None]:
-    """For who has all the memory already."""
-    yield
-
-
 class _LostError(Exception):
     """A codec process is gone; `how` is the end of a sentence about it."""
 
@@ -209,14 +218,12 @@ class _LostError(Exception):
 class _Codec:
     """One codec process. It does one image at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
         assert process.stderr is not None
         self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
+        self._channel = channel
         self._stderr = process.stderr
+        self._terms: wire.Terms | None = None
         self._tail = b""
         self._draining = asyncio.create_task(self._drain())
 
@@ -224,24 +231,31 @@ class _Codec:
     async def start(cls, command: Sequence[str]) -> "_Codec":
         """Raises CodecStartError."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=_STREAM_BYTES,
-                env=ENVIRONMENT,
-            )
+            codec = await cls._begun(command)
         except OSError as error:  # such as too little memory, or too many processes
             raise CodecStartError(f"a codec process did not start: {error.strerror}") from error
-        codec = cls(process)
         try:
-            await codec._greet()
+            await codec.greet()
         except BaseException:
             codec.kill()
             await codec.stop()
             raise
         return codec
+
+    @classmethod
+    async def _begun(cls, command: Sequence[str]) -> "_Codec":
+        ours, theirs = pair()
+        channel = await Channel.over(ours)
+        try:
+            with theirs:
+                end = theirs.fileno()
+                process = await asyncio.create_subprocess_exec(
+                    *command, stdin=end, stdout=end, stderr=asyncio.subprocess.PIPE, env=ENVIRONMENT
+                )
+        except BaseException:
+            channel.close()
+            raise
+        return cls(process, channel)
 
     @property
     def pid(self) -> int:
@@ -252,12 +266,15 @@ class _Codec:
         """The end of what the process wrote to standard error."""
         return self._tail.decode(errors="replace").strip()
 
-    async def ask(self, header: dict[str, Any], data: bytes) -> "tuple[dict[str, Any], bytes]":
-        """Its next frame. Raises WireError, EOFError or OSError for a lost process."""
-        self._stdin.write(wire.frame_head(header, len(data)))
-        self._stdin.write(data)
-        await self._stdin.drain()
-        return await self._frame()
+    async def compress(self, data: bytes, granted_bytes: int, terms: wire.Terms) -> Frame:
+        """Its answer, or its need for more memory. Raises WireError, EOFError or OSError when it is lost."""
+        news = None if terms == self._terms else terms
+        self._terms = terms
+        return await self._channel.ask(wire.request(granted_bytes, news), data)
+
+    async def go_on(self) -> Frame:
+        """Grant what it needs, and let it answer. Raises as `compress` does."""
+        return await self._channel.ask(wire.GO, b"")
 
     def kill(self) -> None:
         if self._process.returncode is None:
@@ -265,7 +282,7 @@ class _Codec:
 
     async def stop(self) -> str:
         """Make sure that the process is gone. How it ended, as the end of a sentence about it."""
-        self._stdin.close()
+        self._channel.close()
         try:
             async with asyncio.timeout(_GRACE_SECONDS):
                 status = await self._process.wait()
@@ -275,10 +292,11 @@ class _Codec:
         await self._draining
         return _ended(status)
 
-    async def _greet(self) -> None:
+    async def greet(self) -> None:
+        """Wait until it is ready. Raises CodecStartError."""
         try:
             async with asyncio.timeout(_START_SECONDS):
-                header, _ = await self._frame()
+                header, _ = await self._channel.frame()
         except (OSError, EOFError, TimeoutError, wire.WireError) as error:
             if isinstance(error, TimeoutError):
                 self.kill()  # else it ended by itself, and Popen.kill would take its status from asyncio
@@ -286,11 +304,6 @@ class _Codec:
             raise CodecStartError(f"a codec process did not start: it {how}. {self.last_words}") from error
         if header != wire.READY:
             raise CodecStartError("a codec process is not one")
-
-    async def _frame(self) -> "tuple[dict[str, Any], bytes]":
-        header_bytes, body_bytes = wire.lengths(await self._stdout.readexactly(wire.LENGTHS.size))
-        header = wire.header(await self._stdout.readexactly(header_bytes))
-        return header, await self._stdout.readexactly(body_bytes)
 
     async def _drain(self) -> None:
         """Keep the process from blocking on standard error, and its noise out of the log."""

@@ -1,4 +1,7 @@
-"""What the jobrunner and its codec processes say to each other over pipes.
+"""What the jobrunner and its codec processes say to each other over a socket.
+
+A picture takes one frame there and one back: it comes with leave for as much memory as there was room for at
+once, and only who needs more asks and waits. How pictures are compressed is said with a process's first one.
 
 A frame is two big-endian lengths (4 bytes for the header, 8 for the body), a header of JSON and a body of
 bytes. No pickle: a codec process decodes hostile bytes, so its parent believes nothing it has not checked.
@@ -7,7 +10,7 @@ bytes. No pickle: a codec process decodes hostile bytes, so its parent believes 
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from imagebatch.options import Compression
@@ -32,6 +35,14 @@ _MAX_SIDE = 1 << 31
 _MAX_NEED = 1 << 40
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How pictures are compressed, and within which limits."""
+
+    options: Compression
+    limits: PictureLimits
+
+
 class WireError(Exception):
     """What arrived is not what the other side should say."""
 
@@ -42,7 +53,7 @@ def frame_head(header: Mapping[str, Any], body_bytes: int) -> bytes:
     return LENGTHS.pack(len(text), body_bytes) + text
 
 
-def lengths(prefix: bytes) -> "tuple[int, int]":
+def lengths(prefix: bytes | bytearray) -> "tuple[int, int]":
     """The lengths of header and body. Raises WireError when they can't be."""
     header_bytes, body_bytes = LENGTHS.unpack(prefix)
     if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
@@ -50,7 +61,7 @@ def lengths(prefix: bytes) -> "tuple[int, int]":
     return header_bytes, body_bytes
 
 
-def header(text: bytes) -> dict[str, Any]:
+def header(text: bytes | bytearray) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
@@ -60,16 +71,22 @@ def header(text: bytes) -> dict[str, Any]:
     return found
 
 
-def request(options: Compression, limits: PictureLimits) -> dict[str, Any]:
-    return {"options": options.as_spec(), "limits": asdict(limits)}
+def request(granted_bytes: int, terms: Terms | None = None) -> dict[str, Any]:
+    """The header of a picture that may take so much memory; `terms` are said when they are new."""
+    if terms is None:
+        return {"granted_bytes": granted_bytes}
+    said = {"options": terms.options.as_spec(), "limits": asdict(terms.limits)}
+    return {"granted_bytes": granted_bytes, "terms": said}
 
 
-def read_request(found: Mapping[str, Any]) -> "tuple[Compression, PictureLimits]":
-    return Compression.parse(found["options"]), PictureLimits(**found["limits"])
+def read_terms(found: Mapping[str, Any]) -> Terms | None:
+    """The terms that a request says; None when those of the last hold."""
+    said = found.get("terms")
+    return said and Terms(Compression.parse(said["options"]), PictureLimits(**said["limits"]))
 
 
 def need(needed_bytes: int) -> dict[str, Any]:
-    """The header of a codec process that is about to decode; it waits for `GO`."""
+    """The header of a codec process that is about to decode and was granted less; it waits for `GO`."""
     return {"needed_bytes": needed_bytes}
 
 

@@ -21,7 +21,7 @@ class ByteBudget:
         self._total = total_bytes
         self._used = 0
         self._leases: dict[Lease, None] = {}
-        self._changed = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def used(self) -> int:
@@ -35,25 +35,37 @@ class ByteBudget:
         try:
             yield lease
         finally:
-            await self._give_back(lease)
+            self._give_back(lease)
 
     async def _take(self, lease: "Lease", more: int) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._has_room(lease, more))
-            self._leases.setdefault(lease)
-            lease.held += more
-            self._used += more
+        while not self._take_at_once(lease, more):
+            await self._until_changed()
+
+    def _take_at_once(self, lease: "Lease", more: int) -> bool:
+        if not self._has_room(lease, more):
+            return False
+        self._leases.setdefault(lease)
+        lease.held += more
+        self._used += more
+        return True
+
+    async def _until_changed(self) -> None:
+        change = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
 
     def _has_room(self, lease: "Lease", more: int) -> bool:
         oldest = next(iter(self._leases), lease)
         return lease is oldest or self._used + more <= self._total
 
-    async def _give_back(self, lease: "Lease") -> None:
+    def _give_back(self, lease: "Lease") -> None:
         self._leases.pop(lease, None)
         self._used -= lease.held
         lease.held = 0
-        async with self._changed:
-            self._changed.notify_all()
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():  # it was cancelled
+                change.set_result(None)
 
 
 class Lease:
@@ -63,11 +75,15 @@ class Lease:
         self._budget = budget
         self.held = 0
 
+    def reach_at_once(self, size: int) -> bool:
+        """Hold `size` bytes in all, if that needs no wait."""
+        return size <= self.held or self._budget._take_at_once(self, size - self.held)  # noqa: SLF001
+
     async def reach(self, size: int) -> None:
         """Wait until `size` bytes in all may be held."""
         if size > self.held:
             await self._budget._take(self, size - self.held)  # noqa: SLF001 - the two are one thing
 
-    async def step_aside(self) -> None:
+    def step_aside(self) -> None:
         """Give everything back, and be the youngest from the next `reach` on."""
-        await self._budget._give_back(self)  # noqa: SLF001 - the two are one thing
+        self._budget._give_back(self)  # noqa: SLF001 - the two are one thing

@@ -14,7 +14,7 @@ from imagebatch.guard import AddressPolicy
 from imagebatch.http.cookies import ChainCookies
 from imagebatch.http.dial import Resolve
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import MAX_REDIRECTS, client
+from imagebatch.transport import MAX_REDIRECTS, GuardedClient, client
 from imagebatch_jobrunner.download import pages
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.download.deadline import Deadline
@@ -34,7 +34,7 @@ def image_client(
     resolve: Resolve | None = None,
     tls: ssl.SSLContext | None = None,
     named: str | None = None,
-) -> httpx.AsyncClient:
+) -> GuardedClient:
     """The client to give to a Fetcher. `named` is the User-Agent. `resolve` and `tls` are for tests."""
     timeout = httpx.Timeout(limits.total_s, connect=limits.connect_s, pool=None)
     return client(
@@ -45,7 +45,7 @@ def image_client(
 class Fetcher:
     """The downloads of one shard."""
 
-    def __init__(self, http: httpx.AsyncClient, limits: FetchLimits) -> None:
+    def __init__(self, http: GuardedClient, limits: FetchLimits) -> None:
         self._http = http
         self._limits = limits
         self._hosts = Hosts(limits.connections, limits.per_host)
@@ -76,7 +76,7 @@ class Fetcher:
         request, cookies = image_request(self._http, link), ChainCookies()
         for _ in range(MAX_REDIRECTS + 1):
             # Whoever waits for a slot must hold no memory that those with a slot may be waiting for.
-            await lease.step_aside()
+            lease.step_aside()
             async with self._hosts.slot(host_of(str(request.url))) as host:
                 got = await OneRequest(self._http, self._limits, host, lease, deadline, cookies).run(request)
             if isinstance(got, bytes):

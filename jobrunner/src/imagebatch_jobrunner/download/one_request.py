@@ -17,7 +17,7 @@ from imagebatch.http import status
 from imagebatch.http.cookies import ChainCookies
 from imagebatch.http.encoding import UnsupportedEncodingError, decoded, is_encoded
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import NameNotFoundError, retry_after_seconds
+from imagebatch.transport import GuardedClient, NameNotFoundError, retry_after_seconds
 from imagebatch_jobrunner.download import refusal
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, Lease
 from imagebatch_jobrunner.download.deadline import Deadline
@@ -31,7 +31,7 @@ _HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
 
-def image_request(http: httpx.AsyncClient, link: str) -> httpx.Request:
+def image_request(http: GuardedClient, link: str) -> httpx.Request:
     """Raises FetchError for what is no URL."""
     try:
         return http.build_request("GET", link, headers=_HEADERS)
@@ -43,7 +43,7 @@ def image_request(http: httpx.AsyncClient, link: str) -> httpx.Request:
 class OneRequest:
     """What a request needs. `lease` grows to the size of the file."""
 
-    http: httpx.AsyncClient
+    http: GuardedClient
     limits: FetchLimits
     host: Host
     lease: Lease
@@ -82,7 +82,7 @@ class OneRequest:
     async def _send(self, request: httpx.Request) -> httpx.Response:
         """Send, and remember whether the host can be reached."""
         try:
-            response = await self.http.send(self._hurried(request), stream=True)
+            response = await self.http.ask(self._hurried(request))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self.host.health.failed(translated(error), is_silent=isinstance(error, httpx.ConnectTimeout))
             raise
@@ -136,7 +136,7 @@ class OneRequest:
         await self._reach(size)
 
     async def _reach(self, size: int) -> None:
-        if size > self.lease.held:
+        if not self.lease.reach_at_once(size):
             async with self.deadline.paused():
                 await self.lease.reach(size)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
-from imagebatch_testing import fuzzing
+from imagebatch_testing import fuzzing, natural
 from imagebatch_testing.likeness import film, likeness
 
 Encode = Callable[..., bytes]
@@ -75,6 +76,28 @@ def test_each_kind_shows_what_pillow_makes_of_it(
     by_pillow = encode(opened(data), "JPEG", quality=45, subsampling=options.get("subsampling", -1))
     theirs = likeness(film(data), film(by_pillow)).colours
     assert likeness(film(data), film(found)).colours <= theirs + 1.0
+
+
+@pytest.mark.parametrize("size", [(160, 120), (161, 119), (1, 1), (17, 300)], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_progressive_file_shows_the_same_pixels(
+    photo: Image.Image, encode: Encode, kind: str, size: tuple[int, int]
+) -> None:
+    mode, options = KINDS[kind]
+    data = encode(photo.resize(size, Image.Resampling.LANCZOS).convert(mode), "JPEG", quality=92, **options)
+    for quality in (45, 90, 100):
+        plain = requantiser.requantised(data, request(quality))
+        found = requantiser.requantised(data, replace(request(quality), progressive=True))
+        assert opened(found).info["progressive"]
+        assert opened(found).tobytes() == opened(plain).tobytes()
+        requantiser.check(found, request())
+
+
+def test_a_progressive_file_is_about_as_long_as_libjpeg_s(encode: Encode) -> None:
+    data = encode(natural.drawn(1, (600, 480)), "JPEG", quality=90)
+    found = requantiser.requantised(data, replace(request(90), progressive=True))
+    theirs = encode(opened(data), "JPEG", quality=90, progressive=True)
+    assert len(found) < 1.01 * len(theirs)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -178,6 +201,7 @@ def test_a_streamed_picture_may_have_four_times_the_pixels(encode: Encode) -> No
     assert compress_image(encode(plain, "JPEG"), Compression(), limits).width == 200
     for data, options in (
         (encode(large, "JPEG"), Compression()),
+        (encode(plain, "JPEG"), Compression(progressive=True)),
         (encode(plain, "JPEG", progressive=True), Compression()),
         (encode(plain, "JPEG"), Compression(max_width=20)),
         (encode(plain, "JPEG"), Compression(format="webp")),

@@ -32,7 +32,7 @@ impl Plane {
     }
 
     #[inline(always)]
-    fn block(&self, at: usize) -> Option<(&[i16; 64], &u64)> {
+    pub fn block(&self, at: usize) -> Option<(&[i16; 64], &u64)> {
         Some((self.values.get(at * 64..)?.first_chunk()?, self.masks.get(at)?))
     }
 
@@ -47,6 +47,16 @@ impl Plane {
             let seen = block[1..].iter().fold(0, |seen, value| seen.max(value.unsigned_abs()));
             u32::from(seen) <= MAX_AC && u32::from(block[0].unsigned_abs()) <= MAX_DC
         })
+    }
+
+    /// Without coefficients, of so many blocks.
+    pub fn empty(columns: usize, rows: usize) -> Self {
+        Self { columns, rows, values: vec![0; columns * rows * 64], masks: vec![0; columns * rows] }
+    }
+
+    /// A block's DC value.
+    pub fn value(&self, x: usize, y: usize) -> i32 {
+        self.values.get((y * self.columns + x) * 64).map_or(0, |value| i32::from(*value))
     }
 
     /// Put a block that was read into its place.

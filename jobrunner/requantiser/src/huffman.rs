@@ -165,6 +165,20 @@ impl Decoder {
 pub struct Encoder(pub [u64; 512]);
 
 impl Encoder {
+    /// By symbol alone, each with nothing after it.
+    pub fn of_symbols(codes: &Codes) -> Self {
+        let mut table = Self([0; 512]);
+        let (mut code, mut symbols) = (0_u64, codes.symbols.iter());
+        for (length, count) in (1_u32..).zip(codes.counts) {
+            for symbol in symbols.by_ref().take(usize::from(count)) {
+                table.0[usize::from(*symbol)] = code << (64 - length) | u64::from(length);
+                code += 1;
+            }
+            code <<= 1;
+        }
+        table
+    }
+
     pub fn new(codes: &Codes) -> Self {
         let mut table = [0; 512];
         let (mut code, mut symbols) = (0_u64, codes.symbols.iter());

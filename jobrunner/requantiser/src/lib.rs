@@ -11,6 +11,7 @@ mod huffman;
 mod markers;
 mod output;
 mod progressive;
+mod scans;
 mod sequential;
 mod tables;
 mod turn;
@@ -27,6 +28,8 @@ pub struct Options {
     pub quality: u8,
     /// Huffman tables made for the picture, for which its symbols are kept in memory.
     pub own_tables: bool,
+    /// As a progressive file, which has tables of its own anyway; all of its coefficients are kept in memory.
+    pub progressive: bool,
     /// From which fraction on AC coefficients are rounded up, in 1/1000; 500 is the usual.
     pub rounds_up_from: u16,
     /// EXIF's, 1 to 8: turn the picture accordingly.
@@ -41,6 +44,7 @@ impl Default for Options {
         Self {
             quality: 75,
             own_tables: true,
+            progressive: false,
             rounds_up_from: 500,
             orientation: 1,
             max_coefficient_bytes: 256 << 20,
@@ -73,10 +77,8 @@ pub enum Error {
 pub fn requantise(file: &[u8], options: &Options) -> Result<Picture, Error> {
     let (mut header, scan) = first_scan(file, options)?;
     let turn = Turn::new(options.orientation);
-    let streams = !header.is_progressive && turn.is_none();
-    if !streams {
-        turn.check(&header)?;
-    }
+    let streams = !(header.is_progressive || options.progressive) && turn.is_none();
+    turn.check(&header)?;
     let (width, height) = turn.turned((header.width, header.height));
     let file = if streams {
         sequential::requantised(file, &mut header, scan, options)?

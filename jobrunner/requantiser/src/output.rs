@@ -5,6 +5,7 @@ use crate::bits::Writer;
 use crate::blocks::{Block, Scale};
 use crate::huffman::{Encoder, best_codes};
 use crate::markers::{Header, push_codes, push_segment};
+use crate::scans;
 use crate::tables::{self, Codes, standard_codes};
 use crate::turn::Turn;
 use crate::{Error, Options};
@@ -93,7 +94,7 @@ impl Output {
         let codes = standard_codes();
         let encoders = std::array::from_fn(|i| Encoder::new(&codes[i]));
         let symbols = options.own_tables.then(Symbols::new);
-        let writer = Writer::new(head(header, &steps, turn, capacity));
+        let writer = Writer::new(head(header, &steps, turn, options.progressive, capacity));
         let (scan, pattern, has_tables) = (Vec::new(), Vec::new(), [false; 2]);
         Ok(Self { writer, steps, codes, encoders, symbols, scan, pattern, has_tables })
     }
@@ -103,6 +104,11 @@ impl Output {
         let old = old_steps(header, index, turn)?;
         let rounding = (1000 - u64::from(options.rounds_up_from.clamp(1, 1000))) * (1 << 32) / 1000;
         Ok(Scale::new(&old, &self.steps[index], rounding))
+    }
+
+    /// All scans of a progressive file.
+    pub fn write_scans(&mut self, picture: &scans::Picture) {
+        scans::write(&mut self.writer, picture);
     }
 
     pub fn begin_scan(&mut self, scan: Vec<u8>, pattern: Vec<usize>) {
@@ -242,7 +248,7 @@ fn old_steps(header: &Header, index: usize, turn: Turn) -> Result<[u16; 64], Err
 }
 
 /// All of the new file before its first scan's tables.
-fn head(header: &Header, steps: &[[u16; 64]], turn: Turn, capacity: usize) -> Vec<u8> {
+fn head(header: &Header, steps: &[[u16; 64]], turn: Turn, is_progressive: bool, capacity: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(capacity + 1024);
     out.extend_from_slice(b"\xff\xd8");
     if let Some([unit, a, b, c, d]) = header.density {
@@ -264,7 +270,7 @@ fn head(header: &Header, steps: &[[u16; 64]], turn: Turn, capacity: usize) -> Ve
         let (across, down) = turn.turned((c.across, c.down));
         frame.extend_from_slice(&[c.id, (across << 4 | down) as u8, number(i) as u8]);
     }
-    push_segment(&mut out, 0xc0, &frame);
+    push_segment(&mut out, if is_progressive { 0xc2 } else { 0xc0 }, &frame);
     out
 }
 

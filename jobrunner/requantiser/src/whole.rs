@@ -4,9 +4,9 @@ use crate::blocks::{Block, Scale};
 use crate::coefficients::{Plane, requantised as requantised_block};
 use crate::markers::{Header, ScanHeader};
 use crate::output::{Output, scan_head};
-use crate::turn::Turn;
+use crate::turn::{Places, Turn};
 use crate::units::{Place, units};
-use crate::{Error, Options, progressive, sequential};
+use crate::{Error, Options, progressive, scans, sequential};
 
 /// A progressive file's scans each go over the whole picture; usual ones have 10.
 const MAX_SCANS: usize = 100;
@@ -60,6 +60,14 @@ pub fn requantised(header: &Header, planes: &[Plane], turn: Turn, options: &Opti
     let (columns, rows) = if is_single { edges[0] } else { turn.turned((header.mcu_columns, header.mcu_rows)) };
     let steps = header.components.iter().map(|c| if is_single { (1, 1) } else { turn.turned((c.across, c.down)) });
     let units = units(steps);
+    if options.progressive {
+        let turned = |i: usize| turned(&planes[i], turn, &scales[i], places);
+        let planes: Vec<_> = indices.map(turned).collect();
+        let ids = header.components.iter().map(|c| c.id).collect();
+        let picture = scans::Picture { planes: &planes, ids, kinds, edges, units, mcus: (columns, rows) };
+        output.write_scans(&picture);
+        return Ok(output.into_bytes());
+    }
     output.begin_scan(scan_head(header, indices), units.iter().map(|unit| kinds[unit.part]).collect());
     let mut previous = [0_i32; 4];
     let (mut block, empty) = (Block::new(), Block::new());
@@ -82,4 +90,18 @@ pub fn requantised(header: &Header, planes: &[Plane], turn: Turn, options: &Opti
     }
     output.end_scan();
     Ok(output.into_bytes())
+}
+
+/// A plane's new coefficients, turned.
+fn turned(plane: &Plane, turn: Turn, scale: &Scale, places: Option<&Places>) -> Plane {
+    let (columns, rows) = turn.turned((plane.columns, plane.rows));
+    let mut made = Plane::empty(columns, rows);
+    let mut block = Block::new();
+    for y in 0..rows {
+        for x in 0..columns {
+            requantised_block(&mut block, plane, turn.source(plane, x, y), scale, places);
+            made.set(x, y, &block);
+        }
+    }
+    made
 }

@@ -14,6 +14,7 @@ pub struct Request {
     pub quality: u8,
     pub orientation: u8,
     pub own_tables: u8,
+    pub progressive: u8,
 }
 
 /// What became of it. `code` is 0 and `data` a file, to be given back to `requantiser_free`; or the code tells why not,
@@ -90,6 +91,7 @@ fn options(request: &Request) -> Options {
     Options {
         quality: request.quality,
         own_tables: request.own_tables != 0,
+        progressive: request.progressive != 0,
         rounds_up_from: request.rounds_up_from,
         orientation: request.orientation,
         max_coefficient_bytes: usize::try_from(request.max_coefficient_bytes).unwrap_or(usize::MAX),

@@ -31,7 +31,7 @@ def compress_image(
         chosen = jpeg_to_jpeg.choose(source, options)
         if chosen is not None:
             with suppress(NotRequantisableError):
-                admit(memory.checked(memory.requantising(source), source, limits))
+                admit(memory.checked(memory.requantising(source, options), source, limits))
                 encodable = jpeg_to_jpeg.opened(image, source, chosen, options, limits)
                 return smallest(source, encodable, chosen, options)
         opening.check_pixels(source, limits.max_pixels)

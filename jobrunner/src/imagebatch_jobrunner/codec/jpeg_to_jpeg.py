@@ -38,7 +38,7 @@ _ANY_QUALITY = 50
 
 def choose(source: Source, options: Compression) -> Choice | None:
     """What becomes of a JPEG that needs no pixels to be decoded; None for all others."""
-    if not (_fits(source) and target_size(source, options) == upright_size(source)) or options.progressive:
+    if not _fits(source) or target_size(source, options) != upright_size(source):
         return None
     facts = Facts(
         format=source.format,
@@ -66,10 +66,11 @@ def opened(
 
     Raises CodecError, NotRequantisableError.
     """
-    max_pixels = limits.max_streamed_pixels if source.is_streamable else limits.max_pixels
+    streams = source.is_streamable and not options.progressive
+    max_pixels = limits.max_streamed_pixels if streams else limits.max_pixels
     opening.check_pixels(source, max_pixels)
     beside = metadata.NONE if options.strip_metadata else metadata.upright(image)
-    file = _File(source, beside, max_pixels, limits.memory_bytes)
+    file = _File(source, beside, max_pixels, limits.memory_bytes, progressive=options.progressive)
     if chosen.is_already_compressed:
         file.check()
     width, height = upright_size(source)
@@ -86,6 +87,7 @@ class _File:
     beside: Metadata
     max_pixels: int
     memory_bytes: int
+    progressive: bool
 
     def check(self) -> None:
         requantiser.check(self._data(), self._request(_ANY_QUALITY))
@@ -110,6 +112,7 @@ class _File:
             orientation=self.source.orientation,
             max_coefficient_bytes=self.memory_bytes,
             max_pixels=self.max_pixels,
+            progressive=self.progressive,
         )
 
 

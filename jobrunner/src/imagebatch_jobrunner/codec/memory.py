@@ -33,6 +33,9 @@ _ANY_BYTES = 3 * _MIB
 _BLOCK_BYTES = 64 * 2 + 8
 """A block's coefficients, and which of them are not 0."""
 
+_SCANNED_BLOCK_BYTES = 64 * 8
+"""What a scan of a progressive file has of a block, until its Huffman tables are known."""
+
 _SYMBOL_BYTES = 2
 """A symbol is kept until the best Huffman tables are known. A coefficient takes two bits of the file or
 more; a block has up to five symbols without one: its DC value, three runs of zeroes, its end.
@@ -53,7 +56,7 @@ def checked(found: int, source: Source, limits: PictureLimits) -> int:
     return found
 
 
-def requantising(source: Source) -> int:
+def requantising(source: Source, options: Compression) -> int:
     """An upper bound of the bytes that requantising a JPEG takes: the symbols that it becomes, the new file,
     and its coefficients where it is not streamed.
     """
@@ -62,9 +65,11 @@ def requantising(source: Source) -> int:
         -(-source.width * its_across // (8 * across)) * -(-source.height * its_down // (8 * down))
         for its_across, its_down in source.samplings
     )
-    symbols = 4 * len(source.data) + 5 * blocks
+    symbols = (4 * len(source.data) + 5 * blocks) * _SYMBOL_BYTES
     coefficients = 0 if source.is_streamable else blocks * _BLOCK_BYTES
-    return 3 * len(source.data) + symbols * _SYMBOL_BYTES + coefficients + _ANY_BYTES
+    if options.progressive:
+        coefficients, symbols = 2 * blocks * _BLOCK_BYTES, blocks * _SCANNED_BLOCK_BYTES
+    return 3 * len(source.data) + symbols + coefficients + _ANY_BYTES
 
 
 def decoding(source: Source, options: Compression) -> int:

@@ -32,6 +32,7 @@ class Request:
     orientation: int
     max_coefficient_bytes: int
     max_pixels: int
+    progressive: bool = False
 
 
 class _Request(ctypes.Structure):
@@ -42,6 +43,7 @@ class _Request(ctypes.Structure):
         ("quality", c_uint8),
         ("orientation", c_uint8),
         ("own_tables", c_uint8),
+        ("progressive", c_uint8),
     )
 
 
@@ -111,6 +113,7 @@ def _packed(request: Request) -> "ctypes._Pointer[_Request]":
             request.quality,
             request.orientation,
             1,
+            request.progressive,
         )
     )
 

@@ -34,9 +34,14 @@ if not requantiser.is_available():
     )
 
 
-def request(quality: int = 45, orientation: int = 1, **others: int) -> Request:
-    limits = {"max_coefficient_bytes": 1 << 30, "max_pixels": 1 << 26, "rounds_up_from": 500, **others}
-    return Request(quality=quality, orientation=orientation, **limits)
+def request(quality: int = 45, orientation: int = 1, max_coefficient_bytes: int = 1 << 30) -> Request:
+    return Request(
+        quality=quality,
+        orientation=orientation,
+        rounds_up_from=500,
+        max_coefficient_bytes=max_coefficient_bytes,
+        max_pixels=1 << 26,
+    )
 
 
 def opened(data: bytes) -> Image.Image:

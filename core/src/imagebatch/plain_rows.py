@@ -20,8 +20,10 @@ BLOCK_BYTES = 1 << 16
 _BARE = r'[^\x00-\x20",\x7f][^\x00-\x1f",\x7f]*+'
 _QUOTED = r'"[^\x00-\x1f",\x7f]*+,[^\x00-\x1f"\x7f]*+"'
 _CELL = f"(?:{_BARE}|{_QUOTED}|)"
-_LINKS = f'({plain.LINK}(?:[;|] ?{plain.LINK})*+|"{plain.LINK}(?:, ?{plain.LINK})++")'
-"""Quoted exactly where a comma asks for it, and without a blank that the reader would drop."""
+_LINKS = f'(?:{plain.LINK}((?:[;|] ?{plain.LINK})*+)|"{plain.LINK}((?:, ?{plain.LINK})++)")'
+"""Quoted exactly where a comma asks for it. The groups hold what follows the first link."""
+
+_QUOTED_LINKS = 2
 
 _ROWS = {end: re.compile(f"{_CELL},{_CELL},{_LINKS}{end}|") for end in ("\n", "\r\n")}
 """Matches nothing, rather than to search for the next plain row, where there is another row."""
@@ -83,11 +85,12 @@ class Text:
         pattern = _ROWS[line_end]
         ends, images = [self._at], []
         for found in islice(pattern.finditer(self._text, self._at), at_most):
-            cell = found[1]
-            if cell is None:
+            group = found.lastindex
+            if group is None:
                 break
             ends.append(found.end())
-            images.append(plain.count(cell))
+            more = found[group]
+            images.append(1 + (more.count(",") if group == _QUOTED_LINKS else _separators(more)))
         if not images:
             return _NO_RUN
         start, self._at = self._at, ends[-1]
@@ -104,6 +107,10 @@ class Text:
         self._text = self._text[self._at :] + self._decoder.decode(block, final=not block)
         self._at = 0
         return True
+
+
+def _separators(links: str) -> int:
+    return links.count(";") + links.count("|") if links else 0
 
 
 def _sizes(text: str, ends: list[int], surplus: int) -> list[int]:

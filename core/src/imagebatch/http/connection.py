@@ -24,6 +24,9 @@ MAX_INFORMATIONAL = 8
 FEED_BYTES = 256 * 1024
 """What h11 gets at once; a piece of a body is never larger. Smaller ones would go the same way oftener."""
 
+HEAD_PIECE_BYTES = 8 * 1024
+"""What is looked at for the end of a head at once: the body behind it is not copied with it."""
+
 MAX_WAITING_BYTES = 256 * 1024
 """With so much not yet taken, reading stops; what one read brings (256 KiB in asyncio) may come on top."""
 
@@ -79,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._head = HeadBuffer()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
         self._woken: asyncio.Future[None] | None = None
         self._can_write = True
@@ -104,7 +107,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._heard = True
-        self._waiting.append(data)
+        self._waiting.append(memoryview(data))
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= MAX_WAITING_BYTES:
             self._transport.pause_reading()
@@ -257,7 +260,10 @@ class Connection(asyncio.Protocol):
     def _feed(self) -> bool:
         """Give h11 more, or the end; False when there is nothing yet. Raises when the connection broke."""
         if self._waiting:
-            self._pass_on(self._take(FEED_BYTES))
+            if self._http.their_state is h11.SEND_RESPONSE:
+                self._feed_head()
+            else:
+                self._http.receive_data(self._take(FEED_BYTES))  # type: ignore[arg-type]  # it appends them
             return True
         if not self._ended:
             return False
@@ -269,30 +275,31 @@ class Connection(asyncio.Protocol):
         self._http.receive_data(b"")
         return True
 
-    def _pass_on(self, data: bytes) -> None:
-        """Give h11 a body as it comes, and a head mended and whole."""
-        if self._http.their_state is not h11.SEND_RESPONSE:
-            self._http.receive_data(data)
-            return
-        self._head.add(data)
+    def _feed_head(self) -> None:
+        """A head is given mended and whole."""
+        piece = self._waiting[0][:HEAD_PIECE_BYTES]
+        self._head.add(piece)
         if self._head.is_too_long:
             raise httpx.RemoteProtocolError(f"more than {MAX_HEAD_BYTES} bytes of headers")
         if self._head.is_complete:
             head, rest = self._head.take()
             self._http.receive_data(head)
-            if rest:
-                self._waiting.appendleft(rest)
-                self._waiting_bytes += len(rest)
+            self._take(len(piece) - len(rest))
+        else:
+            self._take(len(piece))
 
-    def _take(self, size: int) -> bytes:
-        data = self._waiting.popleft()
-        if len(data) > size:
-            self._waiting.appendleft(data[size:])
-            data = data[:size]
-        self._waiting_bytes -= len(data)
+    def _take(self, size: int) -> memoryview:
+        """At most `size` of the bytes that wait."""
+        first = self._waiting[0]
+        if len(first) > size:
+            self._waiting[0] = first[size:]
+        else:
+            self._waiting.popleft()
+        taken = first[:size]
+        self._waiting_bytes -= len(taken)
         if self._waiting_bytes < MAX_WAITING_BYTES:
             self._transport.resume_reading()
-        return data
+        return taken
 
     async def _until_woken(self, timeout_s: float | None, late: httpx.TimeoutException) -> None:
         woken = self._woken = self._loop.create_future()

@@ -34,7 +34,7 @@ class HeadBuffer:
     def is_too_long(self) -> bool:
         return (self._end if self.is_complete else len(self._data)) > MAX_HEAD_BYTES
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         seen = max(0, len(self._data) - 2)
         self._data += data
         found = None if self.is_complete else _END.search(self._data, seen)

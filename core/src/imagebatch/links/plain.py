@@ -20,9 +20,6 @@ _CELL = re.compile(rf"{LINK}(?:[,;|] ?{LINK})*+")
 
 def count_plain(cell: str) -> int:
     """How many links a plain cell has; 0 when it is not plain."""
-    return count(cell) if _CELL.fullmatch(cell) else 0
-
-
-def count(cell: str) -> int:
-    """How many links a cell has that is known to be plain."""
+    if not _CELL.fullmatch(cell):
+        return 0
     return 1 + cell.count(",") + cell.count(";") + cell.count("|")

@@ -19,7 +19,7 @@ from imagebatch_jobrunner.download import pages
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.download.deadline import Deadline
 from imagebatch_jobrunner.download.hosts import Hosts, host_of
-from imagebatch_jobrunner.download.one_request import OneRequest, image_request
+from imagebatch_jobrunner.download.one_request import ImageRequests, OneRequest
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
@@ -47,6 +47,7 @@ class Fetcher:
 
     def __init__(self, http: GuardedClient, limits: FetchLimits) -> None:
         self._http = http
+        self._requests = ImageRequests(http)
         self._limits = limits
         self._hosts = Hosts(limits.connections, limits.per_host)
 
@@ -73,7 +74,7 @@ class Fetcher:
 
     async def _try(self, link: str, lease: Lease, deadline: Deadline) -> bytes:
         """Follow the link. Each host on the way is asked in a slot of its own, one after the other."""
-        request, cookies = image_request(self._http, link), ChainCookies()
+        request, cookies = self._requests.of(link), ChainCookies()
         for _ in range(MAX_REDIRECTS + 1):
             # Whoever waits for a slot must hold no memory that those with a slot may be waiting for.
             lease.step_aside()

@@ -31,12 +31,18 @@ _HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
 
-def image_request(http: GuardedClient, link: str) -> httpx.Request:
-    """Raises FetchError for what is no URL."""
-    try:
-        return http.build_request("GET", link, headers=_HEADERS)
-    except httpx.InvalidURL as error:
-        raise translated(error) from error
+class ImageRequests:
+    """Makes the first request of a link."""
+
+    def __init__(self, http: GuardedClient) -> None:
+        self._made = http.requests(_HEADERS)
+
+    def of(self, link: str) -> httpx.Request:
+        """Raises FetchError for what is no URL."""
+        try:
+            return self._made(link)
+        except httpx.InvalidURL as error:
+            raise translated(error) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from imagebatch_testing.memory_store import MemoryStore
 
 HOSTS = st.sampled_from(
     ["a", "cdn.shop.example", "1.2.3.4", "drive.google.com", "notgoogle.com", "goo.gl", "xn--bcher-kva.test", "a--b.test",
-     "-a.test", "a.", "A.test", "u:p@a", "a:80", "a:x", "[::1]", "\u00fc.test", "a_b.test", "", "a" * 64, "1drv.ms"]
+     "-a.test", "a.", "A.test", "u:p@a", "a:80", "a:99999", "a:", "a:x", "GOO.gl", "a.goo.gl:80", "XN--bcher-kva.test", "[::1]", "\u00fc.test", "a_b.test", "", "a" * 64, "1drv.ms"]
 )  # fmt: skip
 RESTS = st.sampled_from(
     ["", "/", "/x.jpg", "?a=1&b=2", "#x", "/a@b", "/w_8,h_6/x.jpg", "/a b.jpg", "/%20;v=1", "/xn--", "/&amp;", "/`", "/'x'",
@@ -57,7 +57,8 @@ def test_cells_as_most_files_have_them_are_plain(cell: str) -> None:
 
 def test_every_kind_of_share_link_is_read() -> None:
     for hint in share.HINTS:
-        assert not links.count_plain(f"https://x.{hint}/file")
+        for host in (f"x.{hint}", hint.upper(), f"x.{hint}:80"):
+            assert not links.count_plain(f"https://{host}/file")
 
 
 CELLS = st.one_of(

@@ -9,11 +9,12 @@ import re
 from imagebatch.links.cell import LINK_CHARS
 from imagebatch.links.share import HINTS
 
-_LABEL = "[a-z0-9]{1,63}+"
-_NO_SHARE = "".join(f"(?<!{re.escape(hint)})" for hint in HINTS)
+_LABEL = "[A-Za-z0-9]{1,63}+"
+_NO_SHARE = "".join(f"(?<!(?i:{re.escape(hint)}))" for hint in HINTS)
+_REST = rf"(?::[0-9]{{1,4}}+)?+(?:[/?#][{LINK_CHARS}]{{0,4000}}+)?+"
 
-LINK = rf"https?://{_LABEL}(?:[.-]{_LABEL}){{0,63}}+{_NO_SHARE}(?:[/?#][{LINK_CHARS}]{{0,4000}}+)?+"
-"""A host without port, user, punycode (`xn--`) or upper case that shares no files, and a short rest."""
+LINK = rf"https?://{_LABEL}(?:[.-]{_LABEL}){{0,63}}+{_NO_SHARE}{_REST}"
+"""A host without user and punycode (`xn--`) that shares no files, a port below 10,000 and a short rest."""
 
 _CELL = re.compile(rf"{LINK}(?:[,;|] ?{LINK})*+")
 

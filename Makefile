@@ -54,6 +54,7 @@ examples: $(INSTALLED) ## Draw the example images and CSVs again.
 	$(BIN)/python examples/make_examples.py
 
 bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.md).
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/ingest_merge.py
 	$(BIN)/python benchmarks/latency.py
 

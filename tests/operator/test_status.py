@@ -144,3 +144,14 @@ def test_suspended_time_is_summed_up(a_batch: MakeBatch) -> None:
 
 def test_a_new_attempt_begins_without_suspended_time(a_batch: MakeBatch) -> None:
     assert suspension(a_batch({"attempt": 2}, {"attempt": 1, "suspendedSeconds": 40}), NOW) == Suspension()
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 10, 11, 997])
+def test_means_survive_the_way_through_the_status(count: int) -> None:
+    for total in range(count, 100 * count, 1 + count // 5):
+        known = Qualities(exact=count, source_sum=total, encoded=count, encoded_sum=total)
+        told = {
+            "exact": count, "sourceMean": known.source_mean, "encoded": count, "encodedMean": known.encoded_mean,
+        }  # fmt: skip
+        again = qualities_of({"quality": told})
+        assert (again.source_mean, again.encoded_mean) == (known.source_mean, known.encoded_mean)

@@ -74,7 +74,9 @@ def quality_status(qualities: Qualities) -> dict[str, int]:
 
 
 def qualities_of(status: Mapping[str, Any]) -> Qualities:
-    """The qualities that an object's status tells; sums are made from its rounded means."""
+    """The qualities that an object's status tells. It has means of one decimal; of the sums it is only true
+    that they have these means.
+    """
     told = status.get("quality", {})
     exact, approximate, assumed = (told.get(name, 0) for name in ("exact", "approximate", "assumed"))
     return Qualities(
@@ -83,8 +85,8 @@ def qualities_of(status: Mapping[str, Any]) -> Qualities:
         assumed=assumed,
         kept=told.get("kept", 0),
         encoded=told.get("encoded", 0),
-        source_sum=(exact + approximate + assumed) * told.get("sourceMean", 0),
-        encoded_sum=told.get("encoded", 0) * told.get("encodedMean", 0),
+        source_sum=round((exact + approximate + assumed) * told.get("sourceMean", 0)),
+        encoded_sum=round(told.get("encoded", 0) * told.get("encodedMean", 0)),
     )
 
 

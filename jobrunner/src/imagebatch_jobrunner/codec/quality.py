@@ -7,7 +7,7 @@ tables are nearest by the sum of absolute differences (L1) is exact for everythi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from imagebatch.outcome import QualityBasis
 
@@ -36,6 +36,8 @@ CHROMINANCE: Table = (
 
 _BASELINE_MAX = 255
 _HALF = 50
+_KNOWN_TABLES = 64
+"""The pictures of a shop come from few cameras and programs, whose tables come again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,12 @@ def estimate(tables: Mapping[int, Sequence[int]]) -> SourceQuality:
     `tables` is Pillow's `quantization`: table number → 64 values in natural (row by row) order; the first
     is for luminance, the second, where there is one, for chrominance.
     """
-    found = [tuple(min(value, _BASELINE_MAX) for value in tables[key]) for key in sorted(tables)[:2]]
+    return _estimated(tuple(tuple(tables[key]) for key in sorted(tables)[:2]))
+
+
+@lru_cache(_KNOWN_TABLES)
+def _estimated(tables: tuple[Table, ...]) -> SourceQuality:
+    found = [tuple(min(value, _BASELINE_MAX) for value in table) for table in tables]
     if not found or any(len(table) != len(LUMINANCE) for table in found):
         return UNTOLD
     joined = sum(found, ())

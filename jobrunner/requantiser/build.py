@@ -32,30 +32,33 @@ def build(library: Path, *, checked: bool = False) -> bool:
     sources = [Path(__file__), *HERE.glob("src/*.rs"), *HERE.glob("ffi/src/*.rs")]
     if library.exists() and library.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
         return True
-    if not has_compiler():
+    rustc = compiler()
+    if rustc is None:
         return library.exists()  # from a build stage that had one
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         made = Path(name)
         safe, foreign = made / "librequantiser.rlib", made / library.name
-        _compile(HERE / "src" / "lib.rs", "requantiser", "rlib", *flags, "-o", safe)
+        _compile(rustc, HERE / "src" / "lib.rs", "requantiser", "rlib", *flags, "-o", safe)
         _compile(
-            HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", *flags, "-Clto=fat",
+            rustc, HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", *flags, "-Clto=fat",
             "--extern", f"requantiser={safe}", "-o", foreign,
         )  # fmt: skip
         foreign.replace(library)
     return True
 
 
-def has_compiler() -> bool:
-    rustc = shutil.which("rustc")
+def compiler() -> str | None:
+    """rustc, where it is new enough; also where rustup puts it, which is not in every PATH."""
+    rustc = shutil.which("rustc") or shutil.which("rustc", path=str(Path.home() / ".cargo" / "bin"))
     if rustc is None:
-        return False
+        return None
     told = subprocess.run([rustc, "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return len(told) > 1 and tuple(map(int, told[1].split(".")[:2])) >= OLDEST
+    is_new_enough = len(told) > 1 and tuple(map(int, told[1].split(".")[:2])) >= OLDEST
+    return rustc if is_new_enough else None
 
 
-def _compile(source: Path, name: str, kind: str, *words: str | Path) -> None:
-    subprocess.run(["rustc", f"--crate-name={name}", f"--crate-type={kind}", *words, source], check=True)
+def _compile(rustc: str, source: Path, name: str, kind: str, *words: str | Path) -> None:
+    subprocess.run([rustc, f"--crate-name={name}", f"--crate-type={kind}", *words, source], check=True)
 
 
 if __name__ == "__main__":

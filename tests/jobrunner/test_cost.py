@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -42,10 +43,11 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("once")
     flags = ["--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-g"]
     library, program = folder / "librequantiser.rlib", folder / "once"
-    compile_library = ["rustc", "--crate-name=requantiser", "--crate-type=rlib", *flags]
+    rustc = runpy.run_path(str(CRATE / "build.py"))["compiler"]()
+    compile_library = [rustc, "--crate-name=requantiser", "--crate-type=rlib", *flags]
     subprocess.run([*compile_library, "-o", library, CRATE / "src" / "lib.rs"], check=True)
     external = ["--extern", f"requantiser={library}", "-Clto=fat"]
-    subprocess.run(["rustc", *flags, *external, "-o", program, CRATE / "examples" / "once.rs"], check=True)
+    subprocess.run([rustc, *flags, *external, "-o", program, CRATE / "examples" / "once.rs"], check=True)
     return program
 
 

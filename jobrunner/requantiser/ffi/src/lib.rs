@@ -98,3 +98,49 @@ fn options(request: &Request) -> Options {
         max_pixels: usize::try_from(request.max_pixels).unwrap_or(usize::MAX),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 8 x 8 grey pixels of one shade.
+    const GREY: &[u8] = include_bytes!("../tests/grey.jpg");
+
+    fn request(quality: u8) -> Request {
+        Request {
+            max_coefficient_bytes: 1 << 20,
+            max_pixels: 1 << 20,
+            rounds_up_from: 500,
+            quality,
+            orientation: 1,
+            own_tables: 1,
+            progressive: 0,
+        }
+    }
+
+    #[test]
+    fn an_answer_is_given_and_given_back() {
+        // SAFETY: slices and requests that live; the answer's own data.
+        unsafe {
+            let answer = requantiser_requantise(GREY.as_ptr(), GREY.len(), &request(20));
+            assert_eq!((answer.code, answer.width, answer.height), (0, 8, 8));
+            assert!(slice::from_raw_parts(answer.data, answer.length).starts_with(b"\xff\xd8"));
+            requantiser_free(answer.data, answer.length);
+            assert_eq!(requantiser_check(GREY.as_ptr(), GREY.len(), &request(20)).code, 0);
+        }
+    }
+
+    #[test]
+    fn a_failure_has_words_and_no_data() {
+        // SAFETY: as above; of an empty file the pointer is not read.
+        unsafe {
+            let answer = requantiser_requantise(ptr::null(), 0, &request(20));
+            assert_eq!(answer.code, 3);
+            assert!(answer.data.is_null());
+            assert!(!slice::from_raw_parts(answer.message, answer.message_length).is_empty());
+            requantiser_free(answer.data, answer.length);
+            let cut = requantiser_check(GREY.as_ptr(), GREY.len() - 4, &request(20));
+            assert_eq!(cut.code, 1);
+        }
+    }
+}

@@ -78,6 +78,8 @@ def test_an_upload_becomes_a_complete_batch(installation: Installation, shop: Sh
     check_output(installation, shop, status, products)
     told = installation.api.get(f"/status/{request_id}").json()
     assert (told["status"], told["progress"], told["output_csv"]) == ("complete", 1.0, status["outputCsv"])
+    report = installation.api.get(f"/batches/{request_id}/report.csv").text
+    assert report.count("requantised") == 12, "the image has the requantiser"
     hook = installation.delivered(shop, "/hook/upload")
     assert json.loads(hook.body) == {
         "request_id": request_id,

@@ -6,7 +6,7 @@ fn main() {
     let words: Vec<String> = env::args().collect();
     let (file, quality) = (fs::read(&words[1]).expect("a file"), words[2].parse().expect("a quality"));
     match requantiser::requantise(&file, &requantiser::Options { quality, ..Default::default() }) {
-        Ok(picture) => println!("{}", picture.file.len()),
+        Ok(made) => println!("{}", made.len()),
         Err(error) => {
             eprintln!("{error:?}");
             process::exit(1);

@@ -22,13 +22,7 @@ impl Plane {
         if bytes > limit {
             return Err(Error::TooLarge);
         }
-        let new = |(columns, rows)| Self {
-            columns,
-            rows,
-            values: vec![0; columns * rows * 64],
-            masks: vec![0; columns * rows],
-        };
-        Ok(header.components.iter().map(size).map(new).collect())
+        Ok(header.components.iter().map(size).map(|(columns, rows)| Self::empty(columns, rows)).collect())
     }
 
     #[inline(always)]

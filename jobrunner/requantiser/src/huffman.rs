@@ -159,41 +159,45 @@ impl Decoder {
     }
 }
 
-/// A table for encoding: by symbol (its low 4 bits are the value's size; for negative values, from 256 on), the code
-/// from the top bit on, and in the lowest byte the length of code and value together. To this the value, shifted
-/// left so that it ends where code and value end, is added: JPEG's bits of a negative value are it + 2^size - 1.
-pub struct Encoder(pub [u64; 512]);
+/// A table for encoding: by symbol, the code from the top bit on, and in the lowest byte the length of the code and of
+/// the bits that are put with it. To this they are added, shifted left so that they end where code and bits end.
+pub struct Encoder(pub [u64; 256]);
 
 impl Encoder {
-    /// By symbol alone, each with nothing after it.
+    /// For symbols each put together with its value, whose size is in their low 4 bits.
+    pub fn with_values(codes: &Codes) -> Self {
+        Self::new(codes, |symbol| u32::from(symbol & 15))
+    }
+
+    /// For symbols put alone.
     pub fn of_symbols(codes: &Codes) -> Self {
-        let mut table = Self([0; 512]);
+        Self::new(codes, |_| 0)
+    }
+
+    fn new(codes: &Codes, bits: impl Fn(u8) -> u32) -> Self {
+        let mut table = Self([0; 256]);
         let (mut code, mut symbols) = (0_u64, codes.symbols.iter());
         for (length, count) in (1_u32..).zip(codes.counts) {
             for symbol in symbols.by_ref().take(usize::from(count)) {
-                table.0[usize::from(*symbol)] = code << (64 - length) | u64::from(length);
+                table.0[usize::from(*symbol)] = code << (64 - length) | u64::from(length + bits(*symbol));
                 code += 1;
             }
             code <<= 1;
         }
         table
     }
+}
 
-    pub fn new(codes: &Codes) -> Self {
-        let mut table = [0; 512];
-        let (mut code, mut symbols) = (0_u64, codes.symbols.iter());
-        for (length, count) in (1_u32..).zip(codes.counts) {
-            for symbol in symbols.by_ref().take(usize::from(count)) {
-                let (index, size) = (usize::from(*symbol), u32::from(symbol & 15));
-                let both = length + size;
-                table[index] = code << (64 - length) | u64::from(both);
-                table[256 + index] = table[index] + (((1 << size) - 1) << (64 - both));
-                code += 1;
-            }
-            code <<= 1;
-        }
-        Self(table)
-    }
+/// How many bits JPEG writes a value with (F.1.2.1.1).
+#[inline(always)]
+pub fn bit_length(value: i32) -> u32 {
+    (value.unsigned_abs() << 1 | 1).ilog2()
+}
+
+/// A value's `size` bits as JPEG writes them.
+#[inline(always)]
+pub fn written(value: i32, size: u32) -> u32 {
+    (value + (value >> 31)) as u32 & ((1 << size) - 1)
 }
 
 /// The best table for these frequencies: Huffman's, with T.81's K.3 to keep codes at 16 bits.

@@ -26,9 +26,7 @@ use turn::Turn;
 pub struct Options {
     /// 1 to 100, as libjpeg counts it.
     pub quality: u8,
-    /// Huffman tables made for the picture, for which its symbols are kept in memory.
-    pub own_tables: bool,
-    /// As a progressive file, which has tables of its own anyway; all of its coefficients are kept in memory.
+    /// As a progressive file, for which all coefficients are kept in memory.
     pub progressive: bool,
     /// From which fraction on AC coefficients are rounded up, in 1/1000; 500 is the usual.
     pub rounds_up_from: u16,
@@ -43,7 +41,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             quality: 75,
-            own_tables: true,
             progressive: false,
             rounds_up_from: 500,
             orientation: 1,
@@ -51,14 +48,6 @@ impl Default for Options {
             max_pixels: 100_000_000,
         }
     }
-}
-
-/// A requantised picture's file, without metadata but for its colour profile; its size as shown.
-#[derive(Debug)]
-pub struct Picture {
-    pub file: Vec<u8>,
-    pub width: u32,
-    pub height: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,20 +62,18 @@ pub enum Error {
     TooLarge,
 }
 
-/// The same picture at another quality. No step becomes finer than it was.
-pub fn requantise(file: &[u8], options: &Options) -> Result<Picture, Error> {
+/// The same picture at another quality, with Huffman tables of its own, without metadata but for its colour profile. No
+/// step becomes finer than it was.
+pub fn requantise(file: &[u8], options: &Options) -> Result<Vec<u8>, Error> {
     let (mut header, scan) = first_scan(file, options)?;
     let turn = Turn::new(options.orientation);
     let streams = !(header.is_progressive || options.progressive) && turn.is_none();
     turn.check(&header)?;
-    let (width, height) = turn.turned((header.width, header.height));
-    let file = if streams {
-        sequential::requantised(file, &mut header, scan, options)?
-    } else {
-        let planes = whole::read(file, &mut header, scan, options)?;
-        whole::requantised(&header, &planes, turn, options)?
-    };
-    Ok(Picture { file, width: width as u32, height: height as u32 })
+    if streams {
+        return sequential::requantised(file, &mut header, scan, options);
+    }
+    let planes = whole::read(file, &mut header, scan, options)?;
+    whole::requantised(&header, &planes, turn, options)
 }
 
 /// Whether all of the picture is there, undamaged.

@@ -1,12 +1,11 @@
-//! The new file. Blocks are written at once with the standard's Huffman tables, or kept as symbols until the best are
-//! known.
+//! The new file. A scan's blocks are kept as symbols until its best Huffman tables are known.
 
 use crate::bits::Writer;
 use crate::blocks::{Block, Scale};
-use crate::huffman::{Encoder, best_codes};
+use crate::huffman::{Encoder, best_codes, bit_length, written};
 use crate::markers::{Header, push_codes, push_segment};
 use crate::scans;
-use crate::tables::{self, Codes, standard_codes};
+use crate::tables::{self, Codes};
 use crate::turn::Turn;
 use crate::{Error, Options};
 
@@ -46,19 +45,10 @@ pub struct Output {
     writer: Writer,
     /// The components' new quantisation tables.
     steps: Vec<[u16; 64]>,
-    codes: [Codes; 4],
-    encoders: [Encoder; 4],
-    symbols: Option<Symbols>,
+    symbols: Symbols,
     /// The present scan's SOS segment, and its MCU's blocks' kinds: 0 for luminance, 1 for chrominance.
     scan: Vec<u8>,
     pattern: Vec<usize>,
-    has_tables: [bool; 2],
-}
-
-/// How many bits JPEG writes a value with.
-#[inline(always)]
-fn bit_length(value: i32) -> u32 {
-    (value.unsigned_abs() << 1 | 1).ilog2()
 }
 
 /// A block's AC symbols, each with its value.
@@ -81,22 +71,12 @@ fn each_symbol(block: &Block, mut take: impl FnMut(usize, i32)) {
     }
 }
 
-/// Where a table has the symbol for a value.
-#[inline(always)]
-fn index(symbol: usize, value: i32) -> usize {
-    symbol & 255 | (value >> 31) as usize & 256
-}
-
 impl Output {
     /// All of it before its first scan's tables.
     pub fn new(header: &Header, turn: Turn, capacity: usize, options: &Options) -> Result<Self, Error> {
         let steps = steps(header, turn, options.quality)?;
-        let codes = standard_codes();
-        let encoders = std::array::from_fn(|i| Encoder::new(&codes[i]));
-        let symbols = options.own_tables.then(Symbols::new);
         let writer = Writer::new(head(header, &steps, turn, options.progressive, capacity));
-        let (scan, pattern, has_tables) = (Vec::new(), Vec::new(), [false; 2]);
-        Ok(Self { writer, steps, codes, encoders, symbols, scan, pattern, has_tables })
+        Ok(Self { writer, steps, symbols: Symbols::new(), scan: Vec::new(), pattern: Vec::new() })
     }
 
     /// From a component's old coefficients, turned, to its new ones.
@@ -113,31 +93,11 @@ impl Output {
 
     pub fn begin_scan(&mut self, scan: Vec<u8>, pattern: Vec<usize>) {
         (self.scan, self.pattern) = (scan, pattern);
-        if self.symbols.is_none() {
-            self.write_head();
-        }
     }
 
     /// `difference` is that of the DC value to the component's previous one, 11 bits at most.
-    #[inline(always)]
     pub fn block(&mut self, kind: usize, difference: i32, block: &Block) {
-        match self.symbols {
-            None => self.write(kind, difference, block),
-            Some(_) => self.keep(kind, difference, block),
-        }
-    }
-
-    #[inline(always)]
-    fn write(&mut self, kind: usize, difference: i32, block: &Block) {
-        let (mut pen, window) = self.writer.prepare();
-        let (dc, ac) = (&self.encoders[kind & 1].0, &self.encoders[2 + (kind & 1)].0);
-        pen.put(window, dc[index(bit_length(difference) as usize, difference)], difference);
-        each_symbol(block, |symbol, value| pen.put(window, ac[index(symbol, value)], value));
-        self.writer.pen = pen;
-    }
-
-    fn keep(&mut self, kind: usize, difference: i32, block: &Block) {
-        let Some(symbols) = &mut self.symbols else { return };
+        let symbols = &mut self.symbols;
         if symbols.words.len() < symbols.used + BLOCK_WORDS {
             symbols.turn_over();
         }
@@ -146,7 +106,7 @@ impl Output {
         let mut count = 0;
         let mut push = |symbol: usize, value: i32| {
             let size = symbol as u32 & 15;
-            let bits = (value + (value >> 31)) & ((1 << size) - 1);
+            let bits = written(value, size);
             room[count & 255] = (symbol << 8) as u16 | if size <= 8 { bits as u16 } else { 0 };
             count += 1;
             if size > 8 {
@@ -168,43 +128,35 @@ impl Output {
         *used += count + usize::from(is_full);
     }
 
-    fn write_head(&mut self) {
-        for kind in 0..2 {
-            if self.pattern.contains(&kind) && !self.has_tables[kind] {
-                push_codes(&mut self.writer.out, kind as u8, &self.codes[kind]);
-                push_codes(&mut self.writer.out, 0x10 | kind as u8, &self.codes[2 + kind]);
-                self.has_tables[kind] = true;
-            }
-        }
-        push_segment(&mut self.writer.out, 0xda, &self.scan);
-    }
-
     pub fn end_scan(&mut self) {
-        if let Some(symbols) = &mut self.symbols {
-            for (i, table) in symbols.frequencies.iter().enumerate() {
-                self.codes[i] = best_codes(table);
-                self.encoders[i] = Encoder::new(&self.codes[i]);
-            }
-            symbols.turn_over();
-            let pieces = std::mem::replace(symbols, Symbols::new()).full;
-            self.has_tables = [false; 2];
-            self.write_head();
-            let pattern = std::mem::take(&mut self.pattern);
-            let mut kinds = pattern.iter().cycle();
-            for piece in pieces {
-                self.write_words(&piece, &mut kinds);
-            }
+        self.symbols.turn_over();
+        let Symbols { full, frequencies, .. } = std::mem::replace(&mut self.symbols, Symbols::new());
+        let codes = frequencies.map(|table| best_codes(&table));
+        self.write_head(&codes);
+        let encoders = codes.map(|codes| Encoder::with_values(&codes));
+        let pattern = std::mem::take(&mut self.pattern);
+        let mut kinds = pattern.iter().cycle();
+        for piece in full {
+            self.write_words(&piece, &encoders, &mut kinds);
         }
         self.writer.finish();
     }
 
+    fn write_head(&mut self, codes: &[Codes; 4]) {
+        for kind in (0..2).filter(|kind| self.pattern.contains(kind)) {
+            push_codes(&mut self.writer.out, kind as u8, &codes[kind]);
+            push_codes(&mut self.writer.out, 0x10 | kind as u8, &codes[2 + kind]);
+        }
+        push_segment(&mut self.writer.out, 0xda, &self.scan);
+    }
+
     /// Write whole blocks, of these kinds in turn.
-    fn write_words<'a>(&mut self, words: &[u16], kinds: &mut impl Iterator<Item = &'a usize>) {
+    fn write_words<'a>(&mut self, words: &[u16], encoders: &[Encoder; 4], kinds: &mut impl Iterator<Item = &'a usize>) {
         let mut words = words.iter().copied();
         while let Some(mut word) = words.next() {
             let kind = kinds.next().map_or(0, |kind| kind & 1);
             let (mut pen, window) = self.writer.prepare();
-            let mut table = &self.encoders[kind].0;
+            let mut table = &encoders[kind].0;
             let mut is_dc = true;
             loop {
                 let symbol = usize::from(word >> 8);
@@ -214,7 +166,7 @@ impl Output {
                     break;
                 }
                 if is_dc {
-                    table = &self.encoders[2 + kind].0;
+                    table = &encoders[2 + kind].0;
                     is_dc = false;
                 }
                 let Some(next) = words.next() else { break };

@@ -2,7 +2,7 @@
 
 use crate::bits::Writer;
 use crate::coefficients::Plane;
-use crate::huffman::{Encoder, best_codes};
+use crate::huffman::{Encoder, best_codes, bit_length, written};
 use crate::markers::{push_codes, push_segment};
 use crate::units::{Place, Unit};
 
@@ -111,7 +111,7 @@ fn dc(picture: &Picture, pass: &Pass, tokens: &mut Tokens) {
                 let value = if is_inside { value >> pass.low } else { previous[part] };
                 let difference = value - previous[part];
                 previous[part] = value;
-                let size = bit_length(difference.unsigned_abs());
+                let size = bit_length(difference);
                 tokens.push(size as u8, size, written(difference, size));
             }
         }
@@ -155,8 +155,8 @@ fn begun(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) {
             tokens.push(ZEROES, 0, 0);
             zeroes -= 16;
         }
-        let size = bit_length(magnitude);
         let signed = if value < 0 { -(magnitude as i32) } else { magnitude as i32 };
+        let size = bit_length(signed);
         tokens.push((zeroes << 4) as u8 | size as u8, size, written(signed, size));
         next = k + 1;
     }
@@ -196,15 +196,6 @@ fn refined(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) 
         tokens.run += 1;
         tokens.pending.append(&mut known);
     }
-}
-
-fn bit_length(magnitude: u32) -> u32 {
-    u32::BITS - magnitude.leading_zeros()
-}
-
-/// A value's bits as JPEG writes them (F.1.2.1.1).
-fn written(value: i32, size: u32) -> u32 {
-    (value + (value >> 31)) as u32 & ((1 << size) - 1)
 }
 
 fn write_scan(out: &mut Writer, picture: &Picture, pass: &Pass, tokens: &[Token]) {

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::slice;
 
-use requantiser::{Error, Options, Picture};
+use requantiser::{Error, Options};
 
 /// What to do; see `Options`.
 #[repr(C)]
@@ -13,7 +13,6 @@ pub struct Request {
     pub rounds_up_from: u16,
     pub quality: u8,
     pub orientation: u8,
-    pub own_tables: u8,
     pub progressive: u8,
 }
 
@@ -25,15 +24,13 @@ pub struct Answer {
     pub length: usize,
     pub message: *const u8,
     pub message_length: usize,
-    pub width: u32,
-    pub height: u32,
     pub code: i32,
 }
 
 impl Answer {
     const fn new() -> Self {
         let (data, message) = (ptr::null_mut(), ptr::null());
-        Self { data, length: 0, message, message_length: 0, width: 0, height: 0, code: 0 }
+        Self { data, length: 0, message, message_length: 0, code: 0 }
     }
 
     fn failed(error: Error) -> Self {
@@ -46,10 +43,10 @@ impl Answer {
         Self { code, message: text.as_ptr(), message_length: text.len(), ..Self::new() }
     }
 
-    fn succeeded(picture: Picture) -> Self {
-        let file = Box::leak(picture.file.into_boxed_slice());
+    fn succeeded(file: Vec<u8>) -> Self {
+        let file = Box::leak(file.into_boxed_slice());
         let (data, length) = (file.as_mut_ptr(), file.len());
-        Self { data, length, width: picture.width, height: picture.height, ..Self::new() }
+        Self { data, length, ..Self::new() }
     }
 }
 
@@ -90,7 +87,6 @@ pub unsafe extern "C" fn requantiser_free(data: *mut u8, length: usize) {
 fn options(request: &Request) -> Options {
     Options {
         quality: request.quality,
-        own_tables: request.own_tables != 0,
         progressive: request.progressive != 0,
         rounds_up_from: request.rounds_up_from,
         orientation: request.orientation,
@@ -113,7 +109,6 @@ mod tests {
             rounds_up_from: 500,
             quality,
             orientation: 1,
-            own_tables: 1,
             progressive: 0,
         }
     }
@@ -123,7 +118,7 @@ mod tests {
         // SAFETY: slices and requests that live; the answer's own data.
         unsafe {
             let answer = requantiser_requantise(GREY.as_ptr(), GREY.len(), &request(20));
-            assert_eq!((answer.code, answer.width, answer.height), (0, 8, 8));
+            assert_eq!(answer.code, 0);
             assert!(slice::from_raw_parts(answer.data, answer.length).starts_with(b"\xff\xd8"));
             requantiser_free(answer.data, answer.length);
             assert_eq!(requantiser_check(GREY.as_ptr(), GREY.len(), &request(20)).code, 0);

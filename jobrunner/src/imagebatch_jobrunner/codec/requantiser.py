@@ -5,7 +5,7 @@ It is built where there is a Rust compiler; `is_available` says whether it is he
 """
 
 import ctypes
-from ctypes import c_char_p, c_int32, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import c_char_p, c_int32, c_size_t, c_uint8, c_uint16, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,6 @@ class _Request(ctypes.Structure):
         ("rounds_up_from", c_uint16),
         ("quality", c_uint8),
         ("orientation", c_uint8),
-        ("own_tables", c_uint8),
         ("progressive", c_uint8),
     )
 
@@ -53,8 +52,6 @@ class _Answer(ctypes.Structure):
         ("length", c_size_t),
         ("message", c_void_p),
         ("message_length", c_size_t),
-        ("width", c_uint32),
-        ("height", c_uint32),
         ("code", c_int32),
     )
 
@@ -112,7 +109,6 @@ def _packed(request: Request) -> "ctypes._Pointer[_Request]":
             request.rounds_up_from,
             request.quality,
             request.orientation,
-            1,
             request.progressive,
         )
     )

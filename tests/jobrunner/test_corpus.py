@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import formats
-from imagebatch_testing import corpus, drawn_corpus
+from imagebatch_testing import corpus, drawn_corpus, jpegs
 from imagebatch_testing.corpus import Tried
 from imagebatch_testing.likeness import Film, film, likeness
 
@@ -102,6 +102,8 @@ def test_errors_are_told_in_words_of_our_own(outcomes: list[Tried]) -> None:
 def test_the_table_in_the_documentation_is_true(outcomes: list[Tried]) -> None:
     if corpus.folder() != corpus.documented_folder():
         pytest.skip("the table is of another corpus")
+    if not jpegs.HAS_REQUANTISER:
+        pytest.skip("the table is of an installation with the requantiser, which finds more damage")
     assert corpus.table(outcomes) in DOCUMENTED.read_text()
 
 

@@ -1,6 +1,5 @@
 """What a JPEG costs, in counts that no other program changes: instructions, page faults, bytes, likeness."""
 
-import io
 import os
 import re
 import runpy
@@ -20,6 +19,7 @@ from imagebatch_jobrunner.codec import heap, requantiser
 from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import natural
+from imagebatch_testing.jpegs import opened
 
 Encode = Callable[..., bytes]
 
@@ -106,12 +106,6 @@ def test_files_are_shorter_than_libjpeg_s_and_as_like_their_sources(encode: Enco
         for made in (ours, theirs)
     ]
     assert likes[0] >= likes[1]
-
-
-def opened(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:

@@ -14,6 +14,7 @@ from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
+from imagebatch_testing import jpegs
 from imagebatch_testing.likeness import film, likeness
 
 Encode = Callable[..., bytes]
@@ -109,6 +110,6 @@ def test_a_file_without_such_damage_is_left_as_it_is(photo: Image.Image, encode:
 def test_a_cmyk_jpeg_keeps_its_chroma(photo: Image.Image, encode: Encode) -> None:
     result = compress(encode(photo.convert("CMYK"), "JPEG", quality=95))
     with Image.open(io.BytesIO(result.data)) as image:
-        assert image.mode == "CMYK"
+        assert image.mode == ("CMYK" if jpegs.HAS_REQUANTISER else "RGB")
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         assert {(across, down) for _, across, down, _ in image.layer} == {(1, 1)}

@@ -1,7 +1,6 @@
 """The requantiser: what it makes shows the same picture, and what is not whole is refused."""
 
 import hashlib
-import io
 import os
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Reques
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import fuzzing, natural
+from imagebatch_testing.jpegs import opened
 from imagebatch_testing.likeness import film, likeness
 
 Encode = Callable[..., bytes]
@@ -44,12 +44,6 @@ def request(quality: int = 45, orientation: int = 1, max_coefficient_bytes: int 
         max_coefficient_bytes=max_coefficient_bytes,
         max_pixels=1 << 26,
     )
-
-
-def opened(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
 
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -5,7 +5,7 @@ Used by `opening`, `strip` and `jpeg_whole`. What is damaged raises ValueError o
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 _FILL = 0xFF
@@ -29,32 +29,38 @@ class Segment:
 def segments(data: bytes) -> Iterator[Segment]:
     """Every segment with content, up to the end of the picture; also of a file that just stops there."""
     at = 2
-    while True:
-        found = _NEXT_MARKER.search(data, at)
-        if found is None or found[1][0] == EOI:
-            return
+    while (segment := _next(data, at)) is not None:
+        at = segment.end
+        if segment.marker == SOS:
+            at = _scan_end(data, at)
+            segment = replace(segment, scan=data[segment.end : at], end=at)
+        yield segment
+
+
+def before_scans(data: bytes) -> bytes:
+    """All of a file up to its first scan's data; the whole of one that has none, or is damaged before it."""
+    at = 2
+    try:
+        while (segment := _next(data, at)) is not None:
+            at = segment.end
+            if segment.marker == SOS:
+                return data[:at]
+    except ValueError:
+        pass
+    return data
+
+
+def _next(data: bytes, at: int) -> Segment | None:
+    """The next segment with content, a scan's without its data."""
+    while (found := _NEXT_MARKER.search(data, at)) is not None and found[1][0] != EOI:
         marker, at = found[1][0], found.end()
         if marker in _STANDALONE:
             continue
         end = at + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or end < at + 2:
             raise ValueError("a segment has no end")
-        content = data[at + 2 : end]
-        scan = data[end : _scan_end(data, end)] if marker == SOS else b""
-        at = end + len(scan)
-        yield Segment(marker, content, scan, at)
-
-
-def before_scans(data: bytes) -> bytes:
-    """All of a file up to its first scan; the whole of one that has none, or is damaged before it."""
-    at = 2
-    while (found := _NEXT_MARKER.search(data, at)) is not None and found[1][0] != EOI:
-        at = found.end()
-        if found[1][0] == SOS:
-            return data[:at]
-        if found[1][0] not in _STANDALONE:
-            at += max(int.from_bytes(data[at : at + 2], "big"), 2)
-    return data
+        return Segment(marker, data[at + 2 : end], b"", end)
+    return None
 
 
 def lacks_end(data: bytes) -> bool:

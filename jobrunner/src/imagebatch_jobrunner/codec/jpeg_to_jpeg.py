@@ -70,7 +70,10 @@ def opened(
     max_pixels = limits.max_streamed_pixels if streams else limits.max_pixels
     opening.check_pixels(source, max_pixels)
     beside = metadata.NONE if options.strip_metadata else metadata.upright(image)
-    file = _File(source, beside, max_pixels, limits.memory_bytes, progressive=options.progressive)
+    data = jpeg_structure.with_end(source.data) if jpeg_structure.lacks_end(source.data) else source.data
+    file = _File(
+        data, source.orientation, beside, max_pixels, limits.memory_bytes, progressive=options.progressive
+    )
     if chosen.is_already_compressed:
         file.check()
     width, height = upright_size(source)
@@ -81,35 +84,32 @@ def opened(
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A JPEG, and the metadata to go with what becomes of it."""
+    """A JPEG with its end, and the metadata to go with what becomes of it."""
 
-    source: Source
+    data: bytes
+    orientation: int
     beside: Metadata
     max_pixels: int
     memory_bytes: int
     progressive: bool
 
     def check(self) -> None:
-        requantiser.check(self._data(), self._request(_ANY_QUALITY))
+        requantiser.check(self.data, self._request(_ANY_QUALITY))
 
     def at_quality(self, quality: int | None) -> Encoded:
         assert quality is not None
-        data = requantiser.requantised(self._data(), self._request(quality))
+        data = requantiser.requantised(self.data, self._request(quality))
         return _with(self.beside, data)
 
     def without_loss(self) -> Encoded | None:
         raise NotRequantisableError("its segments can't be told apart")
-
-    def _data(self) -> bytes:
-        data = self.source.data
-        return jpeg_structure.with_end(data) if jpeg_structure.lacks_end(data) else data
 
     def _request(self, quality: int) -> Request:
         number, rounds_up_from = calibration.of(quality)
         return Request(
             quality=number,
             rounds_up_from=rounds_up_from,
-            orientation=self.source.orientation,
+            orientation=self.orientation,
             max_coefficient_bytes=self.memory_bytes,
             max_pixels=self.max_pixels,
             progressive=self.progressive,

@@ -29,7 +29,7 @@ from minio.credentials.providers import (
     StaticProvider,
 )
 from minio.deleteobjects import DeleteObject
-from minio.error import MinioException, S3Error
+from minio.error import S3Error
 from minio.signer import sign_v4_s3
 
 from imagebatch import keys
@@ -88,7 +88,7 @@ class SignedPut:
 
     @property
     def port(self) -> int:
-        return self.url.port or (443 if self.url.scheme == "https" else 80)
+        return _port(self.url)
 
 
 P = ParamSpec("P")
@@ -177,9 +177,8 @@ class S3Store:
             self.head(f"{keys.BATCHES}ready")  # need not exist: that S3 says so is enough
             return
         endpoint = urlsplit(self._settings.s3_endpoint)
-        port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         try:
-            socket.create_connection((str(endpoint.hostname), port), CHECK_S).close()
+            socket.create_connection((str(endpoint.hostname), _port(endpoint)), CHECK_S).close()
         except OSError as error:
             self.answered(is_well=False)
             raise StoreError(f"S3 can't be reached: {error}") from error
@@ -213,7 +212,7 @@ class S3Store:
         try:
             region = client._get_region(self._bucket)  # noqa: SLF001 - see the module
             return Identity(client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
+        except SDK_ERRORS as error:
             raise _translated(error) from error
 
     def signed_put(self, key: str, data: bytes, media: Media, identity: Identity) -> SignedPut:
@@ -373,6 +372,10 @@ class S3Store:
             )
 
 
+def _port(url: SplitResult) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
 def _headers(media: Media) -> Headers:
     headers: Headers = {"Content-Type": media.content_type}
     if media.cache_control:
@@ -455,7 +458,7 @@ class _AwsChain(Provider):
     def retrieve(self) -> Credentials:
         try:
             return self._chain.retrieve()
-        except (ValueError, MinioException, urllib3.exceptions.HTTPError) as error:
+        except (ValueError, *SDK_ERRORS) as error:
             raise AccessDeniedError(
                 f"no S3 credentials: set IMAGEBATCH_S3_ACCESS_KEY and IMAGEBATCH_S3_SECRET_KEY, or give "
                 f"the program an AWS identity ({error})"

@@ -13,6 +13,7 @@ from imagebatch import keys, links, rows
 from imagebatch.errors import InputRefusedError
 from imagebatch.ingest import Limits, Reader, ingest
 from imagebatch.plan import Dialect, Plan
+from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 
 HEADER = "Serial Number,Product Name,Input Image Urls\n"
@@ -154,14 +155,6 @@ def test_the_plan_keeps_bom_and_line_end_of_the_input(store: MemoryStore) -> Non
     text = "\ufeff" + HEADER.replace("\n", "\r\n") + f"1,a,{LINK}\r\n"
     dialect = ingest(store, "r1", [text.encode()]).plan.dialect
     assert (dialect.bom, dialect.line_end) == (True, "\r\n")
-
-
-def chopped(data: bytes, sizes: list[int]) -> Iterator[bytes]:
-    start = 0
-    for size in sizes:
-        yield data[start : start + size]
-        start += size
-    yield data[start:]
 
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-from collections.abc import Iterator
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from imagebatch import keys, links, rows
 from imagebatch.errors import InputRefusedError
 from imagebatch.ingest import ENCODINGS, MAX_PROBLEMS, Ingested, ingest
+from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 
 HEADER = "Serial Number,Product Name,Input Image Urls"
@@ -55,14 +55,6 @@ def taken(data: bytes, encoding: str, sizes: list[int]) -> tuple[MemoryStore, In
         assert all(problem.code and problem.message.isprintable() for problem in error.problems)
         assert all(problem.line is None or problem.line > 0 for problem in error.problems)
         return store, None
-
-
-def chopped(data: bytes, sizes: list[int]) -> Iterator[bytes]:
-    start = 0
-    for size in sizes:
-        yield data[start : start + size]
-        start += size
-    yield data[start:]
 
 
 @given(INPUTS, st.lists(st.integers(0, 40), max_size=10))

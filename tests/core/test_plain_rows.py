@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -13,6 +12,7 @@ from imagebatch import keys, links, rows
 from imagebatch.ingest import ingest
 from imagebatch.links import share
 from imagebatch.plain_rows import Text
+from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 
 HOSTS = st.sampled_from(
@@ -124,14 +124,6 @@ def test_lines_are_those_of_any_text_file(
             found += source.plain_run("\n", NEVER_ASKED).text.splitlines(keepends=True)
     expected = io.StringIO(text, newline="").readlines()
     assert found == expected if not with_runs else "".join(found) == text
-
-
-def chopped(data: bytes, sizes: list[int]) -> Iterator[bytes]:
-    start = 0
-    for size in sizes:
-        yield data[start : start + size]
-        start += size
-    yield data[start:]
 
 
 def test_a_line_without_end_is_cut() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from imagebatch_testing.cluster.relay import Relay
 from imagebatch_testing.cluster.services import SOCKET
 from imagebatch_testing.idle import SETTLE_S, Idle
-from imagebatch_testing.installation import Installation, is_running, until
+from imagebatch_testing.installation import RELEASE, Installation, is_running, until
 from imagebatch_testing.postgres_proxy import PostgresProxy, before
 
 FLUSH_S = 2.0
@@ -75,7 +75,7 @@ def _until_ready(installation: Installation) -> None:
     """Until both have found out that their connections have ended, and have new ones."""
     for component in ("api", "operator"):
         installation.kubectl(
-            "wait", "--for=condition=Available", f"deployment/imagebatch-{component}", "--timeout=60s"
+            "wait", "--for=condition=Available", f"deployment/{RELEASE}-{component}", "--timeout=60s"
         )
     until(lambda: installation.api.get("/readyz").is_success, "the API to be ready")
 

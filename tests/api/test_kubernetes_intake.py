@@ -2,11 +2,11 @@
 
 import pytest
 
-from imagebatch import resource
-from imagebatch.batches import BatchSpec
-from imagebatch.lifecycle import Phase, Wish
+from imagebatch import custom_resource
+from imagebatch.batch.lifecycle import Desired, Phase
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.custom_resource import ImageBatch
 from imagebatch.records import NewRequest
-from imagebatch_api.kubernetes_intake import request_of
 from imagebatch_api.status import Links, status_document
 
 ID = "11111111-2222-3333-4444-555555555555"
@@ -15,12 +15,12 @@ ID = "11111111-2222-3333-4444-555555555555"
 def an_object(webhook_url: str | None = None, uploaded_by: str | None = None) -> dict[str, object]:
     request = NewRequest(
         request_id=ID,
-        spec=BatchSpec(wish=Wish(parallelism=7)).as_spec(),
+        spec=BatchSpec(desired=Desired(parallelism=7)).as_spec(),
         webhook_url=webhook_url,
         input_sha256="digest",
         uploaded_by=uploaded_by,
     )
-    return resource.of_upload(request, "shop")
+    return custom_resource.of_upload(request, "shop")
 
 
 def test_an_upload_is_an_object_named_after_its_id() -> None:
@@ -45,7 +45,7 @@ def test_an_object_says_whose_it_is(uploaded_by: str | None) -> None:
     assert isinstance(metadata, dict)
     assert metadata["annotations"].get("imagebatch.dev/uploaded-by") == uploaded_by
     metadata.update(uid="uid-1", creationTimestamp="2026-05-01T10:00:00Z")
-    assert request_of(made).uploaded_by == uploaded_by
+    assert ImageBatch(made).request().uploaded_by == uploaded_by
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_an_object_answers_for_a_row_that_is_not_there(
     metadata = made["metadata"]
     assert isinstance(metadata, dict)
     metadata.update(uid="uid-1", creationTimestamp="2026-05-01T10:00:00Z")
-    found = request_of({**made, "status": status})
+    found = ImageBatch({**made, "status": status}).request()
     assert (found.phase, found.owner, found.input_sha256) == (phase, "uid-1", "digest")
     document = status_document(found, Links())
     assert (document["status"], document["created_at"]) == (word, "2026-05-01T10:00:00.000Z")

@@ -12,7 +12,7 @@ import pytest
 
 from imagebatch import keys
 from imagebatch import records as records_module
-from imagebatch.batches import RecordedIntake
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings
 from imagebatch_api import uploads

@@ -17,7 +17,7 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 
 from imagebatch import records
-from imagebatch.batches import RecordedIntake
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.guard import AddressPolicy
 from imagebatch.s3 import S3Store
 from imagebatch_api import openapi, server, tokens

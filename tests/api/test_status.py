@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from imagebatch import keys
-from imagebatch.lifecycle import Ending, Phase
+from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.store import CSV

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebatch import keys
-from imagebatch.batches import RecordedIntake
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.errors import SettingsError
 from imagebatch.records import NewRequest, Records
 from imagebatch.settings import read

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from imagebatch import keys, plan
-from imagebatch.batches import RecordedIntake
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.encodings import ENCODINGS
 from imagebatch.errors import ConflictError, StoreError
 from imagebatch_testing.memory_store import MemoryStore

@@ -11,12 +11,15 @@ import pytest
 
 from imagebatch import keys, transport
 from imagebatch import records as records_module
-from imagebatch.batches import BatchSpec, RecordedIntake
+from imagebatch.async_store import AsyncStore
+from imagebatch.batch import shard_reports, work_queue
+from imagebatch.batch.intake import RecordedIntake
+from imagebatch.batch.lifecycle import Desired, Phase, Waiting
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.errors import StoreError
 from imagebatch.exits import Exit
 from imagebatch.guard import AddressPolicy
 from imagebatch.ingest import ingest
-from imagebatch.lifecycle import Phase, Waiting, Wish
 from imagebatch.options import Compression
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.plan import Plan
@@ -24,8 +27,8 @@ from imagebatch.records import NewRequest, Records, Request
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings
 from imagebatch.shard import Report, ShardId, commit, write_fragment
 from imagebatch.webhook import Dispatcher
-from imagebatch_cli import engine as engine_module
-from imagebatch_cli.engine import Collaborators, LocalEngine
+from imagebatch_cli import process_executor
+from imagebatch_cli.engine import LocalEngine, Services
 from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.memory_store import MemoryStore
@@ -36,7 +39,7 @@ from imagebatch_testing.waiting import until
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 SHARDS = 3
-ORDINARY = Wish()
+ORDINARY = Desired()
 
 
 class PlayedShards(ShardProcesses):
@@ -71,15 +74,15 @@ def planned(store: MemoryStore) -> Plan:
 
 
 async def ended(
-    records: Records, store: MemoryStore, shards: ShardProcesses, wish: Wish = ORDINARY
+    records: Records, store: MemoryStore, shards: ShardProcesses, desired: Desired = ORDINARY
 ) -> Request:
     """Run an engine until the request is at its end."""
-    spec = BatchSpec(compression=Compression(quality="60"), wish=wish)
+    spec = BatchSpec(compression=Compression(quality="60"), desired=desired)
     await records.create(
         NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, images=SHARDS, webhook_url="http://h/")
     )
     finished = asyncio.Event()
-    engine = LocalEngine(Collaborators(records, store, shards, finished.set))
+    engine = LocalEngine(Services(records, AsyncStore(store), shards, finished.set))
     running = asyncio.create_task(engine.run())
     async with asyncio.timeout(60):
         await finished.wait()
@@ -135,7 +138,7 @@ async def test_a_defect_fails_the_batch_in_words_with_its_output(
 
 async def test_a_cancelled_batch_says_so(records: Records, store: MemoryStore) -> None:
     planned(store)
-    request = await ended(records, store, PlayedShards(store, {}), Wish(cancel=True))
+    request = await ended(records, store, PlayedShards(store, {}), Desired(cancel=True))
     assert (request.status, request.phase, request.error) == ("failed", Phase.CANCELLED, "cancelled")
 
 
@@ -178,8 +181,9 @@ class SlowShards(PlayedShards):
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "TROUBLE_S", 0.01)
-    monkeypatch.setattr(engine_module, "TICK_S", 0.01)
+    monkeypatch.setattr(work_queue, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(process_executor, "LOOK_S", 0.01)
+    monkeypatch.setattr(shard_reports, "LOOK_GAP_S", 0.0)
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -258,7 +262,7 @@ async def test_a_batch_that_waits_says_why(records: Records, store: MemoryStore)
 async def test_a_cancelled_batch_counts_what_was_not_tried(records: Records, store: MemoryStore) -> None:
     planned(store)
     finish(store, ShardId("r1", 1, 1))
-    request = await ended(records, store, PlayedShards(store, {}), Wish(cancel=True))
+    request = await ended(records, store, PlayedShards(store, {}), Desired(cancel=True))
     counts = request.counts
     assert (counts.total, counts.succeeded, counts.failed, counts.skipped) == (3, 1, 0, 2)
     assert (request.reason, request.errors_by_code) == ("Cancelled", {})
@@ -281,7 +285,8 @@ async def test_a_small_batch_costs_eight_statements_at_most(
             policy = AddressPolicy.parse("127.0.0.0/8")
             async with transport.client(policy, connections=1, timeout=httpx.Timeout(5)) as client:
                 dispatcher = Dispatcher(through, client, no_secret)
-                engine = LocalEngine(Collaborators(through, store, PlayedShards(store, {}), dispatcher.wake))
+                shards = PlayedShards(store, {})
+                engine = LocalEngine(Services(through, AsyncStore(store), shards, dispatcher.wake))
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(dispatcher.run()), group.create_task(engine.run())]
                     await until(lambda: len(proxy.statements) >= 3)  # what both look at when they start

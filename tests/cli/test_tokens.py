@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from imagebatch.batches import RecordedIntake
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.guard import AddressPolicy
 from imagebatch.records import Records
 from imagebatch_api import server, tokens

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imagebatch.fair_room import FairRoom
+from imagebatch.batch.fair_room import FairRoom
 
 pytestmark = pytest.mark.anyio
 

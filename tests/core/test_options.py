@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from imagebatch.batches import BatchSpec
+from imagebatch.batch.lifecycle import Desired
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.errors import InputRefusedError
-from imagebatch.lifecycle import Wish
 from imagebatch.options import Compression
 
 
@@ -51,7 +51,7 @@ def test_a_spec_comes_back_as_it_was() -> None:
     spec = BatchSpec(
         compression=Compression(quality="60", max_width=100),
         rows_per_shard=7,
-        wish=Wish(parallelism=2, max_failed_percent=5, deadline_seconds=60),
+        desired=Desired(parallelism=2, max_failed_percent=5, deadline_seconds=60),
     )
     assert BatchSpec.from_spec(spec.as_spec()) == spec
     assert BatchSpec.from_spec({}) == BatchSpec()

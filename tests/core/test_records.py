@@ -1,14 +1,16 @@
 """The records and the outbox, in a real Postgres."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from imagebatch import migrations, webhook
+from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.errors import ConflictError
-from imagebatch.lifecycle import Ending, Phase
 from imagebatch.outcome import Counts
-from imagebatch.records import NewRequest, Records, Request, Result
+from imagebatch.records import NewRequest, Records, Request, Result, Suspension
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -28,7 +30,9 @@ async def created(records: Records, **fields: str) -> Request:
 
 async def finish(records: Records, request: Request, ending: Ending = COMPLETE) -> bool:
     message_id = webhook.webhook_id(request.request_id, request.attempt)
-    return await records.finish(request, ending, RESULT, '{"a": 1}', message_id)
+    ended = await records.finish(request, ending, RESULT, '{"a": 1}', message_id)
+    assert ended is None or (ended.phase, ended.counts) == (ending.phase, RESULT.counts)
+    return ended is not None
 
 
 async def test_a_request_is_recorded_once(records: Records) -> None:
@@ -64,7 +68,8 @@ async def test_the_terminal_commit_happens_once_with_one_delivery(records: Recor
 async def test_a_finished_request_is_not_moved_by_late_progress(records: Records) -> None:
     request = await created(records)
     await finish(records, request)
-    await records.progress(request, Phase.RUNNING, "zombie", Counts(3, 1, 0))
+    zombie = replace(request, phase=Phase.RUNNING, message="zombie", counts=Counts(3, 1, 0))
+    assert await records.progress(zombie) is None
     found = await records.get("r1")
     assert found is not None
     assert found.phase is Phase.COMPLETE
@@ -73,9 +78,14 @@ async def test_a_finished_request_is_not_moved_by_late_progress(records: Records
 
 async def test_progress_is_recorded(records: Records) -> None:
     request = await created(records)
-    await records.progress(request, Phase.RUNNING, "1 of 3", Counts(3, 1, 0, 10, 5))
-    found = await records.get("r1")
-    assert found is not None
+    counts = Counts(3, 1, 0, 10, 5)
+    given = replace(
+        request, phase=Phase.RUNNING, message="1 of 3", counts=counts, rows=7, input_sha256="digest"
+    )
+    written = await records.progress(given)
+    found = await current(records)
+    assert written == found
+    assert (found.rows, found.counts, found.input_sha256) == (7, counts, "digest")
     assert (found.phase, found.message, found.counts.succeeded) == (Phase.RUNNING, "1 of 3", 1)
     assert found.started_at is not None
 
@@ -135,11 +145,40 @@ async def test_another_attempt_opens_a_finished_request_once(records: Records) -
     assert len({delivery.webhook_id for delivery in deliveries}) == 2
 
 
-async def test_what_planning_found_is_recorded(records: Records) -> None:
+async def test_a_row_is_made_or_found_by_one_call(records: Records) -> None:
+    new = NewRequest(request_id="r1", owner="uid-1", spec={"suspend": False})
+    made = await records.ensure(new)
+    found = await records.ensure(replace(new, owner="uid-2", spec={}))
+    assert made is not None
+    assert made == found == await current(records)
+
+
+async def test_the_spec_of_a_pending_request_may_change(records: Records) -> None:
     request = await created(records)
-    await records.planned(request, 7, 9, "digest")
-    found = await current(records)
-    assert (found.rows, found.counts.total, found.input_sha256) == (7, 9, "digest")
+    await records.change_spec("r1", {"suspend": True})
+    await records.change_spec("r1", {"cancel": True})
+    assert (await current(records)).spec == {"suspend": True, "cancel": True}
+    await finish(records, request)
+    await records.change_spec("r1", {"cancel": False})
+    assert (await current(records)).spec["cancel"]
+
+
+async def test_suspended_time_is_no_active_time(records: Records) -> None:
+    request = await created(records)
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    began = replace(request, suspension=request.suspension.as_desired(is_suspended=True, now=since))
+    suspended = await records.progress(began)
+    assert suspended is not None
+    assert suspended.suspension == Suspension(0.0, since)
+    now = since + timedelta(minutes=7)
+    resumed = replace(suspended, suspension=suspended.suspension.as_desired(is_suspended=False, now=now))
+    assert resumed.suspension == Suspension(420.0)
+    later = suspended.started_at + timedelta(minutes=10) if suspended.started_at else now
+    assert resumed.active_seconds(later) == 180.0
+    assert await finish(records, suspended)
+    ended = (await current(records)).suspension
+    assert ended.since is None
+    assert 300 <= ended.seconds < 400
 
 
 async def current(records: Records) -> Request:

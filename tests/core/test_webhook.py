@@ -10,9 +10,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from imagebatch import transport, webhook
+from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.errors import InputRefusedError, SettingsError
 from imagebatch.guard import AddressPolicy
-from imagebatch.lifecycle import Ending, Phase
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Result
 from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, wait_seconds

@@ -1,16 +1,19 @@
 """Builders for the operator's unit tests."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from imagebatch_operator.batch import Batch
+from imagebatch.batch.lifecycle import Phase
+from imagebatch.custom_resource import ImageBatch
+from imagebatch.records import Request
 from imagebatch_operator.settings import OperatorSettings
 
 UID = "0b1e8a52-7c7e-4d6a-9f0e-1d2c3b4a5968"
 
-MakeBatch = Callable[..., Batch]
+MakeBatch = Callable[..., ImageBatch]
 
 
 def a_body(
@@ -37,10 +40,15 @@ def a_body(
 def a_batch() -> MakeBatch:
     def make(
         spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **metadata: Any
-    ) -> Batch:
-        return Batch(a_body(spec, status, **metadata))
+    ) -> ImageBatch:
+        return ImageBatch(a_body(spec, status, **metadata))
 
     return make
+
+
+def a_request(phase: Phase = Phase.RUNNING, **fields: Any) -> Request:
+    """A row as an object's status is made from."""
+    return replace(ImageBatch(a_body()).request(), phase=phase, **fields)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from imagebatch.records import Records
-from imagebatch_operator.reconcile import restore
+from imagebatch_operator.recorded import restore
 
 from .conftest import MakeBatch
 

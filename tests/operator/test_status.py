@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from imagebatch.lifecycle import Phase, Waiting
+from imagebatch.batch.executor import ShardCounts
+from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.custom_resource import qualities_of
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.resource import qualities_of
-from imagebatch_operator.batch import Suspension, suspension
-from imagebatch_operator.notices import notices
-from imagebatch_operator.status import View, is_worth_writing, status_of
+from imagebatch.records import Request, Suspension
+from imagebatch_operator.events import events
+from imagebatch_operator.status import Links, is_worth_writing, status_of
 
-from .conftest import MakeBatch
+from .conftest import MakeBatch, a_request
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)
@@ -25,19 +26,19 @@ def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (View(phase=Phase.RUNNING), ("False", "False", "True", "Running")),
+        (a_request(Phase.RUNNING), ("False", "False", "True", "Running")),
         (
-            View(phase=Phase.RUNNING, waiting=Waiting("Unschedulable", "m")),
+            a_request(Phase.RUNNING, waiting=Waiting("Unschedulable", "m")),
             ("False", "False", "False", "Unschedulable"),
         ),
-        (View(phase=Phase.COMPLETE), ("True", "False", "False", "Complete")),
-        (View(phase=Phase.FAILED, error="e"), ("False", "True", "False", "Failed")),
-        (View(phase=Phase.CANCELLED, error="cancelled"), ("False", "True", "False", "Cancelled")),
+        (a_request(Phase.COMPLETE), ("True", "False", "False", "Complete")),
+        (a_request(Phase.FAILED, error="e"), ("False", "True", "False", "Failed")),
+        (a_request(Phase.CANCELLED, error="cancelled"), ("False", "True", "False", "Cancelled")),
     ],
     ids=["running", "waiting", "complete", "failed", "cancelled"],
 )
 def test_conditions_follow_from_the_phase(
-    a_batch: MakeBatch, view: View, expected: tuple[str, str, str, str]
+    a_batch: MakeBatch, view: Request, expected: tuple[str, str, str, str]
 ) -> None:
     found = conditions(status_of(a_batch(), view, NOW))
     complete, failed, progressing, reason = expected
@@ -46,16 +47,16 @@ def test_conditions_follow_from_the_phase(
 
 
 def test_a_conditions_time_is_that_of_its_last_change(a_batch: MakeBatch) -> None:
-    first = status_of(a_batch(), View(phase=Phase.RUNNING), NOW)
-    second = status_of(a_batch(status=first), View(phase=Phase.COMPLETE), LATER)
+    first = status_of(a_batch(), a_request(Phase.RUNNING), NOW)
+    second = status_of(a_batch(status=first), a_request(Phase.COMPLETE), LATER)
     times = {found["type"]: found["lastTransitionTime"] for found in second["conditions"]}
     assert times["Failed"] == "2026-05-01T12:00:00Z"
     assert times["Complete"] == "2026-05-01T12:03:00Z"
 
 
 def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> None:
-    view = View(phase=Phase.RUNNING, counts=Counts(1000, 800, 12, 5, 3), shards=4, shards_done=2)
-    status = status_of(a_batch({"attempt": 2}), view, NOW)
+    view = a_request(Phase.RUNNING, counts=Counts(1000, 800, 12, 5, 3))
+    status = status_of(a_batch({"attempt": 2}), view, NOW, shards=ShardCounts(4, 2, 0))
     assert status["progress"] == "812/1000"
     assert status["images"] == {"total": 1000, "succeeded": 800, "failed": 12, "skipped": 0}
     assert status["shards"] == {"total": 4, "done": 2, "active": 0}
@@ -65,13 +66,14 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
 
 def test_what_is_known_of_the_qualities_is_told_and_read_back(a_batch: MakeBatch) -> None:
     known = Qualities(exact=3, assumed=1, kept=2, encoded=1, source_sum=352, encoded_sum=45)
-    status = status_of(a_batch(), View(phase=Phase.COMPLETE, report="r.csv", qualities=known), NOW)
+    links = Links(report="r.csv")
+    status = status_of(a_batch(), a_request(Phase.COMPLETE, qualities=known), NOW, links=links)
     assert status["reportCsv"] == "r.csv"
     assert status["quality"] == {
         "exact": 3, "approximate": 0, "assumed": 1, "kept": 2, "encoded": 1, "sourceMean": 88, "encodedMean": 45,
     }  # fmt: skip
     assert qualities_of(status) == known
-    assert "quality" not in status_of(a_batch(), View(phase=Phase.RUNNING), NOW)
+    assert "quality" not in status_of(a_batch(), a_request(Phase.RUNNING), NOW)
 
 
 @pytest.mark.parametrize(
@@ -82,68 +84,68 @@ def test_what_is_known_of_the_qualities_is_told_and_read_back(a_batch: MakeBatch
 def test_counts_are_written_now_and_then(
     a_batch: MakeBatch, done: int, seconds: float, is_worth: bool
 ) -> None:
-    old = status_of(a_batch(), View(phase=Phase.RUNNING, counts=Counts(1000, 100, 0, 0, 0)), NOW)
-    view = View(phase=Phase.RUNNING, counts=Counts(1000, 100 + done, 0, 0, 0))
+    old = status_of(a_batch(), a_request(Phase.RUNNING, counts=Counts(1000, 100, 0, 0, 0)), NOW)
+    view = a_request(Phase.RUNNING, counts=Counts(1000, 100 + done, 0, 0, 0))
     assert is_worth_writing(old, status_of(a_batch(status=old), view, LATER), seconds) is is_worth
 
 
 def test_a_reason_is_written_at_once(a_batch: MakeBatch) -> None:
-    old = status_of(a_batch(), View(phase=Phase.RUNNING), NOW)
-    view = View(phase=Phase.RUNNING, waiting=Waiting("StoreUnavailable", "denied"))
+    old = status_of(a_batch(), a_request(Phase.RUNNING), NOW)
+    view = a_request(Phase.RUNNING, waiting=Waiting("StoreUnavailable", "denied"))
     assert is_worth_writing(old, status_of(a_batch(status=old), view, NOW), 0.1)
 
 
 def test_the_webhooks_part_is_no_reason_to_write(a_batch: MakeBatch) -> None:
-    status = status_of(a_batch(), View(phase=Phase.COMPLETE), NOW)
+    status = status_of(a_batch(), a_request(Phase.COMPLETE), NOW)
     delivered = {"type": "WebhookDelivered", "status": "True", "reason": "Delivered"}
     old = {**status, "conditions": [*status["conditions"], delivered], "webhook": {"tries": 1}}
-    assert not is_worth_writing(old, status_of(a_batch(status=old), View(phase=Phase.COMPLETE), LATER), 60)
+    assert not is_worth_writing(old, status_of(a_batch(status=old), a_request(Phase.COMPLETE), LATER), 60)
 
 
-def story(a_batch: MakeBatch, *views: View) -> list[str]:
+def story(a_batch: MakeBatch, *steps: tuple[Request, ShardCounts | None, str]) -> list[str]:
     found: list[str] = []
     status: dict[str, Any] = {}
-    for view in views:
-        new = status_of(a_batch(status=status), view, NOW)
-        found += [notice.reason for notice in notices(status, new)]
+    for view, shards, job in steps:
+        new = status_of(a_batch(status=status), view, NOW, shards=shards, job=job)
+        found += [event.reason for event in events(status, new)]
         status = new
     return found
 
 
 def test_events_tell_the_story_once(a_batch: MakeBatch) -> None:
-    planned: dict[str, Any] = {"shards": 3, "counts": Counts(10, 0, 0, 0, 0)}
-    waits = Waiting("Suspended", "m")
+    planned: dict[str, Any] = {"counts": Counts(10, 0, 0, 0, 0)}
+    shards, waits = ShardCounts(3, 0, 0), Waiting("Suspended", "m")
     assert story(
         a_batch,
-        View(phase=Phase.PLANNING),
-        View(phase=Phase.RUNNING, **planned, job="j"),
-        View(phase=Phase.RUNNING, **planned, job="j", waiting=waits),
-        View(phase=Phase.RUNNING, **planned, job="j", waiting=waits),
-        View(phase=Phase.RUNNING, **planned, job="j"),
-        View(phase=Phase.MERGING, **planned, job="j"),
-        View(phase=Phase.COMPLETE, **planned, job="j", message="done"),
-        View(phase=Phase.COMPLETE, **planned, job="j", message="done"),
+        (a_request(Phase.PLANNING), None, ""),
+        (a_request(Phase.RUNNING, **planned), shards, "j"),
+        (a_request(Phase.RUNNING, **planned, waiting=waits), shards, "j"),
+        (a_request(Phase.RUNNING, **planned, waiting=waits), shards, "j"),
+        (a_request(Phase.RUNNING, **planned), None, ""),  # after a restart, while S3 is away
+        (a_request(Phase.RUNNING, **planned), shards, "j"),
+        (a_request(Phase.MERGING, **planned), shards, "j"),
+        (a_request(Phase.COMPLETE, **planned, message="done"), None, ""),
+        (a_request(Phase.COMPLETE, **planned, message="done"), None, ""),
     ) == ["Planned", "JobCreated", "Suspended", "Resumed", "Merging", "Complete"]
 
 
+def test_shards_stay_known_over_the_end(a_batch: MakeBatch) -> None:
+    running = status_of(a_batch(), a_request(), NOW, shards=ShardCounts(3, 2, 1), job="j")
+    ended = status_of(a_batch(status=running), a_request(Phase.COMPLETE), NOW)
+    assert (ended["shards"], ended["job"]) == ({"total": 3, "done": 2, "active": 0}, "j")
+    assert "job" not in status_of(a_batch({"attempt": 2}, running), a_request(), NOW)
+
+
 def test_a_failure_is_a_warning(a_batch: MakeBatch) -> None:
-    new = status_of(a_batch(), View(phase=Phase.FAILED, message="m", error="too bad"), NOW)
-    assert [(found.reason, found.message, found.is_warning) for found in notices({}, new)] == [
+    new = status_of(a_batch(), a_request(Phase.FAILED, message="m", error="too bad"), NOW)
+    assert [(found.reason, found.message, found.is_warning) for found in events({}, new)] == [
         ("Failed", "too bad", True)
     ]
 
 
-def test_suspended_time_is_summed_up(a_batch: MakeBatch) -> None:
-    begun = suspension(a_batch({"suspend": True}), NOW)
-    assert begun == Suspension(0.0, NOW)
-    status = {"suspendedAt": "2026-05-01T12:00:00Z", "suspendedSeconds": 40}
-    still = suspension(a_batch({"suspend": True}, status), LATER)
-    assert (still.since, still.at(LATER)) == (NOW, 220.0)
-    assert suspension(a_batch({}, status), LATER) == Suspension(220.0)
-
-
-def test_a_new_attempt_begins_without_suspended_time(a_batch: MakeBatch) -> None:
-    assert suspension(a_batch({"attempt": 2}, {"attempt": 1, "suspendedSeconds": 40}), NOW) == Suspension()
+def test_suspended_time_is_shown(a_batch: MakeBatch) -> None:
+    status = status_of(a_batch(), a_request(suspension=Suspension(39.6, NOW)), LATER)
+    assert (status["suspendedAt"], status["suspendedSeconds"]) == ("2026-05-01T12:00:00Z", 40)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 11, 997])

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 
 from imagebatch import webhook
-from imagebatch.batches import BatchSpec
+from imagebatch.batch.lifecycle import Desired
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.errors import InputRefusedError, Problem
 from imagebatch.guard import AddressPolicy
-from imagebatch.lifecycle import Wish
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.form import FILE_FIELD, ContentType, FormLimits, check_length, shown
@@ -115,12 +115,12 @@ class Fields:
 
 
 def _spec(compression: Compression, numbers: dict[str, int | None]) -> BatchSpec:
-    default = Wish()
+    default = Desired()
     parallelism, failed = numbers["parallelism"], numbers["maxFailedPercent"]
     return BatchSpec(
         compression=compression,
         rows_per_shard=numbers[ROWS_PER_SHARD] or DEFAULT_ROWS_PER_SHARD,
-        wish=Wish(
+        desired=Desired(
             parallelism=parallelism or default.parallelism,
             max_failed_percent=default.max_failed_percent if failed is None else failed,
             deadline_seconds=numbers["deadlineSeconds"],

@@ -4,10 +4,9 @@ The object is the promise. When its row can't be written, the operator writes it
 only after the object exists.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, cast
 
 import aiohttp
@@ -15,14 +14,12 @@ import structlog
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from imagebatch import keys, resource
+from imagebatch import custom_resource
+from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
-from imagebatch.lifecycle import Phase, Waiting
 from imagebatch.records import NewRequest, Records, Request
 
 TIMEOUT_S = 15.0
-
-Json = Mapping[str, Any]
 
 log = structlog.get_logger()
 
@@ -46,9 +43,9 @@ class ImageBatches:
         self._objects = client.CustomObjectsApi(api)
         self.namespace = namespace
 
-    async def create(self, body: dict[str, Any]) -> Json:
+    async def create(self, body: dict[str, Any]) -> dict[str, Any]:
         """Create the object, or find the one of the same name."""
-        where = (resource.GROUP, resource.VERSION, self.namespace, resource.PLURAL)
+        where = (custom_resource.GROUP, custom_resource.VERSION, self.namespace, custom_resource.PLURAL)
         try:
             made = await self._objects.create_namespaced_custom_object(
                 *where, body, _request_timeout=TIMEOUT_S
@@ -59,14 +56,14 @@ class ImageBatches:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _translated(error) from error
         else:
-            return cast(Json, made)
+            return cast(dict[str, Any], made)
         found = await self.get(body["metadata"]["name"])
         if found is None:
             raise ObjectsUnknownError("the ImageBatch was deleted meanwhile")
         return found
 
-    async def get(self, name: str) -> Json | None:
-        where = (resource.GROUP, resource.VERSION, self.namespace, resource.PLURAL, name)
+    async def get(self, name: str) -> dict[str, Any] | None:
+        where = (custom_resource.GROUP, custom_resource.VERSION, self.namespace, custom_resource.PLURAL, name)
         try:
             found = await self._objects.get_namespaced_custom_object(*where, _request_timeout=TIMEOUT_S)
         except ApiException as error:
@@ -75,7 +72,7 @@ class ImageBatches:
             raise _translated(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _translated(error) from error
-        return cast(Json, found)
+        return cast(dict[str, Any], found)
 
 
 def _translated(error: Exception) -> ObjectsError:
@@ -96,12 +93,12 @@ class KubernetesIntake:
 
     async def submit(self, request: NewRequest) -> bool:
         """Create the object, then the row. Raises ObjectsError when there is no object."""
-        wanted = resource.of_upload(request, self._objects.namespace)
-        made = await self._objects.create(wanted)
-        if _source_key(made) != _source_key(wanted):
+        wanted = custom_resource.of_upload(request, self._objects.namespace)
+        made = ImageBatch(await self._objects.create(wanted))
+        if made.source_key != wanted["spec"]["source"]["s3"]["key"]:
             return False
         try:
-            await self._records.create(replace(request, owner=made["metadata"]["uid"]))
+            await self._records.create(replace(request, owner=made.uid))
         except ConflictError:
             raise
         except RecordsError as error:
@@ -113,60 +110,7 @@ class KubernetesIntake:
         found = await self._objects.get(request_id)
         if found is None or found["spec"].get("requestId") != request_id:
             return None
-        return request_of(found)
-
-
-def _digest(found: Json) -> str:
-    return str(found["metadata"].get("annotations", {}).get(resource.INPUT_SHA256, ""))
-
-
-def _source_key(found: Json) -> str:
-    """The key of an upload's canonical CSV, which no other upload has."""
-    return str(found["spec"]["source"].get("s3", {}).get("key", ""))
-
-
-def request_of(found: Json) -> Request:
-    """The request that an object of an upload stands for."""
-    status, spec, metadata = found.get("status", {}), found["spec"], found["metadata"]
-    phase = Phase(status.get("phase", Phase.PENDING))
-    return Request(
-        request_id=spec["requestId"],
-        owner=metadata["uid"],
-        attempt=status.get("attempt", 1),
-        status=phase.status,
-        phase=phase,
-        message=status.get("message", ""),
-        error=status.get("error"),
-        reason=status.get("reason", ""),
-        waiting=_waiting(status, phase),
-        spec=spec,
-        input_sha256=_digest(found),
-        rows=status.get("rows", 0),
-        counts=resource.counts_of(status),
-        errors_by_code=status.get("failures", {}),
-        output_key=keys.output(spec["requestId"]) if "outputCsv" in status else None,
-        errors_key=keys.errors(spec["requestId"]) if "errorsCsv" in status else None,
-        report_key=keys.image_report(spec["requestId"]) if "reportCsv" in status else None,
-        qualities=resource.qualities_of(status),
-        webhook_url=spec.get("webhook", {}).get("url"),
-        created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
-        started_at=_moment(status.get("startTime")),
-        finished_at=_moment(status.get("completionTime")),
-        uploaded_by=resource.uploaded_by(metadata),
-        upload=keys.upload_of_input(spec["requestId"], _source_key(found)) or "",
-    )
-
-
-def _waiting(status: Json, phase: Phase) -> Waiting | None:
-    """Why nothing moves, as the object's Progressing condition says it."""
-    if phase.is_terminal or not status.get("reason"):
-        return None
-    conditions = {found["type"]: found for found in status.get("conditions", ())}
-    return Waiting(status["reason"], conditions.get("Progressing", {}).get("message", ""))
-
-
-def _moment(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value else None
+        return ImageBatch(found).request()
 
 
 @asynccontextmanager

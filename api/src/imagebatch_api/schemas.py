@@ -3,8 +3,8 @@
 from typing import Any, get_args
 
 from imagebatch import links
+from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.ingest import ENCODINGS
-from imagebatch.lifecycle import Phase, Wish
 from imagebatch.options import MAX_TARGET_BYTES, Compression, Format
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.fields import NAMES, NUMBERS
@@ -107,7 +107,7 @@ FIELDS: Json = {
         DEFAULT_ROWS_PER_SHARD,
         "Rows a worker takes at once; before the file, or in the query.",
     ),
-    "parallelism": _number("parallelism", Wish().parallelism, "Workers at once."),
+    "parallelism": _number("parallelism", Desired().parallelism, "Workers at once."),
     "maxFailedPercent": _number("maxFailedPercent", 100, "More failed images than this end the batch."),
     "deadlineSeconds": _number("deadlineSeconds", None, "After this many seconds the batch ends."),
 }

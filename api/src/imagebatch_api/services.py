@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from imagebatch.batches import BatchIntake
+from imagebatch.batch.intake import BatchIntake
 from imagebatch.guard import AddressPolicy
 from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from imagebatch.lifecycle import Phase
+from imagebatch.batch.lifecycle import Phase
 from imagebatch.outcome import Qualities
 from imagebatch.records import Request
 

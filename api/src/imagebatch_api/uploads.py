@@ -18,7 +18,7 @@ import structlog
 from anyio import to_thread
 
 from imagebatch import keys
-from imagebatch.batches import BatchSpec
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.errors import (
     ConflictError,
     InputRefusedError,

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebatch.fair_room import FairRoom
+from imagebatch.batch.fair_room import FairRoom
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings, as_env
 from imagebatch.shard import ShardId

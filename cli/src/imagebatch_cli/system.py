@@ -10,16 +10,17 @@ import structlog
 from starlette.applications import Starlette
 
 from imagebatch import settings, transport, webhook
-from imagebatch.batches import RecordedIntake
+from imagebatch.async_store import AsyncStore
+from imagebatch.batch.intake import RecordedIntake
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
 from imagebatch_api.app import Services, create_app
 from imagebatch_api.server import HeadLimits, serve
 from imagebatch_api.settings import ApiSettings
-from imagebatch_cli import examples
-from imagebatch_cli.engine import Collaborators, LocalEngine
+from imagebatch_cli import engine, examples
+from imagebatch_cli.backing_services import BackingServices, backing_services
+from imagebatch_cli.engine import LocalEngine
 from imagebatch_cli.folder import LOOPBACK, DataFolder, free_ports, is_free
-from imagebatch_cli.foundations import Foundations, foundations
 from imagebatch_cli.processes import ServiceFailedError, keep_running
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.shards import ShardProcesses
@@ -51,17 +52,17 @@ async def local_system(
     webhook.check_secret(local.webhook_secret.get_secret_value())
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.locked())
-        base = await stack.enter_async_context(foundations(folder, folder.prepare()))
+        base = await stack.enter_async_context(backing_services(folder, folder.prepare()))
         background = await stack.enter_async_context(_background())
         for server in base.servers:
             background.start(keep_running(server))
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
-        engine = await _start_engine(stack, background, base, _Rules(folder, local, network))
+        driving = await _start_engine(stack, background, base, _Rules(folder, local, network))
         api = settings.read(ApiSettings)
         app = create_app(
             Services(
-                base.store, base.records, RecordedIntake(base.records, engine.wake), network.address_policy
+                base.store, base.records, RecordedIntake(base.records, driving.wake), network.address_policy
             ),
             api,
         )
@@ -131,7 +132,7 @@ def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
 
 
 async def _start_engine(
-    stack: AsyncExitStack, background: _Background, base: Foundations, rules: _Rules
+    stack: AsyncExitStack, background: _Background, base: BackingServices, rules: _Rules
 ) -> LocalEngine:
     client = await stack.enter_async_context(
         transport.client(
@@ -147,10 +148,11 @@ async def _start_engine(
 
     dispatcher = webhook.Dispatcher(base.records, client, secret_for)
     shards = ShardProcesses(base.s3, rules.network, rules.folder.logs, rules.local.shards_at_once)
-    engine = LocalEngine(Collaborators(base.records, base.store, shards, dispatcher.wake))
+    services = engine.Services(base.records, AsyncStore(base.store), shards, dispatcher.wake)
+    made = LocalEngine(services)
     background.start(dispatcher.run())
-    background.start(engine.run())
-    return engine
+    background.start(made.run())
+    return made
 
 
 def _choose_port(kept: int, asked: int | None) -> int:

@@ -4,13 +4,14 @@
 
     ImageBatchError
     ├── InputRefusedError   the CSV, an option or a URL that a user gave is not usable; nothing was created
-    ├── StoreError          S3 did not do what was asked
-    │   ├── NotFoundError       no such object
-    │   ├── AlreadyExistsError  a conditional put found the object there
-    │   └── AccessDeniedError   the credentials or the policy do not allow it
-    ├── RecordsError        Postgres did not do what was asked
-    │   ├── OutcomeUnknownError the answer was lost; it may have been done
-    │   └── ConflictError       the request id belongs to somebody else
+    ├── UnavailableError    something outside does not do its part now; a batch waits for it
+    │   ├── StoreError          S3 did not do what was asked
+    │   │   ├── NotFoundError       no such object
+    │   │   ├── AlreadyExistsError  a conditional put found the object there
+    │   │   └── AccessDeniedError   the credentials or the policy do not allow it
+    │   └── RecordsError        Postgres did not do what was asked
+    │       ├── OutcomeUnknownError the answer was lost; it may have been done
+    │       └── ConflictError       the request id belongs to somebody else
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; said at start-up
 
@@ -19,6 +20,7 @@ A bad *image* is no exception but a result: see `imagebatch.outcome`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 
 class ImageBatchError(Exception):
@@ -57,8 +59,24 @@ def _sentence(problem: Problem) -> str:
     return problem.message if problem.line is None else f"line {problem.line}: {problem.message}"
 
 
-class StoreError(ImageBatchError):
+class UnavailableError(ImageBatchError):
+    """Something outside does not do its part now. A batch that meets it waits, and tries again.
+
+    `reason` is the word for it in the batch's status, in CamelCase.
+    """
+
+    reason: ClassVar[str]
+
+    @property
+    def is_worth_showing(self) -> bool:
+        """Whether users are to see it: not what passes by itself at the next try."""
+        return True
+
+
+class StoreError(UnavailableError):
     """S3 did not do what was asked."""
+
+    reason = "StoreUnavailable"
 
 
 class NotFoundError(StoreError):
@@ -73,8 +91,10 @@ class AccessDeniedError(StoreError):
     """The credentials or the bucket's policy do not allow it."""
 
 
-class RecordsError(ImageBatchError):
+class RecordsError(UnavailableError):
     """Postgres did not do what was asked."""
+
+    reason = "DatabaseUnavailable"
 
 
 class OutcomeUnknownError(RecordsError):

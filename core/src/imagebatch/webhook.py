@@ -22,6 +22,7 @@ import structlog
 from standardwebhooks import Webhook
 
 from imagebatch import links, transport
+from imagebatch.batch.lifecycle import Ending
 from imagebatch.errors import (
     AddressForbiddenError,
     ImageBatchError,
@@ -30,7 +31,6 @@ from imagebatch.errors import (
     SettingsError,
 )
 from imagebatch.guard import AddressPolicy
-from imagebatch.lifecycle import Ending
 from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 

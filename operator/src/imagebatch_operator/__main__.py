@@ -13,25 +13,25 @@ import kopf
 import structlog
 
 from imagebatch import logs, migrations, transport, webhook
+from imagebatch.async_store import AsyncStore
+from imagebatch.batch import driver
+from imagebatch.batch.background import BackgroundTasks
+from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import RecordsError, SettingsError
 from imagebatch.records import Records, connect
 from imagebatch.s3 import S3Store
 from imagebatch.settings import read
-from imagebatch_operator import health, kube, watches
+from imagebatch_operator import health, job_executor, kube, watches
 from imagebatch_operator.cleanup import Cleanup
-from imagebatch_operator.cluster import PodCache
-from imagebatch_operator.errands import Errands
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.metrics import Meters
-from imagebatch_operator.reconcile import Reconciler
-from imagebatch_operator.reports import AsyncStore
+from imagebatch_operator.pod_cache import PodCache
+from imagebatch_operator.reconcile import Reconciler, Services
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.source import SourceLimits, Sources
-from imagebatch_operator.steps import Collaborators
-from imagebatch_operator.telling import Telling
+from imagebatch_operator.status_writer import PublicLinks, StatusWriter
 from imagebatch_operator.webhook_secrets import WebhookSecrets
-from imagebatch_operator.work_queue import WorkQueue
 
 THREADS = 32
 STORE_CONNECTIONS = 32
@@ -91,25 +91,26 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
     dispatcher = webhook.Dispatcher(records, client, secrets.secret_for)
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
-    pods, meters, blocking = PodCache(), Meters(), AsyncStore(store)
+    pods, meters, objects = PodCache(), Meters(), AsyncStore(store)
     queue = WorkQueue()
-    errands = Errands(queue.mark)
-    reconciler = Reconciler(
-        Collaborators(
-            kube=api,
-            records=records,
-            store=blocking,
-            sources=Sources(store, api, client, limits),
-            pods=pods,
-            telling=Telling(api, records, meters.count_end),
-            cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
-            settings=settings,
-            errands=errands,
-            promised=dispatcher.wake,
-        )
+    drivers = driver.Services(
+        records=records,
+        store=objects,
+        background=BackgroundTasks(queue.mark),
+        webhook_owed=dispatcher.wake,
     )
+    executors = job_executor.Services(
+        kube=api,
+        store=objects,
+        sources=Sources(store, api, client, limits),
+        pods=pods,
+        status=StatusWriter(api, PublicLinks(store, settings.public_url), meters.count_end),
+        cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
+        settings=settings,
+    )
+    reconciler = Reconciler(Services(drivers=drivers, executors=executors))
     meters.watch(queue)
-    endpoints = Health(queue, records, blocking, meters.registry)
+    endpoints = Health(queue, records, objects, meters.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
         work = [group.create_task(queue.run(reconciler.reconcile)), group.create_task(dispatcher.run())]

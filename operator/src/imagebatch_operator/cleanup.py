@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from imagebatch import keys
-from imagebatch.ending import commit
+from imagebatch.batch.finish import commit
+from imagebatch.batch.lifecycle import Ending, Phase
+from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import StoreError
-from imagebatch.lifecycle import Ending, Phase
 from imagebatch.records import Records, Request
 from imagebatch.store import ObjectStore
-from imagebatch_operator.batch import Batch
-from imagebatch_operator.cluster import PodCache
 from imagebatch_operator.kube import Json, Kube
 from imagebatch_operator.names import BATCH_UID, FINALIZER
+from imagebatch_operator.pod_cache import PodCache
 from imagebatch_operator.pods import pod_facts
 
 LOOK_S = 0.5
@@ -28,44 +28,53 @@ log = structlog.get_logger()
 
 
 class Cleanup:
-    """Removes what is no longer needed. `promised` is called after a terminal commit that owes a webhook."""
+    """Removes what is no longer needed. `webhook_owed` is called after a commit that owes a webhook."""
 
     def __init__(
-        self, kube: Kube, records: Records, store: ObjectStore, pods: PodCache, promised: Callable[[], None]
+        self,
+        kube: Kube,
+        records: Records,
+        store: ObjectStore,
+        pods: PodCache,
+        webhook_owed: Callable[[], None],
     ) -> None:
         self._kube = kube
         self._records = records
         self._store = store
         self._pods = pods
-        self._promised = promised
+        self._webhook_owed = webhook_owed
 
-    def selector(self, batch: Batch) -> str:
+    def selector(self, batch: ImageBatch) -> str:
         """Selects the Jobs and pods of a batch."""
         return f"{BATCH_UID}={batch.uid}"
 
-    async def protect(self, batch: Batch) -> Batch:
-        """Add our finalizer, before anything is done that would have to be undone."""
-        return await self._set_finalizers(batch, [*batch.metadata.get("finalizers", ()), FINALIZER])
+    def protects(self, batch: ImageBatch) -> bool:
+        """Whether the object has our finalizer."""
+        return FINALIZER in batch.finalizers
 
-    async def _set_finalizers(self, batch: Batch, finalizers: list[str]) -> Batch:
+    async def protect(self, batch: ImageBatch) -> ImageBatch:
+        """Add our finalizer, before anything is done that would have to be undone."""
+        return await self._set_finalizers(batch, [*batch.finalizers, FINALIZER])
+
+    async def _set_finalizers(self, batch: ImageBatch, finalizers: list[str]) -> ImageBatch:
         version = batch.metadata["resourceVersion"]
         patch = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
-        return Batch(await self._kube.patch_batch(*batch.key, patch))
+        return ImageBatch(await self._kube.patch_batch(*batch.key, patch))
 
-    async def delete_jobs(self, batch: Batch) -> None:
+    async def delete_jobs(self, batch: ImageBatch) -> None:
         """Delete the batch's Jobs, and in the background their pods."""
         for job in await self._kube.list_jobs(batch.key.namespace, self.selector(batch)):
             if "deletionTimestamp" not in job["metadata"]:
                 await self._kube.delete_job(job)
 
-    async def stop(self, batch: Batch) -> bool:
+    async def stop(self, batch: ImageBatch) -> bool:
         """Delete the batch's Jobs; whether its pods are gone."""
         await self.delete_jobs(batch)
         found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
         await self._forget_stuck(found)
         return not found
 
-    async def forget_stuck_pods(self, batch: Batch) -> None:
+    async def forget_stuck_pods(self, batch: ImageBatch) -> None:
         """Forget pods that their node does not end: the Job would wait for them for ever."""
         await self._forget_stuck(await self._kube.list_pods(batch.key.namespace, self.selector(batch)))
 
@@ -76,7 +85,7 @@ class Cleanup:
                 log.warning("pod forgotten: its node does not end it", pod=pod["metadata"]["name"])
                 await self._kube.delete_pod_now(pod)
 
-    async def expire(self, batch: Batch, request: Request) -> float | None:
+    async def expire(self, batch: ImageBatch, request: Request) -> float | None:
         """Delete a finished object whose time has come; else says in how many seconds that is."""
         if batch.ttl_seconds is None or request.finished_at is None:
             return None
@@ -86,9 +95,9 @@ class Cleanup:
             await self._kube.delete_batch(batch.body)
         return max(left, LOOK_S)
 
-    async def remove(self, batch: Batch) -> float | None:
+    async def remove(self, batch: ImageBatch) -> float | None:
         """Carry a deletion out: pods first, then the row's end, then working files, then the object."""
-        if not batch.has_finalizer:
+        if not self.protects(batch):
             return None
         if not await self.stop(batch):
             return LOOK_S
@@ -96,16 +105,16 @@ class Cleanup:
         if request is not None and request.owner == batch.uid:
             was_finished = request.status != "pending"
             if not was_finished:
-                owes_webhook = await commit(self._records, self._store, request, DELETED, None)
-                if owes_webhook:
-                    self._promised()
+                await commit(self._records, self._store, request, DELETED, None)
+                if request.webhook_url:
+                    self._webhook_owed()
             await self._remove_files(batch, request, was_finished=was_finished)
-        kept = [name for name in batch.metadata["finalizers"] if name != FINALIZER]
+        kept = [name for name in batch.finalizers if name != FINALIZER]
         await self._set_finalizers(batch, kept)
         self._pods.forget(batch.uid)
         return None
 
-    async def _remove_files(self, batch: Batch, request: Request, *, was_finished: bool) -> None:
+    async def _remove_files(self, batch: ImageBatch, request: Request, *, was_finished: bool) -> None:
         """Remove working files; of a batch that was not finished, its images too: no CSV names them."""
         prefixes = [keys.batch_prefix(request.request_id)]
         if not was_finished and request.output_key is None:

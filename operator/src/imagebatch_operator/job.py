@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from imagebatch import resource
+from imagebatch import custom_resource
+from imagebatch.batch.shard_ends import MAX_SHARD_FAILURES
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.custom_resource import ImageBatch
 from imagebatch.exits import Exit
 from imagebatch.keys import InputKeys
-from imagebatch.lifecycle import MAX_SHARD_FAILURES
 from imagebatch.settings import S3Settings, variable
 from imagebatch.shard import indexes_of, indexes_text
-from imagebatch_operator.batch import Batch
 from imagebatch_operator.names import ATTEMPT, BATCH, CONTAINER, LINKS_UNTIL, SHARDS, batch_labels
 from imagebatch_operator.settings import OperatorSettings
 
@@ -33,7 +34,7 @@ LINKS_MARGIN = timedelta(days=1)
 S3_FIELDS = ("s3_endpoint", "s3_bucket", "s3_region", "s3_addressing")
 
 
-def job_name(batch: Batch) -> str:
+def job_name(batch: ImageBatch) -> str:
     """The name of the attempt's Job: short enough for the pods that are named after it."""
     slug = re.sub(r"[^a-z0-9]+", "-", batch.key.name)[:MAX_SLUG_CHARS].strip("-")
     return f"{slug}-{batch.uid[:8]}-a{batch.attempt}"
@@ -57,7 +58,7 @@ class JobInput:
 
 
 def shard_job(
-    batch: Batch,
+    batch: ImageBatch,
     shards: Sequence[int],
     all_shards: int,
     settings: OperatorSettings,
@@ -78,7 +79,7 @@ def shard_job(
             {"name": "IMAGEBATCH_PLAN_URL", "value": links.plan_url},
             {"name": "IMAGEBATCH_INPUT_URL", "value": links.input_url},
         ]
-    wish = batch.wanted.wish
+    desired = BatchSpec.from_spec(batch.spec).desired
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -92,8 +93,8 @@ def shard_job(
         "spec": {
             "completionMode": "Indexed",
             "completions": len(shards),
-            "parallelism": min(wish.parallelism, len(shards)),
-            "suspend": wish.suspend,
+            "parallelism": min(desired.parallelism, len(shards)),
+            "suspend": desired.suspend,
             "backoffLimitPerIndex": MAX_SHARD_FAILURES - 1,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _failure_rules()},
@@ -102,14 +103,14 @@ def shard_job(
     }
 
 
-def _annotations(batch: Batch) -> Json:
+def _annotations(batch: ImageBatch) -> Json:
     return {BATCH: batch.key.name, ATTEMPT: str(batch.attempt)}
 
 
-def _owner(batch: Batch) -> Json:
+def _owner(batch: ImageBatch) -> Json:
     return {
-        "apiVersion": resource.API_VERSION,
-        "kind": resource.KIND,
+        "apiVersion": custom_resource.API_VERSION,
+        "kind": custom_resource.KIND,
         "name": batch.key.name,
         "uid": batch.uid,
         "controller": True,
@@ -118,7 +119,7 @@ def _owner(batch: Batch) -> Json:
 
 
 def _failure_rules() -> list[Json]:
-    """What an end of a pod means; `lifecycle.after_end` says the same of processes."""
+    """What an end of a pod means; `imagebatch_cli.shard_history` says the same of processes."""
 
     def on_exit(action: str, *codes: Exit) -> Json:
         values = sorted(int(code) for code in codes)
@@ -135,7 +136,7 @@ def _failure_rules() -> list[Json]:
     ]
 
 
-def _pod(batch: Batch, settings: OperatorSettings, labels: Json, environment: list[Json]) -> Json:
+def _pod(batch: ImageBatch, settings: OperatorSettings, labels: Json, environment: list[Json]) -> Json:
     changes = settings.jobrunner_pod
     elsewhere = {"labels", "annotations", "resources"}
     placed = {name: value for name, value in changes.items() if value and name not in elsewhere}
@@ -179,16 +180,17 @@ def _pod(batch: Batch, settings: OperatorSettings, labels: Json, environment: li
 
 
 def _environment(
-    batch: Batch, shards: Sequence[int], all_shards: int, settings: OperatorSettings
+    batch: ImageBatch, shards: Sequence[int], all_shards: int, settings: OperatorSettings
 ) -> list[Json]:
+    spec = BatchSpec.from_spec(batch.spec)
     plain = {
         **settings.jobrunner_env,
         **{variable(S3Settings, name): getattr(settings, name) for name in S3_FIELDS},
         "IMAGEBATCH_ALLOWED_NETWORKS": settings.allowed_networks,
         "IMAGEBATCH_REQUEST_ID": batch.request_id,
         "IMAGEBATCH_ATTEMPT": batch.attempt,
-        "IMAGEBATCH_PARALLELISM": min(batch.wanted.wish.parallelism, len(shards)),
-        "IMAGEBATCH_COMPRESSION": json.dumps(batch.wanted.compression.as_spec()),
+        "IMAGEBATCH_PARALLELISM": min(spec.desired.parallelism, len(shards)),
+        "IMAGEBATCH_COMPRESSION": json.dumps(spec.compression.as_spec()),
     }
     if len(shards) != all_shards:
         plain["IMAGEBATCH_SHARDS"] = indexes_text(shards)
@@ -217,6 +219,7 @@ class JobFacts:
     `ended` is Complete or Failed, or nothing; `reason` and `message` say why it failed.
     """
 
+    uid: str = ""
     active: int = 0
     completed: frozenset[int] = frozenset()
     failed: frozenset[int] = frozenset()
@@ -234,7 +237,7 @@ class JobFacts:
         return not self.ended and self.links_until is not None and now > self.links_until - LINKS_MARGIN
 
     def needs(self, parallelism: int, *, suspend: bool) -> Json:
-        """The patch that makes the Job's spec as wished; empty when it is."""
+        """The patch that makes the Job's spec as desired; empty when it is."""
         patch: Json = {}
         if self.is_suspended != suspend:
             patch["suspend"] = suspend
@@ -257,6 +260,7 @@ def job_facts(job: Mapping[str, Any]) -> JobFacts:
         {},
     )
     return JobFacts(
+        uid=metadata.get("uid", ""),
         active=status.get("active", 0),
         completed=_mapped(status.get("completedIndexes", ""), shards),
         failed=_mapped(status.get("failedIndexes", ""), shards),

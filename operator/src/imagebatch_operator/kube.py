@@ -13,8 +13,8 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from imagebatch.errors import ImageBatchError
-from imagebatch.resource import API_VERSION, KIND, PLURAL
+from imagebatch.custom_resource import API_VERSION, KIND, PLURAL
+from imagebatch.errors import UnavailableError
 
 TIMEOUT_S = 20.0
 APPLY = "application/apply-patch+yaml"
@@ -23,8 +23,15 @@ MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
 
 
-class KubeError(ImageBatchError):
+class KubeError(UnavailableError):
     """The API server did not do what was asked. `status` is its HTTP status, 0 when it did not answer."""
+
+    reason = "KubernetesRefused"
+
+    @property
+    def is_worth_showing(self) -> bool:
+        """Not when there was no answer, for then no status can be written; nor a conflict, which is over."""
+        return self.status not in {0, 409}
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status

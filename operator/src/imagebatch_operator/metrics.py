@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.records import Request
-from imagebatch_operator.work_queue import WorkQueue
 
 
 class Meters:

@@ -1,22 +1,22 @@
 """Every name that the operator leaves on the cluster: labels, annotations, finalizer, field managers."""
 
-from imagebatch import resource
+from imagebatch import custom_resource
 
-FINALIZER = f"{resource.GROUP}/cleanup"
+FINALIZER = f"{custom_resource.GROUP}/cleanup"
 
-REQUEST_ID = f"{resource.GROUP}/request-id"
-BATCH_UID = f"{resource.GROUP}/batch-uid"
+REQUEST_ID = f"{custom_resource.GROUP}/request-id"
+BATCH_UID = f"{custom_resource.GROUP}/batch-uid"
 """The one by which the operator finds what belongs to an object: nobody else's object has its uid."""
 
-BATCH = f"{resource.GROUP}/batch"
+BATCH = f"{custom_resource.GROUP}/batch"
 """The object's name: whole as an annotation, cut to its length as a label."""
 
-ATTEMPT = f"{resource.GROUP}/attempt"
+ATTEMPT = f"{custom_resource.GROUP}/attempt"
 
-SHARDS = f"{resource.GROUP}/shards"
+SHARDS = f"{custom_resource.GROUP}/shards"
 """Annotation of a Job: which shards it does, by index."""
 
-LINKS_UNTIL = f"{resource.GROUP}/links-until"
+LINKS_UNTIL = f"{custom_resource.GROUP}/links-until"
 """Annotation of a Job: until when the links to the input that its pods get are good (ISO 8601)."""
 
 JOBRUNNER_LABELS = {

@@ -1,4 +1,4 @@
-"""What jobrunner pods tell of why a batch does or does not move. Pure."""
+"""What jobrunner pods say of why a batch does or does not move. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from imagebatch.batch.lifecycle import Waiting
+from imagebatch.batch.shard_ends import MAX_REFUSALS, refused, waiting_after
 from imagebatch.exits import Exit
-from imagebatch.lifecycle import MAX_REFUSALS, Waiting, refused, trouble_of
 from imagebatch_operator.job import JobFacts
 from imagebatch_operator.names import CONTAINER, JOB_INDEX
 
@@ -122,5 +123,5 @@ def _troubled(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
         return None
     last = max(ends, key=lambda pod: pod.ended_at)
     assert last.exit_code is not None
-    trouble = trouble_of(last.exit_code, last.last_word)
+    trouble = waiting_after(last.exit_code, last.last_word)
     return replace(trouble, message=f"pod {last.name}: {trouble.message}")

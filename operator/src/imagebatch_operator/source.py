@@ -14,12 +14,16 @@ import anyio
 import httpx
 
 from imagebatch import keys, links
+from imagebatch.batch.background import DOWNLOADS_AT_ONCE, in_thread
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import (
     AddressForbiddenError,
     ImageBatchError,
     InputRefusedError,
     NotFoundError,
     Problem,
+    UnavailableError,
 )
 from imagebatch.handover import BrokenOffError, Handover
 from imagebatch.http import status
@@ -27,8 +31,6 @@ from imagebatch.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.ingest import Ingested, Limits, ingest
 from imagebatch.store import ObjectStore
 from imagebatch.transport import MAX_REDIRECTS
-from imagebatch_operator.batch import Batch
-from imagebatch_operator.errands import SOURCES_AT_ONCE, in_thread
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)
@@ -39,8 +41,10 @@ INLINE_BLOCK_CHARS = 64 * 1024
 URL_HEADERS = {"Accept": "text/csv, */*;q=0.5", "Accept-Encoding": "gzip"}
 
 
-class SourceWaitsError(ImageBatchError):
+class SourceWaitsError(UnavailableError):
     """The source is not there yet; it is looked for again."""
+
+    reason = "SourceNotReady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,9 @@ class Sources:
         self._kube = kube
         self._client = client
         self._limits = limits
-        self._threads = anyio.CapacityLimiter(2 * SOURCES_AT_ONCE)
+        self._threads = anyio.CapacityLimiter(2 * DOWNLOADS_AT_ONCE)
 
-    async def snapshot(self, batch: Batch) -> Ingested:
+    async def snapshot(self, batch: ImageBatch) -> Ingested:
         """Write the batch's canonical CSV and plan. Raises SourceWaitsError, StoreError or KubeError too."""
         source = batch.source
         if "inline" in source:
@@ -106,7 +110,7 @@ class Sources:
 
     # -- from the cluster ----------------------------------------------------------------------------
 
-    async def _config_map(self, batch: Batch) -> bytes:
+    async def _config_map(self, batch: ImageBatch) -> bytes:
         name, entry = batch.source["configMap"]["name"], batch.source["configMap"]["key"]
         found = await self._kube.get_config_map(batch.key.namespace, name)
         if found is None:
@@ -117,7 +121,7 @@ class Sources:
             return base64.b64decode(found["binaryData"][entry])
         raise SourceWaitsError(f"the ConfigMap {name} has no key {entry}")
 
-    async def _ingest(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
+    async def _ingest(self, batch: ImageBatch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
         return await self._in_thread(lambda stop: self._ingest_blocking(batch, stop.watch(chunks), encoding))
 
     async def _in_thread(self, read: Callable[["_Stop"], Ingested]) -> Ingested:
@@ -125,14 +129,14 @@ class Sources:
         stop = _Stop()
         return await in_thread(lambda: read(stop), stop.now)
 
-    def _ingest_blocking(self, batch: Batch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
+    def _ingest_blocking(self, batch: ImageBatch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
         try:
             return ingest(
                 self._store,
                 batch.request_id,
                 chunks,
                 encoding=encoding,
-                rows_per_shard=batch.wanted.rows_per_shard,
+                rows_per_shard=BatchSpec.from_spec(batch.spec).rows_per_shard,
                 limits=Limits(max_rows=self._limits.max_rows),
                 places=keys.input_of_snapshot(batch.request_id, uuid.uuid4().hex),
             )
@@ -141,7 +145,7 @@ class Sources:
 
     # -- from S3 -------------------------------------------------------------------------------------
 
-    async def _from_s3(self, batch: Batch) -> Ingested:
+    async def _from_s3(self, batch: ImageBatch) -> Ingested:
         key, prefix = batch.source["s3"]["key"], keys.imports_prefix(batch.key.namespace)
         if keys.upload_of_input(batch.request_id, key) is not None:
             raise InputRefusedError.of("input_lost", "the upload's plan is no longer on S3; upload it again")
@@ -151,7 +155,7 @@ class Sources:
             )
         return await self._in_thread(lambda stop: self._read_s3(batch, key, stop))
 
-    def _read_s3(self, batch: Batch, key: str, stop: "_Stop") -> Ingested:
+    def _read_s3(self, batch: ImageBatch, key: str, stop: "_Stop") -> Ingested:
         try:
             with self._store.open(key) as chunks:
                 return self._ingest_blocking(batch, self._bounded(stop.watch(chunks)), _encoding(batch))
@@ -173,7 +177,7 @@ class Sources:
 
     # -- from a URL ----------------------------------------------------------------------------------
 
-    async def _from_url(self, batch: Batch) -> Ingested:
+    async def _from_url(self, batch: ImageBatch) -> Ingested:
         """Download and ingest in one pass, so that no file is ever whole in memory."""
         try:
             async with asyncio.timeout(self._limits.seconds), self._get(batch.source["url"]) as response:
@@ -200,7 +204,7 @@ class Sources:
             "source_not_found", f"spec.source.url leads through more than {MAX_REDIRECTS} redirects"
         )
 
-    async def _ingest_response(self, batch: Batch, response: httpx.Response) -> Ingested:
+    async def _ingest_response(self, batch: ImageBatch, response: httpx.Response) -> Ingested:
         if response.status_code in status.TEMPORARY:
             raise _unreachable(batch, f"HTTP {response.status_code}")
         if not response.is_success:
@@ -226,15 +230,14 @@ def _check_redirect(link: str) -> None:
         )
 
 
-def _unreachable(batch: Batch, why: str) -> ImageBatchError:
+def _unreachable(batch: ImageBatch, why: str) -> ImageBatchError:
     """Try again, for a while."""
-    created = datetime.fromisoformat(batch.metadata["creationTimestamp"])
-    if datetime.now(UTC) - created > GIVE_UP_AFTER:
+    if datetime.now(UTC) - batch.created_at > GIVE_UP_AFTER:
         return InputRefusedError.of("source_unreachable", f"spec.source.url can't be downloaded: {why}")
     return SourceWaitsError(f"spec.source.url can't be downloaded yet: {why}")
 
 
-def _encoding(batch: Batch) -> str | None:
+def _encoding(batch: ImageBatch) -> str | None:
     """The declared one; else the file's own evidence counts."""
     return batch.source.get("encoding")
 

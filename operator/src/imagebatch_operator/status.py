@@ -1,21 +1,19 @@
 """The object's status, made purely: what it says, and whether the change is worth a write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from imagebatch.lifecycle import Phase, Waiting
-from imagebatch.outcome import Counts, Qualities
-from imagebatch.resource import quality_status
-from imagebatch_operator.batch import Batch, Suspension
+from imagebatch.batch.executor import ShardCounts
+from imagebatch.batch.lifecycle import Phase
+from imagebatch.batch.pace import are_counts_worth_writing
+from imagebatch.custom_resource import ImageBatch, counts_of, quality_status
+from imagebatch.records import Request
 
 Json = dict[str, Any]
 
 MAX_MESSAGE_CHARS = 1000
-WRITE_GAP_S = 2.0
-SLOW_WRITE_S = 10.0
-WORTH_PERCENT = 1
 
 _PROGRESSING = {
     Phase.PENDING: ("Accepted", "The batch was accepted"),
@@ -25,88 +23,88 @@ _PROGRESSING = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """How a batch stands, as its user is to see it. `output`, `errors` and `report` are links."""
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a finished batch's CSVs are; None for those that it has not."""
 
-    phase: Phase
-    message: str = ""
-    error: str | None = None
-    reason: str = ""
-    rows: int = 0
-    counts: Counts = Counts()
-    failures: Mapping[str, int] = field(default_factory=dict)
-    shards: int | None = None
-    shards_done: int = 0
-    shards_active: int = 0
     output: str | None = None
     errors: str | None = None
     report: str | None = None
-    qualities: Qualities = Qualities()
-    job: str = ""
-    started: datetime | None = None
-    finished: datetime | None = None
-    suspension: Suspension = Suspension()
-    waiting: Waiting | None = None
 
 
-def status_of(batch: Batch, view: View, now: datetime) -> Json:
-    """The status to write. What has no value is left out."""
-    counts = view.counts
+NO_LINKS = Links()
+
+
+def status_of(
+    batch: ImageBatch,
+    request: Request,
+    now: datetime,
+    *,
+    links: Links = NO_LINKS,
+    shards: ShardCounts | None = None,
+    job: str = "",
+) -> Json:
+    """The status to write of the object of a request. What has no value is left out.
+
+    What is not known now, the shards and the Job's name, stays as the status says it of this attempt.
+    """
+    counts, suspension = request.counts, request.suspension
+    known = batch.status if batch.is_status_of_attempt else {}
+    is_finished = request.phase.is_terminal
     found: Json = {
         "requestId": batch.request_id,
         "observedGeneration": batch.metadata["generation"],
         "attempt": batch.attempt,
-        "phase": view.phase.value,
-        "message": view.message[:MAX_MESSAGE_CHARS],
-        "error": (view.error or "")[:MAX_MESSAGE_CHARS] or None,
-        "reason": _reason(view),
+        "phase": request.phase.value,
+        "message": request.message[:MAX_MESSAGE_CHARS],
+        "error": (request.error or "")[:MAX_MESSAGE_CHARS] or None,
+        "reason": _reason(request),
         "progress": f"{counts.done}/{counts.total}" if counts.total else None,
-        "rows": view.rows or None,
+        "rows": request.rows or None,
         "images": counts.images(),
         "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
-        "failures": dict(view.failures) or None,
-        "shards": _shards(view),
-        "outputCsv": view.output,
-        "errorsCsv": view.errors,
-        "reportCsv": view.report,
-        "quality": quality_status(view.qualities) if view.report else None,
-        "job": view.job or None,
-        "startTime": timestamp(view.started),
-        "completionTime": timestamp(view.finished),
-        "suspendedAt": timestamp(view.suspension.since),
-        "suspendedSeconds": round(view.suspension.seconds) or None,
-        "conditions": _conditions(batch, view, now),
+        "failures": dict(request.errors_by_code) or None,
+        "shards": _shards(shards, known.get("shards"), is_finished=is_finished),
+        "outputCsv": links.output,
+        "errorsCsv": links.errors,
+        "reportCsv": links.report,
+        "quality": quality_status(request.qualities) if links.report else None,
+        "job": job or known.get("job"),
+        "startTime": timestamp(request.started_at),
+        "completionTime": timestamp(request.finished_at),
+        "suspendedAt": timestamp(suspension.since),
+        "suspendedSeconds": round(suspension.seconds) or None,
+        "conditions": _conditions(batch, request, now),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _shards(view: View) -> Json | None:
-    if view.shards is None:
-        return None
-    return {"total": view.shards, "done": view.shards_done, "active": view.shards_active}
+def _shards(counts: ShardCounts | None, known: Json | None, *, is_finished: bool) -> Json | None:
+    if counts is not None:
+        return {"total": counts.total, "done": counts.done, "active": counts.active}
+    return {**known, "active": 0} if known and is_finished else known
 
 
-def _reason(view: View) -> str | None:
+def _reason(request: Request) -> str | None:
     """Why it waits, or why it failed; nothing where all is well."""
-    return (view.waiting.reason if view.waiting is not None else view.reason) or None
+    return (request.waiting.reason if request.waiting is not None else request.reason) or None
 
 
-def _conditions(batch: Batch, view: View, now: datetime) -> list[Json]:
-    is_finished = view.phase.is_terminal
-    ended = (view.reason or view.phase.value) if is_finished else "NotFinished"
+def _conditions(batch: ImageBatch, request: Request, now: datetime) -> list[Json]:
+    is_finished = request.phase.is_terminal
+    ended = (request.reason or request.phase.value) if is_finished else "NotFinished"
     if is_finished:
-        reason, message, moving = ended, view.error or view.message, False
-    elif view.waiting is not None:
-        reason, message, moving = view.waiting.reason, view.waiting.message, False
+        reason, message, moving = ended, request.error or request.message, False
+    elif request.waiting is not None:
+        reason, message, moving = request.waiting.reason, request.waiting.message, False
     else:
-        (reason, message), moving = _PROGRESSING[view.phase], True
-    is_complete = view.phase is Phase.COMPLETE
+        (reason, message), moving = _PROGRESSING[request.phase], True
+    is_complete = request.phase is Phase.COMPLETE
     is_failed = is_finished and not is_complete
     wanted = (
-        Condition("Finished", is_finished, ended, (view.error or view.message) if is_finished else ""),
-        Condition("Complete", is_complete, ended, view.message if is_complete else ""),
-        Condition("Failed", is_failed, ended, (view.error or "") if is_failed else ""),
+        Condition("Finished", is_finished, ended, (request.error or request.message) if is_finished else ""),
+        Condition("Complete", is_complete, ended, request.message if is_complete else ""),
+        Condition("Failed", is_failed, ended, (request.error or "") if is_failed else ""),
         Condition("Progressing", moving, reason, message),
     )
     return [condition(batch, each, now) for each in wanted]
@@ -122,7 +120,7 @@ class Condition:
     message: str = ""
 
 
-def condition(batch: Batch, wanted: Condition, now: datetime) -> Json:
+def condition(batch: ImageBatch, wanted: Condition, now: datetime) -> Json:
     """A condition as it is written; the time of its last transition stays while its status does."""
     status = "Unknown" if wanted.holds is None else str(wanted.holds)
     old = batch.condition(wanted.kind)
@@ -141,10 +139,9 @@ def is_worth_writing(old: Mapping[str, Any], new: Json, seconds_since_write: flo
     """Whether the change matters enough now: a phase or a reason always does, counts only now and then."""
     if _without_counts(old) != _without_counts(new):
         return True
-    is_same = all(old.get(name) == new.get(name) for name in _COUNTING)
-    if is_same or seconds_since_write < WRITE_GAP_S:
+    if all(old.get(name) == new.get(name) for name in _COUNTING):
         return False
-    return seconds_since_write >= SLOW_WRITE_S or _moved_percent(old, new) >= WORTH_PERCENT
+    return are_counts_worth_writing(counts_of(old).done, counts_of(new), seconds_since_write)
 
 
 _COUNTING = frozenset({"images", "bytes", "progress", "shards", "message"})
@@ -159,16 +156,6 @@ def _without_counts(status: Mapping[str, Any]) -> Json:
         if found["type"] != "WebhookDelivered"
     ]
     return {**kept, "conditions": sorted(conditions, key=lambda found: str(found["type"]))}
-
-
-def _moved_percent(old: Mapping[str, Any], new: Mapping[str, Any]) -> float:
-    total = new["images"]["total"]
-    return 100 * abs(_done(new) - _done(old)) / total if total else 100.0
-
-
-def _done(status: Mapping[str, Any]) -> int:
-    images = status.get("images", {})
-    return int(images.get("succeeded", 0) + images.get("failed", 0))
 
 
 def timestamp(moment: datetime | None) -> str | None:

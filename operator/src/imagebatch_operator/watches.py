@@ -9,10 +9,10 @@ from typing import Any
 
 import kopf
 
-from imagebatch.resource import GROUP, PLURAL, VERSION
-from imagebatch_operator.cluster import PodCache
+from imagebatch.batch.work_queue import Key
+from imagebatch.custom_resource import GROUP, PLURAL, VERSION
 from imagebatch_operator.names import BATCH, BATCH_UID, JOBRUNNER_LABELS, JOBRUNNER_SELECTOR
-from imagebatch_operator.work_queue import Key
+from imagebatch_operator.pod_cache import PodCache
 
 Json = Mapping[str, Any]
 Mark = Callable[[Key], None]

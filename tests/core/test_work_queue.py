@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from imagebatch.batch import work_queue
+from imagebatch.batch.work_queue import Key, Work, WorkQueue
 from imagebatch.errors import StoreError
-from imagebatch_operator import work_queue
-from imagebatch_operator.work_queue import Key, Work, WorkQueue
 from imagebatch_testing.waiting import until
 
 pytestmark = pytest.mark.anyio

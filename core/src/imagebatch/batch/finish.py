@@ -3,7 +3,7 @@
 import structlog
 
 from imagebatch import webhook
-from imagebatch.lifecycle import Ending
+from imagebatch.batch.lifecycle import Ending
 from imagebatch.merge import Merged
 from imagebatch.records import Records, Request, Result
 from imagebatch.store import ObjectStore
@@ -13,12 +13,11 @@ log = structlog.get_logger()
 
 async def commit(
     records: Records, store: ObjectStore, request: Request, ending: Ending, merged: Merged | None
-) -> bool:
+) -> Request | None:
     """Record how a batch ended, and put its webhook into the outbox; whoever is first decides.
 
-    Whether the batch has a webhook: then the outbox is to be looked into.
-
-    `merged` is None when there are no rows to have written CSVs for. Raises RecordsError.
+    Returns the row then, or None when somebody else was first. `merged` is None when there are no rows to
+    have written CSVs for. Raises RecordsError.
     """
     counts = merged.counts if merged is not None else request.counts.ended()
     result, link = Result(counts), None
@@ -34,8 +33,9 @@ async def commit(
         link = store.link(merged.output_key)
     body = webhook.body(request.request_id, ending, link, counts)
     message_id = webhook.webhook_id(request.request_id, request.attempt)
-    if await records.finish(request, ending, result, body, message_id):
+    ended = await records.finish(request, ending, result, body, message_id)
+    if ended is not None:
         log.info(
             "batch ended", request_id=request.request_id, phase=ending.phase.value, message=ending.message
         )
-    return bool(request.webhook_url)
+    return ended

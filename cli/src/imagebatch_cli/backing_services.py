@@ -17,7 +17,7 @@ from imagebatch_cli.settings import own_database, own_s3
 
 
 @dataclass(frozen=True, slots=True)
-class Foundations:
+class BackingServices:
     """Records and store, ready for use. `servers` are the embedded ones, which must go on running."""
 
     records: Records
@@ -27,7 +27,7 @@ class Foundations:
 
 
 @asynccontextmanager
-async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[Foundations]:
+async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncIterator[BackingServices]:
     """Start or connect to both, with our schema and our bucket; stopped when the block ends.
 
     Raises ServiceFailedError, SettingsError, StoreError or RecordsError.
@@ -45,7 +45,7 @@ async def foundations(folder: DataFolder, system: SystemFile) -> AsyncIterator[F
             await asyncio.to_thread(store.create_bucket)
             await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
-        yield Foundations(opened, store, s3, tuple(servers))
+        yield BackingServices(opened, store, s3, tuple(servers))
 
 
 async def _database(stack: AsyncExitStack, folder: DataFolder, servers: list[Kept]) -> DatabaseSettings:

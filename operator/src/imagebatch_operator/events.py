@@ -1,4 +1,4 @@
-"""The Events that tell a batch's story: read off the change of its status, posted beside it."""
+"""The Events of a batch: derived from the change of its status, posted beside it."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
-from imagebatch import resource
-from imagebatch.lifecycle import Phase
-from imagebatch_operator.batch import Batch
+from imagebatch import custom_resource
+from imagebatch.batch.lifecycle import Phase
+from imagebatch.custom_resource import ImageBatch
 from imagebatch_operator.kube import Kube, KubeError
 from imagebatch_operator.names import REPORTER
 from imagebatch_operator.status import timestamp
@@ -24,47 +24,47 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """One Event: a reason in CamelCase, a sentence, and whether it is a warning."""
+class Event:
+    """An Event to be posted: a reason in CamelCase, a sentence, and whether it is a warning."""
 
     reason: str
     message: str
     is_warning: bool = False
 
 
-def notices(old: Json, new: Json) -> Iterator[Notice]:
+def events(old: Json, new: Json) -> Iterator[Event]:
     """What happened between two versions of a status."""
     if old.get("attempt", new["attempt"]) != new["attempt"]:
-        yield Notice("AttemptStarted", f"Attempt {new['attempt']} runs again what failed")
+        yield Event("AttemptStarted", f"Attempt {new['attempt']} runs again what failed")
     if not old.get("shards") and new.get("shards"):
         images, shards = new["images"]["total"], new["shards"]["total"]
-        yield Notice("Planned", f"{new.get('rows', 0)} rows with {images} images, in {shards} shards")
+        yield Event("Planned", f"{new.get('rows', 0)} rows with {images} images, in {shards} shards")
     if not old.get("job") and new.get("job"):
-        yield Notice("JobCreated", f"Job {new['job']} runs the shards")
-    yield from _waits(_reason(old), new)
-    yield from _phases(old.get("phase"), new)
+        yield Event("JobCreated", f"Job {new['job']} runs the shards")
+    yield from _of_waiting(_reason(old), new)
+    yield from _of_phase(old.get("phase"), new)
 
 
-def _waits(before: str, new: Json) -> Iterator[Notice]:
+def _of_waiting(before: str, new: Json) -> Iterator[Event]:
     reason = _reason(new)
     if Phase(new["phase"]).is_terminal or reason == before:
         return
     if reason not in _MOVING:
-        yield Notice(reason, _progressing(new)["message"], is_warning=reason != "Suspended")
+        yield Event(reason, _progressing(new)["message"], is_warning=reason != "Suspended")
     elif before and before not in _MOVING:
-        yield Notice("Resumed", "The batch goes on")
+        yield Event("Resumed", "The batch goes on")
 
 
-def _phases(before: str | None, new: Json) -> Iterator[Notice]:
+def _of_phase(before: str | None, new: Json) -> Iterator[Event]:
     phase = Phase(new["phase"])
     if phase.value == before:
         return
     if phase is Phase.MERGING:
-        yield Notice("Merging", "The shards are done; the output CSV is written")
+        yield Event("Merging", "The shards are done; the output CSV is written")
     elif phase is Phase.COMPLETE:
-        yield Notice("Complete", new["message"])
+        yield Event("Complete", new["message"])
     elif phase.is_terminal:
-        yield Notice(phase.value, new.get("error", new["message"]), is_warning=phase is Phase.FAILED)
+        yield Event(phase.value, new.get("error", new["message"]), is_warning=phase is Phase.FAILED)
 
 
 def _progressing(status: Json) -> Json:
@@ -76,10 +76,10 @@ def _reason(status: Json) -> str:
     return str(_progressing(status).get("reason", ""))
 
 
-async def post(kube: Kube, batch: Batch, notice: Notice) -> None:
+async def post(kube: Kube, batch: ImageBatch, wanted: Event) -> None:
     """Create the Event. That it can't be created is logged, and stops nothing."""
     now = timestamp(datetime.now(UTC))
-    event = {
+    body = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
@@ -87,21 +87,21 @@ async def post(kube: Kube, batch: Batch, notice: Notice) -> None:
             "namespace": batch.key.namespace,
         },
         "involvedObject": {
-            "apiVersion": resource.API_VERSION,
-            "kind": resource.KIND,
+            "apiVersion": custom_resource.API_VERSION,
+            "kind": custom_resource.KIND,
             "namespace": batch.key.namespace,
             "name": batch.key.name,
             "uid": batch.uid,
         },
-        "type": "Warning" if notice.is_warning else "Normal",
-        "reason": notice.reason,
-        "message": notice.message[:MAX_NOTE_CHARS],
+        "type": "Warning" if wanted.is_warning else "Normal",
+        "reason": wanted.reason,
+        "message": wanted.message[:MAX_NOTE_CHARS],
         "source": {"component": REPORTER},
         "firstTimestamp": now,
         "lastTimestamp": now,
         "count": 1,
     }
     try:
-        await kube.create_event(event)
+        await kube.create_event(body)
     except KubeError as error:
-        log.warning("event not posted", batch=batch.key.name, reason=notice.reason, error=str(error))
+        log.warning("event not posted", batch=batch.key.name, reason=wanted.reason, error=str(error))

@@ -19,7 +19,7 @@ from imagebatch.errors import ImageBatchError
 
 WORKERS = 16
 MIN_GAP_S = 0.1
-"""Marks within this time of each other are worked on once."""
+"""The events of a Job and of its pods come in swarms."""
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 20.0
@@ -50,10 +50,12 @@ class _State:
 class WorkQueue:
     """Marked keys, each worked on by one worker at a time.
 
-    `attempts` and `failures` count; `stuck_s` is for liveness.
+    Marks within `min_gap_s` of each other are worked on once. `attempts` and `failures` count; `stuck_s` is
+    for liveness.
     """
 
-    def __init__(self, *, workers: int = WORKERS) -> None:
+    def __init__(self, *, workers: int = WORKERS, min_gap_s: float = MIN_GAP_S) -> None:
+        self._min_gap_s = min_gap_s
         self._room = asyncio.Semaphore(workers)
         self._states: dict[Key, _State] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -67,7 +69,7 @@ class WorkQueue:
     def mark(self, key: Key, after: float = 0.0) -> None:
         """Let `key` be worked on in `after` seconds, or earlier if it was due earlier."""
         state = self._states.setdefault(key, _State())
-        when = max(time.monotonic() + max(after, MIN_GAP_S), state.not_before)
+        when = max(time.monotonic() + max(after, self._min_gap_s), state.not_before)
         if state.due is None or when < state.due:
             state.due = when
             heapq.heappush(self._heap, (when, key))

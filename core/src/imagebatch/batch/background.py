@@ -1,7 +1,7 @@
-"""What takes long, beside the reconciles: reading a source, merging. No worker of the queue waits for it.
+"""Work that takes long, beside the steps of the driver: reading a source, merging. No worker waits for it.
 
-A reconcile starts an errand and looks at it when it comes by again; the errand marks its batch's key when it
-gets going and when it is over. How many of a kind go at once is a `FairRoom`'s to say, fair by namespace.
+A step starts a task and looks at it when it comes by again; the task marks its batch's key when it gets
+going and when it is over. How many of a kind go at once is a `FairRoom`'s to say, fair by namespace.
 """
 
 import asyncio
@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from imagebatch.fair_room import FairRoom
-from imagebatch_operator.work_queue import Key
+from imagebatch.batch.fair_room import FairRoom
+from imagebatch.batch.work_queue import Key
 
-SOURCES_AT_ONCE = 16
+DOWNLOADS_AT_ONCE = 16
 """Downloads mostly wait; each holds a thread and at most two parts of an upload."""
 
-SNAPSHOTS_AT_ONCE = 4
+READS_AT_ONCE = 4
+"""Sources that need no download are read at the speed of the CPU."""
+
 MERGES_AT_ONCE = 2
 MOMENT_S = 0.2
 
@@ -25,7 +27,7 @@ Mark = Callable[[Key], None]
 
 
 @dataclass(slots=True)
-class Errand(Generic[R]):
+class BackgroundTask(Generic[R]):
     """One piece of work for a batch."""
 
     task: "asyncio.Task[R]" = field(init=False)
@@ -37,8 +39,8 @@ class Errand(Generic[R]):
         self.was_seen_queued = not self.has_room
         return self.was_seen_queued
 
-    async def start_up(self) -> None:
-        """Give it a moment: what is small is over before anybody has to come by again."""
+    async def wait_a_moment(self) -> None:
+        """What is small is over before anybody has to come by again."""
         await asyncio.wait([self.task], timeout=MOMENT_S)
 
     @property
@@ -66,30 +68,30 @@ async def in_thread(call: Callable[[], R], stop: Callable[[], None] = lambda: No
         raise
 
 
-class Errands:
-    """Starts errands, each in the room of its kind."""
+class BackgroundTasks:
+    """Starts tasks, each in the room of its kind."""
 
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
-        self.sources = FairRoom(SOURCES_AT_ONCE)
-        self.snapshots = FairRoom(SNAPSHOTS_AT_ONCE)
+        self.downloads = FairRoom(DOWNLOADS_AT_ONCE)
+        self.reads = FairRoom(READS_AT_ONCE)
         self.merges = FairRoom(MERGES_AT_ONCE)
 
-    def start(self, key: Key, room: FairRoom, work: Callable[[], Awaitable[R]]) -> Errand[R]:
-        errand: Errand[R] = Errand()
+    def start(self, key: Key, room: FairRoom, work: Callable[[], Awaitable[R]]) -> BackgroundTask[R]:
+        started: BackgroundTask[R] = BackgroundTask()
 
         async def run() -> R:
             async with room.of(key.namespace):
-                errand.has_room = True
-                if errand.was_seen_queued:
+                started.has_room = True
+                if started.was_seen_queued:
                     self._mark(key)
                 return await work()
 
-        errand.task = asyncio.create_task(run())
-        errand.task.add_done_callback(lambda task: self._over(key, task))
-        return errand
+        started.task = asyncio.create_task(run())
+        started.task.add_done_callback(lambda task: self._end(key, task))
+        return started
 
-    def _over(self, key: Key, task: "asyncio.Task[R]") -> None:
+    def _end(self, key: Key, task: "asyncio.Task[R]") -> None:
         if not task.cancelled():
-            task.exception()  # seen: the reconcile raises it, unless the batch is gone by now
+            task.exception()  # taken note of: the next step raises it, unless the batch is gone by now
             self._mark(key)

@@ -1,0 +1,30 @@
+"""The object store on an event loop: its blocking calls run in threads, a bounded number at once."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from imagebatch.errors import StoreError
+from imagebatch.store import ObjectStore
+
+REQUESTS = 16
+ANSWER_S = 30.0
+"""More than the time-outs and retries of one small object take; a store that hangs holds nobody for ever."""
+
+R = TypeVar("R")
+
+
+class AsyncStore:
+    """`blocking` is the store itself, for who is in a thread already."""
+
+    def __init__(self, store: ObjectStore, requests: int = REQUESTS) -> None:
+        self.blocking = store
+        self._room = asyncio.Semaphore(requests)
+
+    async def run(self, call: Callable[[ObjectStore], R]) -> R:
+        """Call with the store. Raises StoreError too when there is no answer in time."""
+        try:
+            async with self._room, asyncio.timeout(ANSWER_S):
+                return await asyncio.to_thread(call, self.blocking)
+        except TimeoutError:
+            raise StoreError(f"S3: no answer within {ANSWER_S:g} s") from None

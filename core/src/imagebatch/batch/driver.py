@@ -1,0 +1,320 @@
+"""The driver of one attempt at a batch: observe, decide, carry out, show.
+
+It looks at what is there now, on S3, in the row and with the executor, and does the one step that
+`lifecycle.next_step` names. What it remembers can be found again or done again, so a crash at any point, or
+a second driver by mistake, costs time and nothing else.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from imagebatch import keys
+from imagebatch.async_store import AsyncStore
+from imagebatch.batch import lifecycle
+from imagebatch.batch.background import BackgroundTask, BackgroundTasks, in_thread
+from imagebatch.batch.executor import Executor, ShardCounts, ShardRuns
+from imagebatch.batch.finish import commit
+from imagebatch.batch.lifecycle import Desired, Ending, Observed, Phase, Waiting
+from imagebatch.batch.pace import is_worth_writing
+from imagebatch.batch.shard_reports import ShardReports
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.batch.work_queue import Key
+from imagebatch.errors import AlreadyExistsError, InputRefusedError, NotFoundError, UnavailableError
+from imagebatch.ingest import Ingested
+from imagebatch.merge import Merged, merge
+from imagebatch.records import Records, Request
+
+SOON_S = 1.0
+SUSPENDED_LOOK_S = 300.0
+BACKGROUND_LOOK_S = 30.0
+"""A background task marks its batch when it is over; this is for the case that the mark was lost."""
+
+ROW_LIFE_S = 60.0
+"""So long the row is taken to be as it was read or written last: nobody else writes a pending row but by
+mistake, and what they do is noticed at each write.
+"""
+
+_SUSPENDED = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
+_STOPPING = Waiting("Stopping", "what runs is being stopped")
+_QUEUED = "Queued"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What drivers work with. `webhook_owed` is called after a terminal commit that owes a webhook."""
+
+    records: Records
+    store: AsyncStore
+    background: BackgroundTasks
+    webhook_owed: Callable[[], None]
+    now: Callable[[], datetime] = utc_now
+
+
+class _RowChangedError(Exception):
+    """Somebody else finished the request, began another attempt at it, or removed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Merging:
+    """A merge under way, and the step that it carries out."""
+
+    task: BackgroundTask[Merged]
+    step: lifecycle.Merge
+
+
+class BatchDriver:
+    """Brings one attempt on, a step a call. `request` is the row, as far as it is known."""
+
+    def __init__(self, services: Services, executor: Executor, key: Key, request: Request) -> None:
+        self._with = services
+        self._executor = executor
+        self._key = key
+        plan_key = keys.plan(request.request_id, request.upload)
+        self._reports = ShardReports(request.request_id, request.attempt, plan_key)
+        self._runs = ShardRuns()
+        self._reading: BackgroundTask[Ingested] | None = None
+        self._merging: _Merging | None = None
+        self._refusal: InputRefusedError | None = None
+        self._written_s = 0.0
+        self.renew(request)
+
+    def renew(self, request: Request) -> None:
+        """Take in the row as it was read just now."""
+        self.request = self._row = request
+        self._read_s = time.monotonic()
+
+    @property
+    def is_row_known(self) -> bool:
+        """Whether `request` can be trusted; else the row is to be read, and `renew` called."""
+        return time.monotonic() - self._read_s < ROW_LIFE_S
+
+    async def advance(self, spec: Mapping[str, Any]) -> float:
+        """Take the next step to what `spec` wants, unless the request is at its end.
+
+        Returns in how many seconds to look again at the latest; 0 means at once. Raises UnavailableError,
+        after it has shown why the batch waits.
+        """
+        try:
+            return await self._step(spec)
+        except _RowChangedError:
+            self._read_s = -ROW_LIFE_S
+            return 0.0
+        except UnavailableError as error:
+            self._read_s = -ROW_LIFE_S  # what was under way when it failed may have been done
+            await self.show_trouble(error)
+            raise
+
+    def stop_background(self) -> bool:
+        """Stop what goes on beside the steps; whether it has stopped."""
+        tasks = [task for task in (self._reading, self._merging and self._merging.task) if task]
+        for task in tasks:
+            task.cancel()
+        return all(task.is_over for task in tasks)
+
+    async def _step(self, spec: Mapping[str, Any]) -> float:
+        wanted = self._parse(spec)
+        desired = Desired() if self._refusal else wanted.desired
+        self.request = replace(
+            self.request,
+            suspension=self.request.suspension.as_desired(is_suspended=desired.suspend, now=self._with.now()),
+        )
+        step = lifecycle.next_step(desired, await self._observe())
+        if not isinstance(step, lifecycle.ReadSource | lifecycle.Merge):
+            self.stop_background()
+            self._reading = self._merging = None
+        match step:
+            case lifecycle.ReadSource():
+                return await self._read_source()
+            case lifecycle.RunShards(shards):
+                return await self._run(shards, wanted)
+            case lifecycle.Suspend():
+                return await self._suspend()
+            case lifecycle.Merge():
+                return await self._merge(step, desired)
+            case lifecycle.Finish(ending):
+                return await self._commit(ending, None)
+            case lifecycle.Done():
+                return 0.0
+
+    def _parse(self, spec: Mapping[str, Any]) -> BatchSpec:
+        """The spec; one that the domain refuses is kept as the batch's refusal."""
+        try:
+            return BatchSpec.from_spec(spec)
+        except InputRefusedError as error:
+            self._refusal = error
+            return BatchSpec()
+
+    # -- observing -----------------------------------------------------------------------------------
+
+    async def _observe(self) -> Observed:
+        request, reports = self.request, self._reports
+        if self._refusal is not None:
+            return Observed(phase=request.phase, refusal=self._refusal.problems)
+        plan = await reports.load(self._with.store)
+        if plan is None:
+            return Observed(phase=request.phase)
+        self.request = replace(request, rows=plan.rows, counts=replace(request.counts, total=plan.images))
+        self._runs = await self._executor.observe()
+        await reports.read_ended(self._runs.ended, self._with.store)
+        return Observed(
+            phase=request.phase,
+            shards=len(plan.shards),
+            reported=frozenset(reports.done),
+            given_up=self._runs.given_up - reports.done.keys(),
+            counts=reports.counts(self._runs.active),
+            images=plan.images,
+            active_seconds=request.active_seconds(self._with.now()),
+            defect=self._runs.defect,
+        )
+
+    # -- the source ----------------------------------------------------------------------------------
+
+    async def _read_source(self) -> float:
+        """Another driver may be at it too: the first plan counts."""
+        self.request = replace(self.request, phase=Phase.PLANNING)
+        is_new, reading = self._reading is None, self._reading or self._start_reading()
+        self._reading = reading
+        if is_new:
+            await reading.wait_a_moment()
+        if not reading.is_over:
+            await self._show(self._while_reading(is_queued=reading.is_queued()))
+            return SOON_S if is_new else BACKGROUND_LOOK_S
+        self._reading = None
+        try:
+            ingested = reading.result()
+        except AlreadyExistsError:
+            return 0.0
+        except InputRefusedError as error:
+            self._refusal = error
+            return 0.0
+        self.request = replace(self.request, input_sha256=ingested.sha256)
+        return 0.0
+
+    def _start_reading(self) -> BackgroundTask[Ingested]:
+        background = self._with.background
+        room = background.downloads if self._executor.downloads_source else background.reads
+        return background.start(self._key, room, self._executor.read_source)
+
+    def _while_reading(self, *, is_queued: bool) -> Request:
+        """Why the source could not be read last time stays to be seen until it is read."""
+        if is_queued:
+            text = "other sources are being read; this one has its turn after them"
+            return replace(self.request, waiting=Waiting(_QUEUED, text))
+        waiting = self.request.waiting
+        is_over = waiting is not None and waiting.reason in {_QUEUED, _SUSPENDED.reason}
+        return replace(self.request, waiting=None if is_over else waiting)
+
+    # -- the shards ----------------------------------------------------------------------------------
+
+    async def _run(self, shards: frozenset[int], spec: BatchSpec) -> float:
+        plan, reports = self._reports.plan, self._reports
+        assert plan is not None
+        look_s = await self._executor.run(shards, plan, spec)
+        await reports.look(self._runs.active, self._with.store)
+        waiting = await self._executor.waiting(reports.last_done)
+        await self._show(self._standing(Phase.RUNNING, waiting))
+        deadline_s = spec.desired.deadline_seconds
+        if deadline_s is None:
+            return look_s
+        left_s = deadline_s - self.request.active_seconds(self._with.now())
+        return min(look_s, max(left_s, 0.0) + 0.1)  # a little later, and it is over for certain
+
+    async def _suspend(self) -> float:
+        await self._executor.suspend()
+        phase = Phase.PENDING if self._reports.plan is None else Phase.RUNNING
+        await self._show(self._standing(phase, _SUSPENDED))
+        return SUSPENDED_LOOK_S
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    async def _merge(self, step: lifecycle.Merge, desired: Desired) -> float:
+        """Write the CSVs and commit the end; before its time only when no shard runs any more."""
+        if step.reason is not None and not await self._executor.stop():
+            await self._show(self._standing(Phase.RUNNING, _STOPPING))
+            return SOON_S
+        is_new, merging = self._merging is None, self._merging or self._start_merging(step)
+        self._merging = merging
+        if is_new:
+            await merging.task.wait_a_moment()
+        if not merging.task.is_over:
+            await self._show(self._while_merging(is_queued=merging.task.is_queued()))
+            return SOON_S if is_new else BACKGROUND_LOOK_S
+        self._merging = None
+        try:
+            merged = merging.task.result()
+        except NotFoundError as error:
+            return await self._commit(lifecycle.input_lost(str(error)), None)
+        ending = lifecycle.conclude(desired, merged.counts, merged.errors, merging.step.reason)
+        return await self._commit(ending, merged)
+
+    def _start_merging(self, step: lifecycle.Merge) -> _Merging:
+        plan, request, store = self._reports.plan, self.request, self._with.store.blocking
+        assert plan is not None
+
+        async def work() -> Merged:
+            return await in_thread(
+                lambda: merge(store, request.request_id, request.attempt, plan, not_tried=step.not_tried)
+            )
+
+        return _Merging(self._with.background.start(self._key, self._with.background.merges, work), step)
+
+    def _while_merging(self, *, is_queued: bool) -> Request:
+        text = "other batches are being merged; this one has its turn after them"
+        return self._standing(Phase.MERGING, Waiting(_QUEUED, text) if is_queued else None)
+
+    async def _commit(self, ending: Ending, merged: Merged | None) -> float:
+        ended = await commit(self._with.records, self._with.store.blocking, self.request, ending, merged)
+        if self.request.webhook_url:
+            self._with.webhook_owed()
+        if ended is None:
+            raise _RowChangedError
+        self.renew(ended)
+        return 0.0
+
+    # -- showing -------------------------------------------------------------------------------------
+
+    def _standing(self, phase: Phase, waiting: Waiting | None = None) -> Request:
+        """The request as it stands now."""
+        total = self.request.counts.total
+        counts = replace(self._reports.counts(self._runs.active), total=total)
+        message = f"{counts.done} of {total} images" if total else ""
+        return replace(self.request, phase=phase, message=message, counts=counts, waiting=waiting)
+
+    async def _show(self, request: Request) -> None:
+        """Write the row, if the change is worth it, then what the executor shows."""
+        await self._record(request)
+        await self._executor.show(self.request, self._shard_counts())
+
+    async def _record(self, request: Request) -> None:
+        self.request = request
+        if not is_worth_writing(self._row, request, time.monotonic() - self._written_s):
+            return
+        row = await self._with.records.progress(request)
+        if row is None:
+            raise _RowChangedError
+        self.renew(row)
+        self._written_s = time.monotonic()
+
+    async def show_trouble(self, error: UnavailableError) -> None:
+        """Show why nothing moves. That Postgres or the cluster is away may be what it waits for."""
+        if not error.is_worth_showing or self.request.phase.is_terminal:
+            return
+        request = replace(self.request, waiting=Waiting(error.reason, str(error)))
+        with suppress(UnavailableError, _RowChangedError):
+            await self._record(request)
+        with suppress(UnavailableError):
+            await self._executor.show(request, self._shard_counts())
+
+    def _shard_counts(self) -> ShardCounts | None:
+        plan = self._reports.plan
+        if plan is None:
+            return None
+        return ShardCounts(len(plan.shards), len(self._reports.done), self._runs.started)

@@ -1,0 +1,84 @@
+"""What the driver needs of whoever runs a batch's shards.
+
+Two implementations: `imagebatch_operator.job_executor` by an Indexed Job, `imagebatch_cli.process_executor`
+by processes of this machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from imagebatch.batch.lifecycle import Waiting
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.ingest import Ingested
+from imagebatch.plan import Plan
+from imagebatch.records import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRuns:
+    """What runs of a batch's shards, and what does not any more.
+
+    `active` shards run now; `started` is how many runs there are, those included that still wait for a
+    machine. `ended` are the shards whose last run is over, each with a name of that run; `given_up` ones
+    will not be run again. `defect` is why no shard of the batch can be run, in words.
+    """
+
+    active: frozenset[int] = frozenset()
+    started: int = 0
+    ended: Mapping[int, str] = field(default_factory=dict)
+    given_up: frozenset[int] = frozenset()
+    defect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """How many shards a batch has, how many are done, and how many are at work."""
+
+    total: int
+    done: int
+    active: int
+
+
+class Executor(Protocol):
+    """Runs the shards of one attempt at a batch. Every call may raise UnavailableError."""
+
+    @property
+    def downloads_source(self) -> bool:
+        """Whether the source comes from a stranger's host, which may be slow."""
+        ...
+
+    async def read_source(self) -> Ingested:
+        """Write the canonical CSV and the plan. Raises InputRefusedError for a source that is not usable."""
+        ...
+
+    async def observe(self) -> ShardRuns:
+        """What runs by now."""
+        ...
+
+    async def run(self, shards: frozenset[int], plan: Plan, spec: BatchSpec) -> float:
+        """Have these shards run, as many at once as the spec allows; called again at each look.
+
+        Returns in how many seconds to look again at the latest.
+        """
+        ...
+
+    async def waiting(self, last_done: datetime) -> Waiting | None:
+        """Why the shards don't get on, if they don't; troubles before `last_done` are over."""
+        ...
+
+    async def suspend(self) -> None:
+        """Stop what runs; it will be run again."""
+        ...
+
+    async def stop(self) -> bool:
+        """Stop what runs, for good; whether it has stopped."""
+        ...
+
+    async def show(self, request: Request, shards: ShardCounts | None) -> None:
+        """Show how an unfinished batch stands to its user, beyond the row, which is written already.
+
+        `shards` is None where the plan is not known.
+        """
+        ...

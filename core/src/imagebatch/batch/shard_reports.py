@@ -1,0 +1,115 @@
+"""What is known of the shards of one attempt from what they left on S3: the plan, reports, progress.
+
+The plan and a report never change once written, so each is read once. Whoever begins anew lists and reads
+all of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from imagebatch import keys, shard
+from imagebatch.async_store import AsyncStore
+from imagebatch.errors import NotFoundError, StoreError
+from imagebatch.outcome import Counts
+from imagebatch.plan import Plan
+from imagebatch.shard import Progress, ShardId
+from imagebatch.store import ObjectStore
+
+MAX_PROGRESS_READS = 50
+"""In one look: with a thousand shards at once, each is looked at every so many looks."""
+
+LOOK_GAP_S = 2.0
+"""Looks at progress that follow each other closely, as events of many pods bring them, read nothing."""
+
+
+@dataclass(slots=True)
+class ShardReports:
+    """The reports of an attempt that have been read. `last_done` is when the last shard was done."""
+
+    request_id: str
+    attempt: int
+    plan_key: str
+    plan: Plan | None = None
+    done: dict[int, Counts] = field(default_factory=dict)
+    last_done: datetime = datetime.min.replace(tzinfo=UTC)
+    _under_way: dict[int, Counts] = field(default_factory=dict)
+    _asked_after: dict[int, str] = field(default_factory=dict)
+    _is_listed: bool = False
+    _looked_s: float = -LOOK_GAP_S
+
+    def counts(self, active: Iterable[int]) -> Counts:
+        """Of the shards done and, as far as they say, of those that run."""
+        running = (self._under_way[index] for index in active if index in self._under_way)
+        return sum([*self.done.values(), *running], Counts())
+
+    async def load(self, store: AsyncStore) -> Plan | None:
+        """The batch's plan, with the reports that are there read; None while it has no plan."""
+        if self.plan is None:
+            self.plan = await store.run(self._read_plan)
+        if self.plan is not None and not self._is_listed:
+            await self._read_all(store, len(self.plan.shards))
+        return self.plan
+
+    def _read_plan(self, store: ObjectStore) -> Plan | None:
+        try:
+            return Plan.from_json(store.get(self.plan_key))
+        except NotFoundError:
+            return None
+
+    async def _read_all(self, store: AsyncStore, shards: int) -> None:
+        prefix = keys.attempt_prefix(self.request_id, self.attempt)
+        listed = await store.run(lambda its: [stored.key for stored in its.list(prefix)])
+        found = (keys.shard_of_report(key) for key in listed)
+        await self._read([index for index in found if index is not None], store)
+        if self.attempt > 1:
+            await self._carry_forward([index for index in range(shards) if index not in self.done], store)
+        self._is_listed = True
+
+    async def _carry_forward(self, indexes: list[int], store: AsyncStore) -> None:
+        """Take over what an earlier attempt did without a failure."""
+
+        async def carry(index: int) -> None:
+            which = ShardId(self.request_id, self.attempt, index)
+            await store.run(lambda its: shard.carry_forward(its, which))
+
+        await asyncio.gather(*(carry(index) for index in indexes))
+        await self._read(indexes, store)
+
+    async def read_ended(self, ended: Mapping[int, str], store: AsyncStore) -> None:
+        """Read the reports of shards whose run is over; once after each run, which `ended` names."""
+        news = {index: run for index, run in ended.items() if self._asked_after.get(index) != run}
+        await self._read(news, store)
+        self._asked_after |= news
+
+    async def _read(self, indexes: Iterable[int], store: AsyncStore) -> None:
+        await asyncio.gather(*(self._read_one(index, store) for index in indexes if index not in self.done))
+
+    async def _read_one(self, index: int, store: AsyncStore) -> None:
+        which = ShardId(self.request_id, self.attempt, index)
+        report = await store.run(lambda its: shard.read_report(its, which))
+        if report is not None:
+            self.done[index] = report.counts
+            self._under_way.pop(index, None)
+            self.last_done = max(self.last_done, datetime.fromtimestamp(report.finished_at, UTC))
+
+    async def look(self, active: Iterable[int], store: AsyncStore) -> None:
+        """Read how far running shards are; of very many, those that have done least come first."""
+        if time.monotonic() - self._looked_s < LOOK_GAP_S:
+            return
+        self._looked_s = time.monotonic()
+        wanted = sorted((index for index in active if index not in self.done), key=self._done_so_far)
+        await asyncio.gather(*(self._look(index, store) for index in wanted[:MAX_PROGRESS_READS]))
+
+    def _done_so_far(self, index: int) -> int:
+        counts = self._under_way.get(index)
+        return -1 if counts is None else counts.done
+
+    async def _look(self, index: int, store: AsyncStore) -> None:
+        key = keys.progress(self.request_id, self.attempt, index)
+        with suppress(StoreError, ValueError, KeyError, TypeError):  # a hint: of no consequence
+            data = await store.run(lambda its: its.get(key))
+            self._under_way[index] = Progress.from_json(data).counts

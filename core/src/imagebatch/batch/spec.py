@@ -1,0 +1,46 @@
+"""What a user wants of a batch, in the form of the ImageBatch object's spec."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagebatch.batch.lifecycle import Desired
+from imagebatch.options import Compression
+from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """What a batch is to do; its JSON form is that of the object's spec."""
+
+    compression: Compression = field(default_factory=Compression)
+    rows_per_shard: int = DEFAULT_ROWS_PER_SHARD
+    desired: Desired = field(default_factory=Desired)
+
+    def as_spec(self) -> dict[str, Any]:
+        return {
+            "compression": self.compression.as_spec(),
+            "sharding": {"rowsPerShard": self.rows_per_shard, "parallelism": self.desired.parallelism},
+            "limits": {
+                "maxFailedPercent": self.desired.max_failed_percent,
+                "deadlineSeconds": self.desired.deadline_seconds,
+            },
+            "suspend": self.desired.suspend,
+            "cancel": self.desired.cancel,
+        }
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> "BatchSpec":
+        """Read what `as_spec` wrote; what is absent has its default. Raises InputRefusedError."""
+        sharding, limits = spec.get("sharding", {}), spec.get("limits", {})
+        return cls(
+            compression=Compression.parse(spec.get("compression", {})),
+            rows_per_shard=sharding.get("rowsPerShard", DEFAULT_ROWS_PER_SHARD),
+            desired=Desired(
+                suspend=spec.get("suspend", False),
+                cancel=spec.get("cancel", False),
+                parallelism=sharding.get("parallelism", Desired().parallelism),
+                max_failed_percent=limits.get("maxFailedPercent", 100),
+                deadline_seconds=limits.get("deadlineSeconds"),
+            ),
+        )

@@ -1,0 +1,269 @@
+"""The ImageBatch custom resource: how an upload becomes an object, and an object a request.
+
+The API creates these objects and the operator works them off; neither knows the other. The schema is the
+chart's CustomResourceDefinition.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from imagebatch import keys
+from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.batch.work_queue import Key
+from imagebatch.errors import InputRefusedError
+from imagebatch.outcome import Counts, Qualities
+from imagebatch.records import NewRequest, Request
+
+GROUP = "imagebatch.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ImageBatch"
+PLURAL = "imagebatches"
+
+INPUT_SHA256 = f"{GROUP}/input-sha256"
+"""Annotation: the digest of an upload's file as it came, by which a repeated upload is known."""
+
+UPLOADED_BY = f"{GROUP}/uploaded-by"
+"""Annotation: the name of the token it was uploaded with, whose holders alone see it through the API."""
+
+
+def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
+    """The object of an upload whose canonical CSV and plan are on S3; it is named after its request id."""
+    webhook = {"webhook": {"url": request.webhook_url}} if request.webhook_url else {}
+    by_whom = {UPLOADED_BY: request.uploaded_by} if request.uploaded_by else {}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": request.request_id,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "imagebatch-api"},
+            "annotations": {INPUT_SHA256: request.input_sha256, **by_whom},
+        },
+        "spec": {
+            **without_nothing(request.spec),
+            "requestId": request.request_id,
+            "source": {"s3": {"key": keys.canonical_input(request.request_id, request.upload)}},
+            **webhook,
+        },
+    }
+
+
+Json = Mapping[str, Any]
+
+SECRET_KEY = "secret"  # noqa: S105 - the default name of the entry in the user's Secret
+
+
+class ImageBatch:
+    """A view on the object `body`, as it was read: what its user wants, and what its status says."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+        self.metadata: Json = body["metadata"]
+        self.spec: Json = body["spec"]
+        self.status: Json = body.get("status") or {}
+
+    @property
+    def key(self) -> Key:
+        return Key(self.metadata["namespace"], self.metadata["name"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.metadata["uid"])
+
+    @property
+    def request_id(self) -> str:
+        return str(self.spec.get("requestId") or self.uid)
+
+    @property
+    def attempt(self) -> int:
+        return int(self.spec.get("attempt", 1))
+
+    @property
+    def is_deleted(self) -> bool:
+        return "deletionTimestamp" in self.metadata
+
+    @property
+    def finalizers(self) -> list[str]:
+        return list(self.metadata.get("finalizers", ()))
+
+    @property
+    def created_at(self) -> datetime:
+        return datetime.fromisoformat(self.metadata["creationTimestamp"])
+
+    @property
+    def source(self) -> Json:
+        return self.spec["source"]  # type: ignore[no-any-return]
+
+    @property
+    def source_key(self) -> str:
+        """The key on S3 that the source names; an upload's canonical CSV is no other upload's."""
+        return str(self.source.get("s3", {}).get("key", ""))
+
+    @property
+    def webhook_url(self) -> str | None:
+        webhook: Json = self.spec.get("webhook", {})
+        return webhook.get("url")
+
+    @property
+    def webhook_secret(self) -> str:
+        """Where the webhook's signing secret is: `namespace/name/key`, or nothing."""
+        reference = self.spec.get("webhook", {}).get("secretRef")
+        if not reference:
+            return ""
+        return f"{self.key.namespace}/{reference['name']}/{reference.get('key', SECRET_KEY)}"
+
+    @property
+    def input_sha256(self) -> str:
+        """The digest of an upload's file; of other sources it is known when they are read."""
+        return str((self.metadata.get("annotations") or {}).get(INPUT_SHA256, ""))
+
+    @property
+    def upload(self) -> str:
+        """Which upload's input is this batch's; empty for other sources."""
+        return keys.upload_of_input(self.request_id, self.source_key) or ""
+
+    @property
+    def uploaded_by(self) -> str | None:
+        """Whose token it was uploaded with; None for one that `kubectl apply` made."""
+        name = (self.metadata.get("annotations") or {}).get(UPLOADED_BY)
+        return str(name) if name else None
+
+    @property
+    def ttl_seconds(self) -> int | None:
+        return self.spec.get("ttlSecondsAfterFinished")
+
+    @property
+    def phase(self) -> Phase:
+        return Phase(self.status.get("phase", Phase.PENDING))
+
+    @property
+    def is_status_of_attempt(self) -> bool:
+        """Whether the status speaks of this attempt."""
+        return bool(self.status) and self.status.get("attempt", 1) == self.attempt
+
+    @property
+    def is_shown_finished(self) -> bool:
+        """Whether the status shows this attempt's end already."""
+        return self.phase.is_terminal and self.is_status_of_attempt
+
+    @cached_property
+    def conditions(self) -> dict[str, Json]:
+        """The status's conditions by type."""
+        return {found["type"]: found for found in self.status.get("conditions", ())}
+
+    def condition(self, kind: str) -> Json:
+        """The condition of a type; empty when there is none."""
+        return self.conditions.get(kind, {})
+
+    def new_request(self) -> NewRequest:
+        """The row that the object is to have."""
+        return NewRequest(
+            request_id=self.request_id,
+            owner=self.uid,
+            attempt=self.attempt,
+            spec=self._recorded_spec(),
+            input_sha256=self.input_sha256,
+            webhook_url=self.webhook_url,
+            webhook_secret=self.webhook_secret,
+            uploaded_by=self.uploaded_by,
+            upload=self.upload,
+        )
+
+    def _recorded_spec(self) -> dict[str, Any]:
+        """What the row keeps of the spec: without the source, which may be a whole CSV."""
+        try:
+            return BatchSpec.from_spec(self.spec).as_spec()
+        except InputRefusedError:
+            return BatchSpec().as_spec()  # it is failed at once, but it has its row like every other
+
+    def request(self) -> Request:
+        """The request as the object shows it: for one whose row is not written yet, or lost."""
+        status = self.status
+        has = {name: name in status for name in ("outputCsv", "errorsCsv", "reportCsv")}
+        return Request(
+            request_id=self.request_id,
+            owner=self.uid,
+            attempt=status.get("attempt", 1),
+            status=self.phase.status,
+            phase=self.phase,
+            message=status.get("message", ""),
+            error=status.get("error"),
+            reason=status.get("reason", ""),
+            waiting=self._waiting(),
+            spec=self.spec,
+            input_sha256=self.input_sha256,
+            rows=status.get("rows", 0),
+            counts=counts_of(status),
+            errors_by_code=status.get("failures", {}),
+            output_key=keys.output(self.request_id) if has["outputCsv"] else None,
+            errors_key=keys.errors(self.request_id) if has["errorsCsv"] else None,
+            report_key=keys.image_report(self.request_id) if has["reportCsv"] else None,
+            qualities=qualities_of(status),
+            webhook_url=self.webhook_url,
+            created_at=self.created_at,
+            started_at=_moment(status.get("startTime")),
+            finished_at=_moment(status.get("completionTime")),
+            uploaded_by=self.uploaded_by,
+            upload=self.upload,
+        )
+
+    def _waiting(self) -> Waiting | None:
+        """Why nothing moves, as the Progressing condition says it."""
+        if self.phase.is_terminal or not self.status.get("reason"):
+            return None
+        return Waiting(self.status["reason"], self.condition("Progressing").get("message", ""))
+
+
+def _moment(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def counts_of(status: Mapping[str, Any]) -> Counts:
+    """The counts that an object's status tells."""
+    images, size = status.get("images", {}), status.get("bytes", {})
+    numbers = {name: images.get(name, 0) for name in ("total", "succeeded", "failed", "skipped")}
+    return Counts(**numbers, bytes_in=size.get("in", 0), bytes_out=size.get("out", 0))
+
+
+def quality_status(qualities: Qualities) -> dict[str, int]:
+    """A status's `quality`: whole numbers, and no mean of nothing."""
+    found = {
+        "exact": qualities.exact,
+        "approximate": qualities.approximate,
+        "assumed": qualities.assumed,
+        "kept": qualities.kept,
+        "encoded": qualities.encoded,
+        "sourceMean": qualities.source_mean,
+        "encodedMean": qualities.encoded_mean,
+    }
+    return {name: round(value) for name, value in found.items() if value is not None}
+
+
+def qualities_of(status: Mapping[str, Any]) -> Qualities:
+    """The qualities that an object's status tells. It has means of one decimal; of the sums it is only true
+    that they have these means.
+    """
+    told = status.get("quality", {})
+    exact, approximate, assumed = (told.get(name, 0) for name in ("exact", "approximate", "assumed"))
+    return Qualities(
+        exact=exact,
+        approximate=approximate,
+        assumed=assumed,
+        kept=told.get("kept", 0),
+        encoded=told.get("encoded", 0),
+        source_sum=round((exact + approximate + assumed) * told.get("sourceMean", 0)),
+        encoded_sum=round(told.get("encoded", 0) * told.get("encodedMean", 0)),
+    )
+
+
+def without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """`spec` without fields that are None, at any depth: the API server takes no null for a number."""
+    return {
+        name: without_nothing(value) if isinstance(value, Mapping) else value
+        for name, value in spec.items()
+        if value is not None
+    }

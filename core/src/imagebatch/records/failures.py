@@ -1,0 +1,44 @@
+"""The failures of Postgres in ImageBatch's own exceptions."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import asyncpg
+
+from imagebatch.errors import RecordsError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_ENDED_BY_SERVER = ("08", "57")
+"""Classes of SQLSTATE with which a connection ends: the statement before may have been done."""
+
+
+@contextmanager
+def errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        raise RecordsError(in_words(error)) from error
+
+
+def in_words(error: BaseException) -> str:
+    return f"Postgres: {type(error).__name__}: {error}"
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server itself says that it did not do the statement."""
+    state = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, asyncpg.PostgresError) and bool(state) and not state.startswith(_ENDED_BY_SERVER)
+
+
+def translate_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    @wraps(call)
+    async def translating(*args: P.args, **kwargs: P.kwargs) -> R:
+        with errors_translated():
+            return await call(*args, **kwargs)
+
+    return translating

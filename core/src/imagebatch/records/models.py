@@ -1,0 +1,121 @@
+"""What the records hold: requests and the deliveries of their webhooks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.outcome import Counts, Qualities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRequest:
+    """A request to be recorded. `owner` is the uid of its object, or `api` where there is none.
+
+    `upload` names its input on S3 (`keys.InputKeys`). `uploaded_by` is the name of the token it came with:
+    nobody else may read it through the API.
+    """
+
+    request_id: str
+    owner: str = "api"
+    attempt: int = 1
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    input_sha256: str = ""
+    rows: int = 0
+    images: int = 0
+    webhook_url: str | None = None
+    webhook_secret: str = ""
+    uploaded_by: str | None = None
+    upload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """`seconds` of suspensions that are over, and `since` when the batch is suspended, if it is."""
+
+    seconds: float = 0.0
+    since: datetime | None = None
+
+    def until(self, now: datetime) -> float:
+        """All the suspended time up to `now`, in seconds."""
+        return self.seconds + ((now - self.since).total_seconds() if self.since is not None else 0.0)
+
+    def as_desired(self, *, is_suspended: bool, now: datetime) -> "Suspension":
+        """This suspension when it begins or ends at `now`, if it is to; else as it is."""
+        if is_suspended:
+            return Suspension(self.seconds, self.since or now)
+        return Suspension(self.until(now))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is that of the
+    waiting or, at its end, of its not being complete.
+    """
+
+    request_id: str
+    owner: str
+    attempt: int
+    status: str
+    phase: Phase
+    message: str
+    error: str | None
+    spec: Mapping[str, Any]
+    input_sha256: str
+    rows: int
+    counts: Counts
+    errors_by_code: Mapping[str, int]
+    output_key: str | None
+    errors_key: str | None
+    report_key: str | None = None
+    qualities: Qualities = Qualities()
+    webhook_url: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    uploaded_by: str | None = None
+    upload: str = ""
+    reason: str = ""
+    waiting: Waiting | None = None
+    suspension: Suspension = Suspension()
+
+    def active_seconds(self, now: datetime) -> float:
+        """How long it has been at work, without the time that it was suspended."""
+        if self.started_at is None:
+            return 0.0
+        return (now - self.started_at).total_seconds() - self.suspension.until(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a terminal commit records beside the ending."""
+
+    counts: Counts | None = None
+    errors_by_code: Mapping[str, int] = field(default_factory=dict)
+    output_key: str | None = None
+    errors_key: str | None = None
+    report_key: str | None = None
+    qualities: Qualities = Qualities()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook to be sent. `secret` says where its signing secret is; `tries` counts those made before."""
+
+    webhook_id: str
+    request_id: str
+    attempt: int
+    url: str
+    secret: str
+    body: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How a delivery stands: pending, delivered or failed, and why its last try failed."""
+
+    state: str
+    tries: int
+    last_error: str

@@ -1,0 +1,211 @@
+"""The calls on the records, over a pool of connections."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from imagebatch.batch.lifecycle import Ending
+from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
+from imagebatch.records import statements
+from imagebatch.records.failures import FAILURES, errors_translated, in_words, is_refusal, translate_errors
+from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
+from imagebatch.records.pool import TIMEOUT_S, opened
+from imagebatch.records.rows import request_of
+from imagebatch.settings import DatabaseSettings
+
+PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
+class Records:
+    """The records, over a pool of connections. Every call raises RecordsError when Postgres fails."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @translate_errors
+    async def ping(self) -> None:
+        """Raise RecordsError unless Postgres answers."""
+        await self._pool.fetchval("SELECT 1")
+
+    async def create(self, request: NewRequest) -> bool:
+        """Record a request. False when there is one with its id already; of this upload or of another.
+
+        Raises ConflictError when that is another owner's, OutcomeUnknownError when the answer was lost:
+        then it may be recorded, and the same call may be made again. Any other RecordsError means that
+        nothing was recorded.
+        """
+        with errors_translated():
+            connection = await self._pool.acquire(timeout=TIMEOUT_S)
+        try:
+            return await _insert(connection, request)
+        finally:
+            with suppress(*FAILURES):
+                await self._pool.release(connection, timeout=TIMEOUT_S)
+
+    @translate_errors
+    async def ensure(self, request: NewRequest) -> Request | None:
+        """The row of a request, made if there is none: it may be another owner's.
+
+        None when another program makes it at this moment: ask again.
+        """
+        found = await self._pool.fetchrow(statements.ENSURE, *_values(request))
+        return request_of(found) if found is not None else None
+
+    @translate_errors
+    async def get(self, request_id: str) -> Request | None:
+        found = await self._pool.fetchrow(statements.SELECT, request_id)
+        return request_of(found) if found is not None else None
+
+    @translate_errors
+    async def pending(self) -> list[Request]:
+        """Every request that is not at its end, oldest first."""
+        return [request_of(found) for found in await self._pool.fetch(statements.SELECT_PENDING)]
+
+    @translate_errors
+    async def reopen(self, request_id: str, attempt: int) -> None:
+        """Begin a later attempt at a finished request. The CSVs of the earlier one stay until replaced."""
+        await self._pool.execute(statements.UPDATE_REOPENED, request_id, attempt)
+
+    @translate_errors
+    async def change_spec(self, request_id: str, changes: Mapping[str, Any]) -> None:
+        """Change top-level fields of a pending request's spec, such as `suspend` and `cancel`."""
+        await self._pool.execute(statements.UPDATE_SPEC, request_id, dict(changes))
+
+    @translate_errors
+    async def progress(self, request: Request) -> Request | None:
+        """Record how far a pending request is, and why it waits: its phase, message, counts, plan and
+        suspension as they stand in `request`. Returns the row then; None when it is finished or gone.
+        """
+        counts, waiting = request.counts, request.waiting
+        found = await self._pool.fetchrow(
+            statements.UPDATE_PROGRESS,
+            request.request_id,
+            request.attempt,
+            request.phase.value,
+            request.message,
+            counts.succeeded,
+            counts.failed,
+            counts.bytes_in,
+            counts.bytes_out,
+            waiting.reason if waiting else "",
+            waiting.message if waiting else "",
+            request.rows,
+            counts.total,
+            request.input_sha256,
+            request.suspension.since,
+            request.suspension.seconds,
+        )
+        return request_of(found) if found is not None else None
+
+    @translate_errors
+    async def finish(
+        self, request: Request, ending: Ending, result: Result, body: str, webhook_id: str
+    ) -> Request | None:
+        """The terminal commit: the row's end and the outbox entry, both or neither. Returns the row then.
+
+        None when somebody else was first; then nothing changed. `body` is what the webhook will say.
+        """
+        counts = result.counts
+        found = await self._pool.fetchrow(
+            statements.FINISH,
+            request.request_id,
+            request.attempt,
+            ending.phase.status,
+            ending.phase.value,
+            ending.message,
+            ending.error,
+            counts and counts.total,
+            counts and counts.succeeded,
+            counts and counts.failed,
+            counts and counts.skipped,
+            counts and counts.bytes_in,
+            counts and counts.bytes_out,
+            dict(result.errors_by_code),
+            result.output_key,
+            result.errors_key,
+            result.report_key,
+            asdict(result.qualities),
+            webhook_id,
+            body,
+            ending.reason,
+            request.rows,
+            request.input_sha256,
+        )
+        return request_of(found) if found is not None else None
+
+    @translate_errors
+    async def delete(self, request_id: str) -> None:
+        """Forget a request and its deliveries."""
+        await self._pool.execute(statements.DELETE, request_id)
+
+    @translate_errors
+    async def claim_deliveries(self, limit: int, lease_seconds: float) -> list[Delivery]:
+        """Take due deliveries. They come back by themselves when the claimer dies within the lease."""
+        return [
+            Delivery(**found)
+            for found in await self._pool.fetch(statements.CLAIM_DELIVERIES, limit, lease_seconds)
+        ]
+
+    @translate_errors
+    async def settle_delivery(self, webhook_id: str, *, delivered: bool, error: str = "") -> None:
+        await self._pool.execute(
+            statements.SETTLE_DELIVERY, webhook_id, "delivered" if delivered else "failed", error
+        )
+
+    @translate_errors
+    async def postpone_delivery(self, webhook_id: str, seconds: float, error: str) -> None:
+        await self._pool.execute(statements.POSTPONE_DELIVERY, webhook_id, seconds, error)
+
+    @translate_errors
+    async def next_delivery_seconds(self) -> float | None:
+        """Seconds until a delivery is due, 0 when one is overdue; None when there is none."""
+        found: float | None = await self._pool.fetchval(statements.NEXT_DELIVERY)
+        return None if found is None else max(found, 0.0)
+
+    @translate_errors
+    async def delivery(self, request_id: str) -> DeliveryState | None:
+        """How the newest delivery of a request stands; None when it has no webhook."""
+        found = await self._pool.fetchrow(statements.SELECT_DELIVERY, request_id)
+        return DeliveryState(**found) if found is not None else None
+
+
+async def _insert(connection: PoolConnection, request: NewRequest) -> bool:
+    try:
+        done = await connection.execute(statements.INSERT, *_values(request))
+    except FAILURES as error:
+        kind = RecordsError if is_refusal(error) else OutcomeUnknownError
+        raise kind(in_words(error)) from error
+    if done == "INSERT 0 1":
+        return True
+    with errors_translated():
+        found = await connection.fetchrow(statements.SELECT, request.request_id)
+    if found is not None and found["owner"] != request.owner:
+        raise ConflictError(f"request id {request.request_id} belongs to another owner")
+    return False
+
+
+def _values(request: NewRequest) -> tuple[Any, ...]:
+    """The parameters of INSERT."""
+    return (
+        request.request_id,
+        request.owner,
+        dict(request.spec),
+        request.input_sha256,
+        request.rows,
+        request.images,
+        request.webhook_url,
+        request.webhook_secret,
+        request.attempt,
+        request.uploaded_by,
+        request.upload,
+    )
+
+
+@asynccontextmanager
+async def connect(settings: DatabaseSettings) -> AsyncIterator[Records]:
+    """Open the pool; closed at the end of the block. Raises RecordsError."""
+    async with opened(settings) as pool:
+        yield Records(pool)

@@ -1,0 +1,85 @@
+"""The SQL of the records, all of it. Statements that end in RETURNING * give the row as it is then."""
+
+INSERT = """
+INSERT INTO processing_requests
+    (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by,
+     upload)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT (request_id) DO NOTHING
+"""
+ENSURE = (
+    "WITH made AS (" + INSERT + "RETURNING *) "  # noqa: S608 - of constants
+    "SELECT * FROM made UNION ALL SELECT * FROM processing_requests WHERE request_id = $1"
+)
+"""One statement for both: the row as it is made or, when it was there, as it is."""
+
+SELECT = "SELECT * FROM processing_requests WHERE request_id = $1"
+SELECT_PENDING = "SELECT * FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
+UPDATE_REOPENED = """
+UPDATE processing_requests
+SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
+    images_failed = 0, images_skipped = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
+    reason = '', waiting_message = '', started_at = NULL, finished_at = NULL,
+    suspended_at = NULL, suspended_seconds = 0
+WHERE request_id = $1 AND attempt < $2 AND status <> 'pending'
+"""
+UPDATE_SPEC = """
+UPDATE processing_requests SET spec = spec || $2 WHERE request_id = $1 AND status = 'pending'
+"""
+UPDATE_PROGRESS = """
+UPDATE processing_requests
+SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
+    reason = $9, waiting_message = $10, rows = $11, images = $12, input_sha256 = $13,
+    suspended_at = $14, suspended_seconds = $15,
+    started_at = coalesce(started_at, now())
+WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+RETURNING *
+"""
+FINISH = """
+WITH ended AS (
+    UPDATE processing_requests
+    SET status = $3, phase = $4, message = $5, error = $6,
+        images = coalesce($7, images), images_succeeded = coalesce($8, images_succeeded),
+        images_failed = coalesce($9, images_failed), images_skipped = coalesce($10, images_skipped),
+        bytes_in = coalesce($11, bytes_in), bytes_out = coalesce($12, bytes_out),
+        errors_by_code = $13, output_key = $14, errors_key = $15, report_key = $16, qualities = $17,
+        reason = $20, waiting_message = '', rows = $21, input_sha256 = $22,
+        started_at = coalesce(started_at, now()), finished_at = now(), suspended_at = NULL,
+        suspended_seconds = suspended_seconds + coalesce(extract(epoch FROM now() - suspended_at), 0)
+    WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+    RETURNING *
+), promised AS (
+    INSERT INTO webhook_deliveries (webhook_id, request_id, attempt, url, secret, body)
+    SELECT $18, request_id, attempt, webhook_url, webhook_secret, $19 FROM ended WHERE webhook_url <> ''
+    ON CONFLICT (request_id, attempt) DO NOTHING
+)
+SELECT * FROM ended
+"""
+CLAIM_DELIVERIES = """
+UPDATE webhook_deliveries
+SET tries = tries + 1, due_at = now() + make_interval(secs => $2)
+WHERE webhook_id IN (
+    SELECT webhook_id FROM webhook_deliveries
+    WHERE state = 'pending' AND due_at <= now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+RETURNING webhook_id, request_id, attempt, url, secret, body, tries - 1 AS tries
+"""
+SETTLE_DELIVERY = """
+UPDATE webhook_deliveries
+SET state = $2, last_error = $3, finished_at = now()
+WHERE webhook_id = $1 AND state = 'pending'
+"""
+POSTPONE_DELIVERY = """
+UPDATE webhook_deliveries
+SET last_error = $3, due_at = now() + make_interval(secs => $2)
+WHERE webhook_id = $1 AND state = 'pending'
+"""
+NEXT_DELIVERY = """
+SELECT extract(epoch FROM min(due_at) - now())::float8
+FROM webhook_deliveries WHERE state = 'pending'
+"""
+SELECT_DELIVERY = """
+SELECT state, tries, last_error FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
+"""
+DELETE = "DELETE FROM processing_requests WHERE request_id = $1"

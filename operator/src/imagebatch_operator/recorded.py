@@ -1,0 +1,41 @@
+"""The row of an object: made when there is none, reopened for another attempt, restored when it was lost."""
+
+from dataclasses import replace
+
+from imagebatch.batch.lifecycle import Ending
+from imagebatch.custom_resource import ImageBatch
+from imagebatch.errors import ConflictError, RecordsError
+from imagebatch.records import Records, Request, Result
+
+
+async def recorded(records: Records, batch: ImageBatch) -> Request:
+    """The object's row. Raises ConflictError when it is another object's, and RecordsError."""
+    if batch.is_shown_finished and await records.get(batch.request_id) is None:
+        await restore(records, batch)
+    found = await records.ensure(batch.new_request())
+    if found is not None and found.owner == batch.uid and found.attempt < batch.attempt:
+        await records.reopen(batch.request_id, batch.attempt)
+        found = await records.get(batch.request_id)
+    if found is None:
+        raise RecordsError(f"the row of {batch.request_id} is being made or removed")
+    if found.owner != batch.uid:
+        raise ConflictError(f"the request id {batch.request_id} belongs to another object; leave it out")
+    return found
+
+
+async def restore(records: Records, batch: ImageBatch) -> None:
+    """Record the end that an object shows, when its row was lost; its webhook was sent, or is lost too."""
+    made = await records.ensure(replace(batch.new_request(), webhook_url=None))
+    if made is None or made.owner != batch.uid:
+        return
+    shown = batch.request()
+    result = Result(
+        counts=shown.counts,
+        errors_by_code=shown.errors_by_code,
+        output_key=shown.output_key,
+        errors_key=shown.errors_key,
+        report_key=shown.report_key,
+        qualities=shown.qualities,
+    )
+    ending = Ending(shown.phase, shown.message, shown.error, shown.reason)
+    await records.finish(replace(made, rows=shown.rows), ending, result, "", "")

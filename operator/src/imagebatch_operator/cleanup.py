@@ -22,6 +22,9 @@ LOOK_S = 0.5
 STORE_PATIENCE = timedelta(minutes=2)
 """A deletion waits so long for S3: a namespace must not stay for ever because its S3 went first."""
 
+OVER = frozenset({"Succeeded", "Failed"})
+"""The phases of pods whose containers have all ended, for good."""
+
 DELETED = Ending(Phase.CANCELLED, "Its ImageBatch was deleted", "deleted", "Deleted")
 
 log = structlog.get_logger()
@@ -73,6 +76,12 @@ class Cleanup:
         found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
         await self._forget_stuck(found)
         return not found
+
+    async def has_unfinished_pods(self, batch: ImageBatch) -> bool:
+        """Whether any of the batch's pods may still write."""
+        found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
+        await self._forget_stuck(found)
+        return any(pod.get("status", {}).get("phase") not in OVER for pod in found)
 
     async def forget_stuck_pods(self, batch: ImageBatch) -> None:
         """Forget pods that their node does not end: the Job would wait for them for ever."""

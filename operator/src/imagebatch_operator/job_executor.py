@@ -84,12 +84,13 @@ class JobExecutor:
             return ShardRuns()
         self._job_name = job_name(self.batch)
         over = frozenset(job.shards) if job.ended else job.completed | job.failed
+        defect = pods.defect(job, self._pods)
         return ShardRuns(
             active=frozenset(pods.running_shards(job, self._pods)),
             started=job.active,
             ended=dict.fromkeys(over, job.uid),
-            given_up=over if job.ended else job.failed,
-            defect=pods.defect(job, self._pods),
+            given_up=job.failed if defect else over if job.ended else job.failed,
+            defect=defect,
         )
 
     async def run(self, shards: frozenset[int], plan: Plan, spec: BatchSpec) -> float:
@@ -155,11 +156,15 @@ class JobExecutor:
             await self._patch(self._job, self._job.parallelism, suspend=True)
 
     async def stop(self) -> bool:
-        """Delete the Job; whether its pods are gone, or had time enough."""
+        """Suspend the Job; whether its pods are over, or had time enough.
+
+        It is deleted after the end is committed: until then it says why the batch ends, after a restart too.
+        """
+        await self.suspend()
         now = datetime.now(UTC)
         self._stopping_since = self._stopping_since or now
-        is_gone = await self._with.cleanup.stop(self.batch)
-        return is_gone or (now - self._stopping_since).total_seconds() > STOPPING_S
+        is_over = not await self._with.cleanup.has_unfinished_pods(self.batch)
+        return is_over or (now - self._stopping_since).total_seconds() > STOPPING_S
 
     # -- the status ----------------------------------------------------------------------------------
 

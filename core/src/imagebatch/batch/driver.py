@@ -271,8 +271,9 @@ class BatchDriver:
         return self._standing(Phase.MERGING, Waiting(_QUEUED, text) if is_queued else None)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> float:
-        ended = await commit(self._with.records, self._with.store.blocking, self.request, ending, merged)
-        if self.request.webhook_url:
+        request = self._standing(self.request.phase)
+        ended = await commit(self._with.records, self._with.store.blocking, request, ending, merged)
+        if request.webhook_url:
             self._with.webhook_owed()
         if ended is None:
             raise _RowChangedError

@@ -43,8 +43,8 @@ def users(node: Node) -> dict[str, tuple[str, str]]:
     }
 
 
-def write(folder: Path, node: Node) -> None:
-    """ca.crt, api.crt, api.key, sa.key, sa.pub, tokens.csv and NAME.kubeconfig."""
+def write(folder: Path, node: Node, port: int = API_PORT) -> None:
+    """ca.crt, api.crt, api.key, sa.key, sa.pub, tokens.csv and NAME.kubeconfig; `port` is the API server's."""
     folder.mkdir(mode=0o700)
     _write_certificates(folder, node)
     _write_service_account_key(folder)
@@ -52,7 +52,7 @@ def write(folder: Path, node: Node) -> None:
     for name, (user, group) in users(node).items():
         token = secrets.token_hex(24)
         tokens.append(f"{token},{user},{user},{group}\n")
-        (folder / f"{name}.kubeconfig").write_text(_kubeconfig(folder, node, token))
+        (folder / f"{name}.kubeconfig").write_text(_kubeconfig(folder, node, port, token))
     (folder / "tokens.csv").write_text("".join(tokens))
 
 
@@ -87,7 +87,7 @@ def _write_service_account_key(folder: Path) -> None:
     run("openssl", "pkey", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub")
 
 
-def _kubeconfig(folder: Path, node: Node, token: str) -> str:
+def _kubeconfig(folder: Path, node: Node, port: int, token: str) -> str:
     return f"""\
 apiVersion: v1
 kind: Config
@@ -95,7 +95,7 @@ current-context: {NAME}
 clusters:
 - name: {NAME}
   cluster:
-    server: https://{node.addresses.node}:{API_PORT}
+    server: https://{node.addresses.node}:{port}
     certificate-authority: {folder}/ca.crt
 users:
 - name: {NAME}

@@ -1,7 +1,6 @@
 """The same scenarios over both executors, the Indexed Job and processes, with the same outcomes."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,16 +14,21 @@ from imagebatch.async_store import AsyncStore
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.exits import Exit
 from imagebatch.ingest import ingest
-from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.records import NewRequest, Records, Request
 from imagebatch.settings import NetworkSettings, S3Settings
-from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.shard import ShardId
 from imagebatch.store import ObjectStore
 from imagebatch_cli.engine import LocalEngine, Services
 from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.waiting import until
-from imagebatch_testing.without_nodes import JobController, Objects, OperatorProcess, new_name
+from imagebatch_testing.without_nodes import (
+    JobController,
+    Objects,
+    OperatorProcess,
+    leave_report,
+    new_name,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(120, func_only=True)]
 
@@ -64,16 +68,6 @@ class World(Protocol):
         ...
 
 
-def report(store: ObjectStore, shard: ShardId, *, failed: bool) -> None:
-    """What a jobrunner leaves."""
-    row = shard.index + 1
-    outcome = ImageOutcome(row=row, slot=1, name=keys.image_name(row, 1, "jpg"), bytes_in=9, bytes_out=4)
-    if failed:
-        outcome = ImageOutcome(row=row, slot=1, error=ErrorCode.HTTP_STATUS, message="HTTP 404")
-    fragment = write_fragment(store, shard, uuid.uuid4().hex, [outcome])
-    commit(store, shard, Report("run", fragment, 1, Counts().with_outcome(outcome)))
-
-
 class OnJob:
     """Over the real operator and a real API server, whose Job controller is played."""
 
@@ -103,7 +97,7 @@ class OnJob:
         assert self._job is not None
         if code == Exit.DONE:
             await asyncio.to_thread(
-                report, self._store, ShardId(self._uid, self._attempt, index), failed=failed
+                leave_report, self._store, ShardId(self._uid, self._attempt, index), failed=failed
             )
             await self._job.complete(self._index(index))
             return
@@ -193,7 +187,7 @@ class OnProcesses:
 
     async def end(self, index: int, code: int, words: str = "", *, failed: bool = False) -> None:
         if code == Exit.DONE:
-            report(self._store, ShardId(self._request_id, self._attempt, index), failed=failed)
+            leave_report(self._store, ShardId(self._request_id, self._attempt, index), failed=failed)
         self._processes.running[index].set_result(ShardEnd(code, words))
 
     async def until_stopped(self) -> None:

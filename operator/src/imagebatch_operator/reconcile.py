@@ -148,7 +148,7 @@ class Reconciler:
     async def _after_end(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
         """Show the end as the row has it; clean up, follow the webhook, and delete after the TTL."""
         services, request = self._with.executors, attempt.driver.request
-        written = await services.status.write_end(batch, request)
+        written = await services.status.write_end(batch, request, attempt.driver.shards)
         await services.cleanup.delete_jobs(batch)
         webhook_due = await self._follow_webhook(written, attempt)
         ttl_due = await services.cleanup.expire(written, request)

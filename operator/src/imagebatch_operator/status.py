@@ -81,7 +81,7 @@ def status_of(
 
 def _shards(counts: ShardCounts | None, known: Json | None, *, is_finished: bool) -> Json | None:
     if counts is not None:
-        return {"total": counts.total, "done": counts.done, "active": counts.active}
+        known = {"total": counts.total, "done": counts.done, "active": counts.active}
     return {**known, "active": 0} if known and is_finished else known
 
 

@@ -59,9 +59,9 @@ class StatusWriter:
             await post(self._kube, batch, event)
         return written
 
-    async def write_end(self, batch: ImageBatch, request: Request) -> ImageBatch:
+    async def write_end(self, batch: ImageBatch, request: Request, shards: ShardCounts | None) -> ImageBatch:
         """Write the status of a finished batch, if it does not say so yet, and count its end."""
-        written = await self.write(batch, request)
+        written = await self.write(batch, request, shards)
         if not batch.is_shown_finished:
             self._count_end(request)
         return written

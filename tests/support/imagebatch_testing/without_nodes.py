@@ -13,8 +13,11 @@ from typing import Any
 
 import httpx
 
+from imagebatch import keys
 from imagebatch.custom_resource import API_VERSION, KIND
-from imagebatch.shard import indexes_of, indexes_text
+from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
+from imagebatch.shard import Report, ShardId, commit, indexes_of, indexes_text, write_fragment
+from imagebatch.store import ObjectStore
 from imagebatch_cli.folder import free_ports
 from imagebatch_operator.names import BATCH_UID, CONTAINER, JOB_INDEX, SHARDS
 from imagebatch_testing.control_plane import ControlPlane
@@ -31,14 +34,16 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 class OperatorProcess:
     """The operator's program, outside the cluster, with a kubeconfig."""
 
-    def __init__(self, plane: ControlPlane, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, plane: ControlPlane, environment: Mapping[str, str], log: Path, namespace: str = NAMESPACE
+    ) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")},
             **environment,
             "KUBECONFIG": str(plane.kubeconfig),
-            "IMAGEBATCH_NAMESPACES": NAMESPACE,
+            "IMAGEBATCH_NAMESPACES": namespace,
             "IMAGEBATCH_OPERATOR_PORT": str(port),
             "IMAGEBATCH_JOBRUNNER_IMAGE": "imagebatch-jobrunner:1",
         }
@@ -72,34 +77,48 @@ class OperatorProcess:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """ImageBatches in the namespace, and what the operator makes of them."""
+    """ImageBatches in a namespace, and what the operator makes of them."""
 
     api: httpx.AsyncClient
+    namespace: str = NAMESPACE
+
+    @property
+    def batches(self) -> str:
+        """The path of the ImageBatches."""
+        return f"/apis/{API_VERSION}/namespaces/{self.namespace}/imagebatches"
+
+    @property
+    def job_objects(self) -> str:
+        return f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
+
+    def core(self, plural: str) -> str:
+        """The path of Kubernetes' own objects of a kind."""
+        return f"/api/v1/namespaces/{self.namespace}/{plural}"
 
     async def create(self, name: str, spec: Mapping[str, Any], **metadata: Any) -> Json:
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
             "spec": spec,
         }
-        return await self._ask("POST", _batches(), json=body)
+        return await self._ask("POST", self.batches, json=body)
 
     async def get(self, name: str) -> Json:
-        return await self._ask("GET", f"{_batches()}/{name}")
+        return await self._ask("GET", f"{self.batches}/{name}")
 
     async def status(self, name: str) -> Json:
         status: Json = (await self.get(name)).get("status", {})
         return status
 
     async def change(self, name: str, **spec: Any) -> None:
-        await self._ask("PATCH", f"{_batches()}/{name}", json={"spec": spec}, headers=MERGE)
+        await self._ask("PATCH", f"{self.batches}/{name}", json={"spec": spec}, headers=MERGE)
 
     async def delete(self, name: str) -> None:
-        await self._ask("DELETE", f"{_batches()}/{name}")
+        await self._ask("DELETE", f"{self.batches}/{name}")
 
     async def is_gone(self, name: str) -> bool:
-        return (await self.api.get(f"{_batches()}/{name}")).status_code == 404
+        return (await self.api.get(f"{self.batches}/{name}")).status_code == 404
 
     async def until_status(self, name: str, holds: Callable[[Json], bool]) -> Json:
         """The status, once it is as wanted."""
@@ -123,12 +142,12 @@ class Objects:
     async def events(self, name: str) -> list[Json]:
         """Its Events, oldest first."""
         query = {"fieldSelector": f"involvedObject.kind={KIND},involvedObject.name={name}"}
-        found: list[Json] = (await self._ask("GET", f"{_core('events')}", params=query))["items"]
+        found: list[Json] = (await self._ask("GET", self.core("events"), params=query))["items"]
         return sorted(found, key=lambda event: int(event["metadata"]["resourceVersion"]))
 
     async def jobs(self, uid: str) -> list[Json]:
         query = {"labelSelector": f"{BATCH_UID}={uid}"}
-        found: list[Json] = (await self._ask("GET", _jobs(), params=query))["items"]
+        found: list[Json] = (await self._ask("GET", self.job_objects, params=query))["items"]
         return found
 
     async def until_job(self, uid: str, holds: Callable[[Json], bool] = lambda _: True) -> Json:
@@ -188,7 +207,7 @@ class JobController:
         annotations = {**template["metadata"].get("annotations", {}), JOB_INDEX: str(index)}
         metadata = {"name": name, "labels": template["metadata"]["labels"], "annotations": annotations}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-        await self._objects.ask("POST", _core("pods"), json=body)
+        await self._objects.ask("POST", self._objects.core("pods"), json=body)
         self._pods[index] = name
         await self._set_state(name, state, phase, conditions)
         return name
@@ -201,7 +220,7 @@ class JobController:
             "state": state,
         }  # fmt: skip
         status = {"phase": phase, "containerStatuses": [container], "conditions": conditions or []}
-        path = f"{_core('pods')}/{pod}/status"
+        path = f"{self._objects.core('pods')}/{pod}/status"
         await self._objects.ask("PATCH", path, json={"status": status}, headers=MERGE)
 
     async def end_pod(self, index: int, code: int, words: str = "", at: str = MOMENT) -> None:
@@ -222,7 +241,7 @@ class JobController:
         await self._add("failedIndexes", [index])
 
     async def _add(self, field: str, indexes: Any) -> None:
-        job = await self._objects.ask("GET", f"{_jobs()}/{self.name}")
+        job = await self._objects.ask("GET", f"{self._objects.job_objects}/{self.name}")
         status: Json = job.get("status", {})
         merged = indexes_text({*indexes_of(status.get(field, "")), *indexes})
         counted = {"completedIndexes": "succeeded", "failedIndexes": "failed"}[field]
@@ -258,32 +277,32 @@ class JobController:
     async def _write(self, **status: Any) -> None:
         running = {"active": len(self._pods), "ready": len(self._pods)}
         given = {"startTime": MOMENT, **running, **status}
-        path = f"{_jobs()}/{self.name}/status"
+        path = f"{self._objects.job_objects}/{self.name}/status"
         await self._objects.ask("PATCH", path, json={"status": given}, headers=MERGE)
 
     async def remove_pods(self) -> None:
         """What becomes of the pods of a Job that is deleted or suspended."""
         selector = {"labelSelector": f"batch.kubernetes.io/job-name={self.name}"}
-        found = (await self._objects.ask("GET", _core("pods"), params=selector))["items"]
+        found = (await self._objects.ask("GET", self._objects.core("pods"), params=selector))["items"]
         for pod in found:
             await self._delete_pod(pod["metadata"]["name"])
         self._pods.clear()
 
     async def _delete_pod(self, name: str) -> None:
-        await self._objects.ask("DELETE", f"{_core('pods')}/{name}", json={"gracePeriodSeconds": 0})
+        await self._objects.ask(
+            "DELETE", f"{self._objects.core('pods')}/{name}", json={"gracePeriodSeconds": 0}
+        )
+
+
+def leave_report(store: ObjectStore, shard: ShardId, *, failed: bool = False) -> None:
+    """What a jobrunner leaves of a shard of one row with one image, stored or `failed`."""
+    row = shard.index + 1
+    outcome = ImageOutcome(row=row, slot=1, name=keys.image_name(row, 1, "jpg"), bytes_in=9, bytes_out=4)
+    if failed:
+        outcome = ImageOutcome(row=row, slot=1, error=ErrorCode.HTTP_STATUS, message="HTTP 404")
+    fragment = write_fragment(store, shard, uuid.uuid4().hex, [outcome])
+    commit(store, shard, Report("run", fragment, 1, Counts().with_outcome(outcome)))
 
 
 def new_name(stem: str) -> str:
     return f"{stem}-{uuid.uuid4().hex[:8]}"
-
-
-def _batches() -> str:
-    return f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/imagebatches"
-
-
-def _jobs() -> str:
-    return f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-
-
-def _core(plural: str) -> str:
-    return f"/api/v1/namespaces/{NAMESPACE}/{plural}"

@@ -292,7 +292,7 @@ class BatchDriver:
     async def _show(self, request: Request) -> None:
         """Write the row, if the change is worth it, then what the executor shows."""
         await self._record(request)
-        await self._executor.show(self.request, self._shard_counts())
+        await self._executor.show(self.request, self.shards)
 
     async def _record(self, request: Request) -> None:
         self.request = request
@@ -312,9 +312,11 @@ class BatchDriver:
         with suppress(UnavailableError, _RowChangedError):
             await self._record(request)
         with suppress(UnavailableError):
-            await self._executor.show(request, self._shard_counts())
+            await self._executor.show(request, self.shards)
 
-    def _shard_counts(self) -> ShardCounts | None:
+    @property
+    def shards(self) -> ShardCounts | None:
+        """How many shards there are and how far they are; None while the plan is not known."""
         plan = self._reports.plan
         if plan is None:
             return None

@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit e2e cluster cluster-down fuzz fix pins examples bench clean
+.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz fix pins examples bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ unit: $(INSTALLED) ## Run only the tests that need no server.
 
 e2e: $(INSTALLED) ## Run the end-to-end tests on a Kubernetes cluster (see docs/testing.md).
 	$(BIN)/pytest -m cluster
+
+coverage: $(INSTALLED) ## Print which of the operator's lines run without a cluster; fewer than 90% fail.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/operator
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
 
 cluster: $(INSTALLED) ## Start a Kubernetes of this machine's own with our images; `make cluster-down` ends it.
 	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.cluster up

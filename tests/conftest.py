@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import asyncpg
 import hypothesis
@@ -15,9 +16,14 @@ from imagebatch.settings import DatabaseSettings
 from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3
+from imagebatch_testing.chart import CHART, load
+from imagebatch_testing.cluster import prerequisites
+from imagebatch_testing.cluster.errors import UnavailableError
+from imagebatch_testing.control_plane import ControlPlane, control_plane, prepare
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.servers import Servers
+from imagebatch_testing.without_nodes import NAMESPACE
 
 hypothesis.settings.register_profile("imagebatch", deadline=None)  # how busy a machine is decides no test
 hypothesis.settings.load_profile("imagebatch")
@@ -95,3 +101,17 @@ def unused_port() -> int:
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server without nodes that knows our resource; without one the test is skipped, in CI it fails."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(control_plane(tmp_path_factory.mktemp("plane")))
+        except UnavailableError as error:
+            give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
+            give_up(f"no API server: {error}")
+        (crd,) = load((CHART / "files" / "crd.yaml").read_text())
+        prepare(running, crd, NAMESPACE)
+        yield running

@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from imagebatch.batch.lifecycle import Phase
@@ -16,13 +14,9 @@ from imagebatch.records import Records, Request, connect
 from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, as_env
 from imagebatch_operator.settings import OperatorSettings
-from imagebatch_testing.chart import CHART, load
-from imagebatch_testing.cluster import prerequisites
-from imagebatch_testing.cluster.command import until as wait_until
-from imagebatch_testing.cluster.errors import UnavailableError
-from imagebatch_testing.control_plane import ControlPlane, control_plane
+from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.servers import Servers
-from imagebatch_testing.without_nodes import NAMESPACE, Objects, OperatorProcess
+from imagebatch_testing.without_nodes import Objects, OperatorProcess
 
 UID = "0b1e8a52-7c7e-4d6a-9f0e-1d2c3b4a5968"
 
@@ -77,30 +71,6 @@ def settings() -> OperatorSettings:
         jobrunner_s3_secret="jobrunner-s3",
         jobrunner_service_account="imagebatch-jobrunner",
     )
-
-
-@pytest.fixture(scope="session")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server with our resource and a namespace; without one the test is skipped, in CI it fails."""
-    with ExitStack() as stack:
-        try:
-            running = stack.enter_context(control_plane(tmp_path_factory.mktemp("plane")))
-        except UnavailableError as error:
-            give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
-            give_up(f"no API server: {error}")
-        with running.client() as client:
-            _prepare(client)
-        yield running
-
-
-def _prepare(client: httpx.Client) -> None:
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    client.post("/api/v1/namespaces", json=namespace).raise_for_status()
-    (crd,) = load((CHART / "files" / "crd.yaml").read_text())
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    client.post(path, json=crd).raise_for_status()
-    batches = f"/apis/imagebatch.dev/v1alpha1/namespaces/{NAMESPACE}/imagebatches"
-    wait_until("the resource is served", lambda: client.get(batches).is_success)
 
 
 @pytest.fixture(scope="session")

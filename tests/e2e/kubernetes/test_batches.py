@@ -267,49 +267,6 @@ def test_another_attempt_runs_only_what_failed(installation: Installation, shop:
     assert "AttemptStarted" in installation.story("again")
 
 
-def test_the_deadline_ends_a_batch_with_what_it_has(installation: Installation, shop: Shop) -> None:
-    shop.gate.clear()
-    products = [[shop.url("/p/1.jpg")], [shop.url("/gated/2.jpg")]]
-    source = {"inline": csv_of(products).decode()}
-    installation.apply("late", source, sharding={"rowsPerShard": 1}, limits={"deadlineSeconds": 12})
-    status = installation.until_end("late")
-    assert (status["phase"], status["error"]) == ("Failed", "the deadline of 12 s passed")
-    assert len(installation.output(status)) == 3
-
-
-def test_too_many_failures_end_a_batch(installation: Installation, shop: Shop) -> None:
-    products = [[shop.url(f"/p/none{'' if row else '1'}.jpg")] for row in range(4)]
-    source = {"inline": csv_of(products).decode()}
-    installation.apply("bad", source, sharding={"rowsPerShard": 4}, limits={"maxFailedPercent": 50})
-    status = installation.until_end("bad")
-    assert (status["phase"], status["message"]) == ("Failed", "Too many images failed")
-    assert status["failures"] == {"http_status": 3}
-
-
-def test_an_unusable_source_fails_with_its_line(installation: Installation) -> None:
-    installation.apply("unusable", {"inline": "Serial Number,Product Name\n1,Shoe\n"})
-    status = installation.until_end("unusable")
-    assert status["phase"] == "Failed"
-    assert "Input Image Urls" in status["error"]
-    assert "Failed" in installation.story("unusable")
-
-
-def test_another_namespaces_import_is_refused(installation: Installation) -> None:
-    installation.apply("thief", {"s3": {"key": "imports/another/products.csv"}})
-    status = installation.until_end("thief")
-    assert f"imports/{installation.namespace}/" in status["error"]
-
-
-def test_a_taken_request_id_is_refused(installation: Installation, shop: Shop) -> None:
-    source = {"inline": csv_of(catalogue(shop, 2)).decode()}
-    installation.apply("owner", source, requestId="spring-2026")
-    installation.until_phase("owner", "Complete")
-    installation.apply("claimant", source, requestId="spring-2026")
-    status = installation.until_end("claimant")
-    assert "belongs to another object" in status["error"]
-    assert installation.api.get("/status/spring-2026").json()["status"] == "complete"
-
-
 def test_a_batchs_own_secret_signs_its_webhook(installation: Installation, shop: Shop) -> None:
     secret = new_secret()
     metadata = {"name": "shop-webhook", "namespace": installation.namespace}

@@ -1,6 +1,5 @@
 """What goes wrong on clusters, done on purpose: the output is the same, and there is one webhook."""
 
-import asyncio
 import base64
 import json
 import time
@@ -159,15 +158,6 @@ def test_a_shard_that_always_crashes_fails_alone(installation: Installation, sho
     assert "ShardsFailing" in installation.story("crashing")
 
 
-def test_a_deleted_job_is_made_again(installation: Installation, shop: Shop) -> None:
-    shop.gate.clear()
-    installation.apply("jobless", a_source(shop), sharding={"rowsPerShard": 2}, webhook=hook(shop, "jobless"))
-    installation.until_running("jobless", 3)
-    installation.kubectl("delete", "jobs", "--selector=imagebatch.dev/batch=jobless", "--wait=false")
-    shop.gate.set()
-    check_complete(installation, shop, "jobless")
-
-
 # -- what it stands on -------------------------------------------------------------------------------
 
 
@@ -207,24 +197,6 @@ def test_postgres_and_s3_go_and_come_back(installation: Installation, shop: Shop
             service.mend()
     shop.gate.set()
     check_complete(installation, shop, "cut-off")
-
-
-def test_a_lost_row_is_written_again_from_its_object(installation: Installation, shop: Shop) -> None:
-    installation.apply("forgotten", a_source(shop, kind="p"), webhook=hook(shop, "forgotten"))
-    request_id = installation.until_phase("forgotten", "Complete")["requestId"]
-    installation.delivered(shop, "/hook/forgotten")
-    before = installation.api.get(f"/status/{request_id}").json()
-    asyncio.run(_forget(installation, request_id))  # the operator may be back at it before the next line
-    installation.patch("forgotten", ttlSecondsAfterFinished=3600)
-
-    def look() -> bool:
-        return installation.api.get(f"/status/{request_id}").status_code == 200
-
-    until(look, "the row")
-    after = installation.api.get(f"/status/{request_id}").json()
-    told = ("status", "output_csv", "images", "bytes", "message", "progress")
-    assert {name: after[name] for name in told} == {name: before[name] for name in told}
-    assert len(shop.hooks["/hook/forgotten"]) == 1
 
 
 async def _forget(installation: Installation, request_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebatch_testing.installation import Installation, condition, until
+from imagebatch_testing.installation import Installation, until
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.shop import Shop
 
@@ -11,18 +11,6 @@ pytestmark = pytest.mark.cluster
 
 def a_source(shop: Shop) -> dict[str, str]:
     return {"inline": csv_of([[shop.url("/p/1.jpg")], [shop.url("/p/2.jpg")]]).decode()}
-
-
-def test_a_missing_config_map_is_waited_for(installation: Installation, shop: Shop) -> None:
-    installation.apply("early", {"configMap": {"name": "to-come", "key": "products.csv"}})
-    assert "no ConfigMap to-come" in installation.until_waits("early", "SourceNotReady")
-    metadata = {"name": "to-come", "namespace": installation.namespace}
-    data = {"products.csv": csv_of([[shop.url("/p/1.jpg")]]).decode()}
-    installation.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-    installation.until_phase("early", "Complete")
-    assert installation.story("early").count("SourceNotReady") == 1, (
-        "told once, however often it is looked for"
-    )
 
 
 def test_a_quota_is_told_and_waited_for(installation: Installation, shop: Shop) -> None:
@@ -69,16 +57,6 @@ def test_a_node_without_room_is_told(installation: Installation, shop: Shop) -> 
         for node in nodes:
             installation.cluster.kubectl("uncordon", node)
     installation.until_phase("homeless", "Complete")
-
-
-def test_a_webhook_without_its_secret_says_so(installation: Installation, shop: Shop) -> None:
-    webhook = {"url": shop.url("/hook/never"), "secretRef": {"name": "no-such-secret"}}
-    installation.apply("unsigned", a_source(shop), webhook=webhook)
-    status = installation.until_status(
-        "unsigned", lambda now: condition(now, "WebhookDelivered").get("reason") == "Retrying", "the retry"
-    )
-    assert "no Secret no-such-secret" in condition(status, "WebhookDelivered")["message"]
-    assert "/hook/never" not in shop.hooks
 
 
 def test_the_metrics_count_what_ended(installation: Installation, shop: Shop) -> None:

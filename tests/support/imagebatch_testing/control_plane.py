@@ -7,16 +7,17 @@ test cluster is built from, etcd and openssl, and starts in seconds.
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from imagebatch_cli.folder import free_ports
 from imagebatch_testing.cluster import pki, prerequisites, programs
-from imagebatch_testing.cluster.command import tail, until
+from imagebatch_testing.cluster.command import ended, run, tail, until
 from imagebatch_testing.cluster.errors import ClusterError, UnavailableError
 from imagebatch_testing.cluster.layout import Addresses, Node
 
@@ -41,6 +42,18 @@ class ControlPlane:
     def async_client(self) -> httpx.AsyncClient:
         """The same on an event loop."""
         return httpx.AsyncClient(base_url=self.url, headers=self._headers, verify=self._trust, timeout=20)
+
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """What kubectl says. Raises ClusterError with its complaint."""
+        return run(*self._kubectl, *words, stdin=stdin)
+
+    def try_kubectl(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """How kubectl ended, and what it said, for tests about refusals."""
+        return ended(*self._kubectl, *words, stdin=stdin)
+
+    @property
+    def _kubectl(self) -> tuple[str, ...]:
+        return (*programs.kubectl(), f"--kubeconfig={self.kubeconfig}")
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -69,6 +82,16 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         client = stack.enter_context(running.client())
         until("the API server is ready", lambda: _is_ready(server, client, folder), START_S)
         yield running
+
+
+def prepare(plane: ControlPlane, crd: Mapping[str, Any], namespace: str) -> None:
+    """Make our resource known, and a namespace."""
+    with plane.client() as client:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        client.post("/api/v1/namespaces", json=body).raise_for_status()
+        client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", json=crd).raise_for_status()
+        batches = f"/apis/imagebatch.dev/v1alpha1/namespaces/{namespace}/imagebatches"
+        until("the resource is served", lambda: client.get(batches).is_success)
 
 
 def _program() -> Path:

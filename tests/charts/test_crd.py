@@ -2,19 +2,15 @@
 
 import json
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from imagebatch_testing.cluster.access import Cluster
+from imagebatch_testing.control_plane import ControlPlane
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120, func_only=True)]
 
-CRD = Path(__file__).resolve().parents[3] / "charts" / "imagebatch" / "files" / "crd.yaml"
-CRD_NAME = "imagebatches.imagebatch.dev"
 Spec = dict[str, Any]
 
 INLINE: Spec = {"source": {"inline": "Serial Number,Product Name,Input Image Urls\n"}}
@@ -77,8 +73,8 @@ FULL_STATUS: Spec = {
 class Batches:
     """ImageBatch objects in a namespace that no operator watches."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster = cluster
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._plane = plane
         self._in = f"--namespace={namespace}"
 
     def create(self, spec: object, status: Spec | None = None) -> str:
@@ -123,28 +119,14 @@ class Batches:
         return self._kubectl("create", "-f", "-", *options, stdin=json.dumps(batch))
 
     def _kubectl(self, *args: str, stdin: str | None = None) -> CompletedProcess[str]:
-        return self._cluster.try_kubectl(self._in, *args, input=stdin)
+        return self._plane.try_kubectl(self._in, *args, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
-def crd(cluster: Cluster) -> Iterator[None]:
-    """The resource, as the chart installed it, or else for these tests."""
-    installed = cluster.try_kubectl("get", "crd", CRD_NAME).returncode == 0
-    if not installed:
-        cluster.kubectl("create", "-f", CRD)
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}", "--timeout=30s")
-    yield
-    if not installed:
-        cluster.kubectl("delete", "crd", CRD_NAME)
-
-
-@pytest.fixture(scope="module")
-def batches(cluster: Cluster, crd: None) -> Iterator[Batches]:  # noqa: ARG001
+def batches(plane: ControlPlane) -> Batches:
     namespace = f"crd-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", namespace)
-    yield Batches(cluster, namespace)
-    cluster.kubectl("delete", "imagebatch", "--all", f"--namespace={namespace}")
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    plane.kubectl("create", "namespace", namespace)
+    return Batches(plane, namespace)
 
 
 @pytest.fixture(scope="module")
@@ -423,15 +405,15 @@ def test_the_spec_has_no_defaults(batches: Batches, bare: str) -> None:
     assert batches.read(bare)["spec"] == INLINE
 
 
-def test_the_printed_columns_tell_the_state(cluster: Cluster, batches: Batches, full: str) -> None:
+def test_the_printed_columns_tell_the_state(plane: ControlPlane, batches: Batches, full: str) -> None:
     del full
     printed = batches.printed()
     assert printed[0].split() == ["NAME", "PHASE", "DONE", "FAILED", "REASON", "AGE", "OUTPUT", "MESSAGE"]
     assert any("Running" in line and "815/9000000000" in line for line in printed)
-    assert "imagebatch" in cluster.kubectl("api-resources", "--categories=all", "-o=name")
+    assert "imagebatch" in plane.kubectl("api-resources", "--categories=all", "-o=name")
 
 
-def test_explain_says_what_a_field_is(cluster: Cluster, batches: Batches) -> None:
+def test_explain_says_what_a_field_is(plane: ControlPlane, batches: Batches) -> None:
     del batches
-    explained = cluster.kubectl("explain", "imagebatch.spec.source")
+    explained = plane.kubectl("explain", "imagebatch.spec.source")
     assert "exactly one of s3, url, configMap and inline" in " ".join(explained.split())

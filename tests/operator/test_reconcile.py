@@ -112,7 +112,7 @@ async def test_progress_is_shown_while_shards_run(make: Make) -> None:
     await batch.report(0)
     await job.complete(0)
     status = await batch.objects.until_status(batch.name, lambda now: now.get("progress") == "1/2")
-    assert status["shards"] == {"total": 2, "done": 1, "active": 1}
+    assert status["shards"] == {"total": 2, "done": 1, "active": 1, "failed": 0}
     await batch.report(1)
     await job.complete(1)
     await batch.until_phase("Complete")

@@ -59,7 +59,7 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
     status = status_of(a_batch({"attempt": 2}), view, NOW, shards=ShardCounts(4, 2, 0))
     assert status["progress"] == "812/1000"
     assert status["images"] == {"total": 1000, "succeeded": 800, "failed": 12, "skipped": 0}
-    assert status["shards"] == {"total": 4, "done": 2, "active": 0}
+    assert status["shards"] == {"total": 4, "done": 2, "active": 0, "failed": 0}
     assert (status["attempt"], status["observedGeneration"]) == (2, 3)
     assert None not in status.values()
 
@@ -132,7 +132,7 @@ def test_events_tell_the_story_once(a_batch: MakeBatch) -> None:
 def test_shards_stay_known_over_the_end(a_batch: MakeBatch) -> None:
     running = status_of(a_batch(), a_request(), NOW, shards=ShardCounts(3, 2, 1), job="j")
     ended = status_of(a_batch(status=running), a_request(Phase.COMPLETE), NOW)
-    assert (ended["shards"], ended["job"]) == ({"total": 3, "done": 2, "active": 0}, "j")
+    assert (ended["shards"], ended["job"]) == ({"total": 3, "done": 2, "active": 0, "failed": 0}, "j")
     assert "job" not in status_of(a_batch({"attempt": 2}, running), a_request(), NOW)
 
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 from imagebatch import links
 from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.ingest import ENCODINGS
-from imagebatch.options import MAX_TARGET_BYTES, Compression, Format
+from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.fields import NAMES, NUMBERS
 from imagebatch_api.form import FILE_FIELD
@@ -51,7 +51,7 @@ def _number(name: str, default: float | None, description: str) -> Json:
 
 
 def _side(description: str) -> Json:
-    return {"type": "integer", "minimum": 1, "maximum": 65_535, "description": description}
+    return {"type": "integer", "minimum": 1, "maximum": MAX_SIDE, "description": description}
 
 
 def _mean(description: str) -> Json:

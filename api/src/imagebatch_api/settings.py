@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from imagebatch.errors import SettingsError
+from imagebatch.ingest import Limits
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, Settings
 from imagebatch_api.form import FormLimits
 from imagebatch_api.server import HeadLimits
@@ -76,7 +77,7 @@ class ApiSettings(Settings):
     max_field_bytes: Annotated[
         int, Field(ge=256, le=1024 * 1024, description="The most bytes of one field, other than the file.")
     ] = 8 * 1024
-    max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = 5_000_000
+    max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = Limits().max_rows
     allowed_hosts: Annotated[
         str,
         Field(

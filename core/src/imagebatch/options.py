@@ -14,7 +14,7 @@ from imagebatch.errors import InputRefusedError, Problem
 Format = Literal["auto", "keep", "jpeg", "png", "webp", "avif"]
 
 _QUALITY = re.compile(r"(100|[1-9][0-9]?)(%?)")
-_MAX_SIDE = 65_535
+MAX_SIDE = 65_535
 MAX_TARGET_BYTES = 999_999_999
 
 
@@ -108,8 +108,8 @@ _READERS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "minQuality": ("min_quality", _integer(0, 100)),
     "targetBytes": ("target_bytes", _integer(1, MAX_TARGET_BYTES)),
     "format": ("format", _format),
-    "maxWidth": ("max_width", _integer(1, _MAX_SIDE)),
-    "maxHeight": ("max_height", _integer(1, _MAX_SIDE)),
+    "maxWidth": ("max_width", _integer(1, MAX_SIDE)),
+    "maxHeight": ("max_height", _integer(1, MAX_SIDE)),
     "stripMetadata": ("strip_metadata", _boolean),
     "progressive": ("progressive", _boolean),
     "optimize": ("optimize", _boolean),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
+from imagebatch.ingest import Limits
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, WebhookSettings
 
 GIB = 1024**3
@@ -82,7 +83,7 @@ class OperatorSettings(S3Settings, DatabaseSettings, NetworkSettings, WebhookSet
     source_seconds: Annotated[
         float, Field(gt=0, description="The time to download a CSV from a source's URL, in seconds.")
     ] = 600.0
-    max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = 5_000_000
+    max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = Limits().max_rows
     log_level: Annotated[
         str, Field(pattern="^(debug|info|warning|error)$", description="What is logged.")
     ] = "info"

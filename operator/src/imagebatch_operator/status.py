@@ -1,7 +1,7 @@
 """The object's status, made purely: what it says, and whether the change is worth a write."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,7 +81,7 @@ def status_of(
 
 def _shards(counts: ShardCounts | None, known: Json | None, *, is_finished: bool) -> Json | None:
     if counts is not None:
-        known = {"total": counts.total, "done": counts.done, "active": counts.active}
+        known = asdict(counts)
     return {**known, "active": 0} if known and is_finished else known
 
 

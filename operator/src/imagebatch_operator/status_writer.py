@@ -68,7 +68,7 @@ class StatusWriter:
 
     async def write_webhook(self, batch: ImageBatch, delivery: DeliveryState) -> None:
         """Show how the webhook's delivery stands."""
-        status = _webhook_status(batch, delivery)
+        status = webhook_status(batch, delivery)
         old = batch.condition("WebhookDelivered"), batch.status.get("webhook")
         if old != (status["conditions"][0], status["webhook"]):
             await self._kube.apply_status(batch.body, status, WEBHOOK_MANAGER)
@@ -76,7 +76,7 @@ class StatusWriter:
                 await post(self._kube, batch, _webhook_event(delivery))
 
 
-def _webhook_status(batch: ImageBatch, delivery: DeliveryState) -> dict[str, Any]:
+def webhook_status(batch: ImageBatch, delivery: DeliveryState) -> dict[str, Any]:
     holds = {"pending": None, "delivered": True, "failed": False}[delivery.state]
     reason = {"pending": "Retrying" if delivery.last_error else "Sending", "delivered": "Delivered"}
     message = "" if holds else delivery.last_error

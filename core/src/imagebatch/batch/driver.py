@@ -320,4 +320,5 @@ class BatchDriver:
         plan = self._reports.plan
         if plan is None:
             return None
-        return ShardCounts(len(plan.shards), len(self._reports.done), self._runs.started)
+        done, given_up = self._reports.done, self._runs.given_up
+        return ShardCounts(len(plan.shards), len(done), self._runs.started, len(given_up - done.keys()))

@@ -34,11 +34,12 @@ class ShardRuns:
 
 @dataclass(frozen=True, slots=True)
 class ShardCounts:
-    """How many shards a batch has, how many are done, and how many are at work."""
+    """How many shards a batch has, how many are done, at work, and given up."""
 
     total: int
     done: int
     active: int
+    failed: int = 0
 
 
 class Executor(Protocol):

@@ -1,0 +1,96 @@
+"""What is written, what the schema takes, and what a spec may say are the same fields, each with one name."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from imagebatch.batch.executor import ShardCounts
+from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.batch.spec import BatchSpec
+from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
+from imagebatch.outcome import Counts, Qualities
+from imagebatch.records import DeliveryState, Suspension
+from imagebatch_api import schemas
+from imagebatch_operator.status import Links, status_of
+from imagebatch_operator.status_writer import webhook_status
+from imagebatch_testing.chart import CHART, load
+
+from .conftest import MakeBatch, a_request
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NOT_FOR_SPECS = frozenset({"webhook_url", "encoding"})
+"""Fields of an upload that an object has in other places."""
+
+
+def schema() -> dict[str, Any]:
+    (crd,) = load((CHART / "files" / "crd.yaml").read_text())
+    found: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    return found
+
+
+def names(properties: Mapping[str, Any]) -> set[str]:
+    """The paths of all fields of a schema, objects in lists included."""
+    found = set()
+    for name, field in properties.items():
+        inner = field.get("properties") or field.get("items", {}).get("properties", {})
+        found |= {name, *(f"{name}.{below}" for below in names(inner))}
+    return found
+
+
+def paths(value: object) -> set[str]:
+    """The same of a document."""
+    if isinstance(value, list):
+        return set().union(*map(paths, value))
+    if not isinstance(value, dict):
+        return set()
+    return set().union(
+        *({name, *(f"{name}.{below}" for below in paths(inner))} for name, inner in value.items())
+    )
+
+
+def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
+    qualities = Qualities(exact=1, approximate=1, assumed=1, kept=1, encoded=3, source_sum=9, encoded_sum=9)
+    row = a_request(
+        Phase.FAILED,
+        message="m",
+        error="e",
+        rows=3,
+        counts=Counts(3, 1, 1, 9, 4, 1),
+        errors_by_code={"http_status": 1},
+        qualities=qualities,
+        waiting=Waiting("r", "w"),
+        started_at=NOW,
+        finished_at=NOW,
+        suspension=Suspension(9.0, NOW),
+    )
+    status = status_of(a_batch(), row, NOW, links=Links("o", "e", "r"), shards=ShardCounts(3, 2, 1), job="j")
+    webhook = webhook_status(a_batch(), DeliveryState("failed", 9, "HTTP 500"))
+    written = paths(status) | paths(webhook)
+    written -= {"failures.http_status"}  # a map: its keys are error codes
+    assert written == names(schema()["status"]["properties"])
+
+
+def test_a_recorded_spec_has_the_fields_of_the_schema() -> None:
+    spec = names(schema()["spec"]["properties"])
+    recorded = paths(
+        replace(BatchSpec(), compression=Compression(target_bytes=1, max_width=1, max_height=1)).as_spec()
+    )
+    only_objects = {"requestId", "attempt", "ttlSecondsAfterFinished"}
+    others = {name for name in spec if name.partition(".")[0] in {"source", "webhook"}} | only_objects
+    assert recorded == spec - others
+
+
+def test_an_upload_may_ask_for_what_a_spec_may() -> None:
+    compression, sharding, limits = (
+        schema()["spec"]["properties"][part]["properties"] for part in ("compression", "sharding", "limits")
+    )
+    assert {*compression, *sharding, *limits} == schemas.FIELDS.keys() - NOT_FOR_SPECS
+    for name, field in {**compression, **sharding, **limits}.items():
+        for bound in ("minimum", "maximum"):
+            assert schemas.FIELDS[name].get(bound) == field.get(bound), (name, bound)
+    assert compression["format"]["enum"] == list(get_args(Format))
+    assert (compression["maxWidth"]["maximum"], compression["targetBytes"]["maximum"]) == (
+        MAX_SIDE,
+        MAX_TARGET_BYTES,
+    )

@@ -100,8 +100,8 @@ class LocalEngine:
             executor = ProcessExecutor(self._with.shards, request, lambda: self._queue.mark(key))
             made = BatchDriver(self._drivers, executor, key, request)
             self._attempts[key] = _Attempt(request.attempt, made, executor)
-        elif known.number == request.attempt and known.driver.request.spec != request.spec:
-            known.driver.renew(request)
+        elif known.number == request.attempt and known.driver.row.request.spec != request.spec:
+            known.driver.row.renew(request)
         else:
             return
         self._queue.mark(key)
@@ -111,12 +111,12 @@ class LocalEngine:
         attempt = self._attempts[key]
         with structlog.contextvars.bound_contextvars(request_id=key.name):
             while True:
-                if not attempt.driver.is_row_known and not await self._renew(attempt, key):
+                if not attempt.driver.row.is_known and not await self._renew(attempt, key):
                     self._woken.set()  # for the other attempt, if that is why
                     break
-                if attempt.driver.request.status != "pending":
+                if attempt.driver.row.request.status != "pending":
                     break
-                after_s = await attempt.driver.advance(attempt.driver.request.spec)
+                after_s = await attempt.driver.advance(attempt.driver.row.request.spec)
                 if after_s:
                     return after_s
             await self._forget(key)
@@ -127,7 +127,7 @@ class LocalEngine:
         found = await self._with.records.get(key.name)
         if found is None or found.attempt != attempt.number:
             return False
-        attempt.driver.renew(found)
+        attempt.driver.row.renew(found)
         return True
 
     async def _forget(self, key: Key) -> None:

@@ -89,7 +89,7 @@ class Reconciler:
             except ConflictError as error:
                 await self._refuse(batch, error)
                 return None
-            if attempt.driver.request.status != "pending":
+            if attempt.driver.row.request.status != "pending":
                 return await self._after_end(batch, attempt)
             attempt.executor.batch = batch
             after_s = await attempt.driver.advance(batch.spec)
@@ -106,7 +106,7 @@ class Reconciler:
         if attempt is not None and (attempt.uid, attempt.number) != (batch.uid, batch.attempt):
             self._forget(batch.key)
             attempt = None
-        if attempt is not None and attempt.driver.is_row_known:
+        if attempt is not None and attempt.driver.row.is_known:
             return attempt
         request = await self._row(batch, attempt)
         if attempt is None:
@@ -114,7 +114,7 @@ class Reconciler:
             made = BatchDriver(self._with.drivers, executor, batch.key, request)
             attempt = self._attempts[batch.key] = _Attempt(batch.uid, batch.attempt, made, executor)
         else:
-            attempt.driver.renew(request)
+            attempt.driver.row.renew(request)
         return attempt
 
     async def _row(self, batch: ImageBatch, attempt: _Attempt | None) -> Request:
@@ -124,7 +124,7 @@ class Reconciler:
         except ConflictError:
             raise
         except UnavailableError as error:
-            known = attempt.driver.request if attempt is not None else batch.request()
+            known = attempt.driver.row.request if attempt is not None else batch.request()
             if not known.phase.is_terminal:
                 waiting = replace(known, waiting=Waiting(error.reason, str(error)))
                 await self._with.executors.status.write(batch, waiting)
@@ -147,7 +147,7 @@ class Reconciler:
 
     async def _after_end(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
         """Show the end as the row has it; clean up, follow the webhook, and delete after the TTL."""
-        services, request = self._with.executors, attempt.driver.request
+        services, request = self._with.executors, attempt.driver.row.request
         written = await services.status.write_end(batch, request, attempt.driver.shards)
         await services.cleanup.delete_jobs(batch)
         webhook_due = await self._follow_webhook(written, attempt)
@@ -156,7 +156,7 @@ class Reconciler:
 
     async def _follow_webhook(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
         """Show how the webhook's delivery stands; returns when to look again."""
-        request, now = attempt.driver.request, time.monotonic()
+        request, now = attempt.driver.row.request, time.monotonic()
         is_over = attempt.delivery is not None and attempt.delivery.state != "pending"
         if not request.webhook_url or is_over:
             return None

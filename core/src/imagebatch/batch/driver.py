@@ -5,7 +5,6 @@ It looks at what is there now, on S3, in the row and with the executor, and does
 a second driver by mistake, costs time and nothing else.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,8 +17,8 @@ from imagebatch.batch import lifecycle
 from imagebatch.batch.background import BackgroundTask, BackgroundTasks, in_thread
 from imagebatch.batch.executor import Executor, ShardCounts, ShardRuns
 from imagebatch.batch.finish import commit
+from imagebatch.batch.known_row import KnownRow, RowChangedError
 from imagebatch.batch.lifecycle import Desired, Ending, Observed, Phase, Waiting
-from imagebatch.batch.pace import is_worth_writing
 from imagebatch.batch.shard_reports import ShardReports
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.work_queue import Key
@@ -32,11 +31,6 @@ SOON_S = 1.0
 SUSPENDED_LOOK_S = 300.0
 BACKGROUND_LOOK_S = 30.0
 """A background task marks its batch when it is over; this is for the case that the mark was lost."""
-
-ROW_LIFE_S = 60.0
-"""So long the row is taken to be as it was read or written last: nobody else writes a pending row but by
-mistake, and what they do is noticed at each write.
-"""
 
 _SUSPENDED = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
 _STOPPING = Waiting("Stopping", "what runs is being stopped")
@@ -58,10 +52,6 @@ class Services:
     now: Callable[[], datetime] = utc_now
 
 
-class _RowChangedError(Exception):
-    """Somebody else finished the request, began another attempt at it, or removed it."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Merging:
     """A merge under way, and the step that it carries out."""
@@ -71,7 +61,7 @@ class _Merging:
 
 
 class BatchDriver:
-    """Brings one attempt on, a step a call. `request` is the row, as far as it is known."""
+    """Brings one attempt on, a step a call. Who calls reads the `row` when it is not known."""
 
     def __init__(self, services: Services, executor: Executor, key: Key, request: Request) -> None:
         self._with = services
@@ -83,18 +73,7 @@ class BatchDriver:
         self._reading: BackgroundTask[Ingested] | None = None
         self._merging: _Merging | None = None
         self._refusal: InputRefusedError | None = None
-        self._written_s = 0.0
-        self.renew(request)
-
-    def renew(self, request: Request) -> None:
-        """Take in the row as it was read just now."""
-        self.request = self._row = request
-        self._read_s = time.monotonic()
-
-    @property
-    def is_row_known(self) -> bool:
-        """Whether `request` can be trusted; else the row is to be read, and `renew` called."""
-        return time.monotonic() - self._read_s < ROW_LIFE_S
+        self.row = KnownRow(services.records, request)
 
     async def advance(self, spec: Mapping[str, Any]) -> float:
         """Take the next step to what `spec` wants, unless the request is at its end.
@@ -104,11 +83,11 @@ class BatchDriver:
         """
         try:
             return await self._step(spec)
-        except _RowChangedError:
-            self._read_s = -ROW_LIFE_S
+        except RowChangedError:
+            self.row.distrust()
             return 0.0
         except UnavailableError as error:
-            self._read_s = -ROW_LIFE_S  # what was under way when it failed may have been done
+            self.row.distrust()  # what was under way when it failed may have been done
             await self.show_trouble(error)
             raise
 
@@ -122,9 +101,11 @@ class BatchDriver:
     async def _step(self, spec: Mapping[str, Any]) -> float:
         wanted = self._parse(spec)
         desired = Desired() if self._refusal else wanted.desired
-        self.request = replace(
-            self.request,
-            suspension=self.request.suspension.as_desired(is_suspended=desired.suspend, now=self._with.now()),
+        self.row.request = replace(
+            self.row.request,
+            suspension=self.row.request.suspension.as_desired(
+                is_suspended=desired.suspend, now=self._with.now()
+            ),
         )
         step = lifecycle.next_step(desired, await self._observe())
         if not isinstance(step, lifecycle.ReadSource | lifecycle.Merge):
@@ -155,13 +136,13 @@ class BatchDriver:
     # -- observing -----------------------------------------------------------------------------------
 
     async def _observe(self) -> Observed:
-        request, reports = self.request, self._reports
+        request, reports = self.row.request, self._reports
         if self._refusal is not None:
             return Observed(phase=request.phase, refusal=self._refusal.problems)
         plan = await reports.load(self._with.store)
         if plan is None:
             return Observed(phase=request.phase)
-        self.request = replace(request, rows=plan.rows, counts=replace(request.counts, total=plan.images))
+        self.row.request = replace(request, rows=plan.rows, counts=replace(request.counts, total=plan.images))
         self._runs = await self._executor.observe()
         await reports.read_ended(self._runs.ended, self._with.store)
         return Observed(
@@ -179,7 +160,7 @@ class BatchDriver:
 
     async def _read_source(self) -> float:
         """Another driver may be at it too: the first plan counts."""
-        self.request = replace(self.request, phase=Phase.PLANNING)
+        self.row.request = replace(self.row.request, phase=Phase.PLANNING)
         is_new, reading = self._reading is None, self._reading or self._start_reading()
         self._reading = reading
         if is_new:
@@ -195,7 +176,7 @@ class BatchDriver:
         except InputRefusedError as error:
             self._refusal = error
             return 0.0
-        self.request = replace(self.request, input_sha256=ingested.sha256)
+        self.row.request = replace(self.row.request, input_sha256=ingested.sha256)
         return 0.0
 
     def _start_reading(self) -> BackgroundTask[Ingested]:
@@ -207,10 +188,10 @@ class BatchDriver:
         """Why the source could not be read last time stays to be seen until it is read."""
         if is_queued:
             text = "other sources are being read; this one has its turn after them"
-            return replace(self.request, waiting=Waiting(_QUEUED, text))
-        waiting = self.request.waiting
+            return replace(self.row.request, waiting=Waiting(_QUEUED, text))
+        waiting = self.row.request.waiting
         is_over = waiting is not None and waiting.reason in {_QUEUED, _SUSPENDED.reason}
-        return replace(self.request, waiting=None if is_over else waiting)
+        return replace(self.row.request, waiting=None if is_over else waiting)
 
     # -- the shards ----------------------------------------------------------------------------------
 
@@ -224,7 +205,7 @@ class BatchDriver:
         deadline_s = spec.desired.deadline_seconds
         if deadline_s is None:
             return look_s
-        left_s = deadline_s - self.request.active_seconds(self._with.now())
+        left_s = deadline_s - self.row.request.active_seconds(self._with.now())
         return min(look_s, max(left_s, 0.0) + 0.1)  # a little later, and it is over for certain
 
     async def _suspend(self) -> float:
@@ -256,7 +237,7 @@ class BatchDriver:
         return await self._commit(ending, merged)
 
     def _start_merging(self, step: lifecycle.Merge) -> _Merging:
-        plan, request, store = self._reports.plan, self.request, self._with.store.blocking
+        plan, request, store = self._reports.plan, self.row.request, self._with.store.blocking
         assert plan is not None
 
         async def work() -> Merged:
@@ -271,46 +252,36 @@ class BatchDriver:
         return self._standing(Phase.MERGING, Waiting(_QUEUED, text) if is_queued else None)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> float:
-        request = self._standing(self.request.phase)
+        request = self._standing(self.row.request.phase)
         ended = await commit(self._with.records, self._with.store.blocking, request, ending, merged)
         if request.webhook_url:
             self._with.webhook_owed()
         if ended is None:
-            raise _RowChangedError
-        self.renew(ended)
+            raise RowChangedError
+        self.row.renew(ended)
         return 0.0
 
     # -- showing -------------------------------------------------------------------------------------
 
     def _standing(self, phase: Phase, waiting: Waiting | None = None) -> Request:
         """The request as it stands now."""
-        total = self.request.counts.total
+        total = self.row.request.counts.total
         counts = replace(self._reports.counts(self._runs.active), total=total)
         message = f"{counts.done} of {total} images" if total else ""
-        return replace(self.request, phase=phase, message=message, counts=counts, waiting=waiting)
+        return replace(self.row.request, phase=phase, message=message, counts=counts, waiting=waiting)
 
     async def _show(self, request: Request) -> None:
         """Write the row, if the change is worth it, then what the executor shows."""
-        await self._record(request)
-        await self._executor.show(self.request, self.shards)
-
-    async def _record(self, request: Request) -> None:
-        self.request = request
-        if not is_worth_writing(self._row, request, time.monotonic() - self._written_s):
-            return
-        row = await self._with.records.progress(request)
-        if row is None:
-            raise _RowChangedError
-        self.renew(row)
-        self._written_s = time.monotonic()
+        await self.row.write(request)
+        await self._executor.show(self.row.request, self.shards)
 
     async def show_trouble(self, error: UnavailableError) -> None:
         """Show why nothing moves. That Postgres or the cluster is away may be what it waits for."""
-        if not error.is_worth_showing or self.request.phase.is_terminal:
+        if not error.is_worth_showing or self.row.request.phase.is_terminal:
             return
-        request = replace(self.request, waiting=Waiting(error.reason, str(error)))
-        with suppress(UnavailableError, _RowChangedError):
-            await self._record(request)
+        request = replace(self.row.request, waiting=Waiting(error.reason, str(error)))
+        with suppress(UnavailableError, RowChangedError):
+            await self.row.write(request)
         with suppress(UnavailableError):
             await self._executor.show(request, self.shards)
 

@@ -1,9 +1,9 @@
 """Objects of a shard straight from an event loop: signed by `s3_request`, sent by `s3_wire`, not by the SDK.
 
 Used by the jobrunner, which would wait for the SDK's import, and take a thread and urllib3 for each image.
-What is not plain and certain at once is not judged here: `DirectStore` does it again by `S3Store`, which tries
-as often and calls failures as everywhere. A put may be repeated: without a condition the same is stored twice;
-with one, its second time may find the object there, which then is the same.
+What is not plain and certain at once is not judged here: `DirectStore` does it again by `S3Store`, which
+tries as often and calls failures as everywhere. A put may be repeated: without a condition the same is stored
+twice; with one, its second time may find the object there, which then is the same.
 """
 
 import asyncio

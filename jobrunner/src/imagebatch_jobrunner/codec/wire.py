@@ -159,6 +159,8 @@ def _integer(value: object, highest: int) -> int:
 def _text(value: object, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise ValueError("a text is too long")
+    if value.isprintable():
+        return value
     return "".join(character if character.isprintable() else " " for character in value)
 
 

@@ -220,8 +220,7 @@ class Connection(asyncio.Protocol):
             await self._until_woken(timeout_s, httpx.ReadTimeout("the host stopped sending"))
         piece = self._take(min(left, FEED_BYTES))
         self._left = left - len(piece)
-        whole = piece.obj
-        return whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
+        return bytes(piece)
 
     def _count(self, data: h11.Data) -> None:
         self._chunks += data.chunk_start

@@ -29,8 +29,6 @@ from imagebatch_jobrunner.limits import FetchLimits
 _HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
 """A host that negotiates shall give the original: what it encodes anew for browsers has lost already."""
 
-_MOST_PIECES = 64
-
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
 
@@ -116,21 +114,21 @@ class OneRequest:
         return request
 
     async def _read(self, response: httpx.Response) -> bytes:
-        file = _Pieces()
+        file = bytearray()  # not a list: a host may send single bytes, and each would cost a pointer more
         if is_encoded(response.headers):
             async with aclosing(decoded(response)) as pieces:
                 async for piece in pieces:
-                    await self._hold(max(file.size + len(piece), response.num_bytes_downloaded))
-                    file.add(piece)
+                    await self._hold(max(len(file) + len(piece), response.num_bytes_downloaded))
+                    file += piece
         else:
             await self._hold(_declared(response))
             assert isinstance(response.stream, AsyncIterable)
             async for piece in response.stream:  # as it comes: `aiter_raw` would take twice as long
-                await self._hold(file.size + len(piece))
-                file.add(piece)
-        if not file.size:
+                await self._hold(len(file) + len(piece))
+                file += piece
+        if not file:
             raise FetchError(ErrorCode.EMPTY_FILE, "the file has no bytes")
-        return file.joined()
+        return bytes(file)
 
     async def _beginning(self, response: httpx.Response) -> bytes:
         """The first bytes of an answer that is explained by them; b"" of every other."""
@@ -152,28 +150,6 @@ class OneRequest:
         if not self.lease.reach_at_once(size):
             async with self.deadline.paused():
                 await self.lease.reach(size)
-
-
-class _Pieces:
-    """A file as it comes, copied once, when it is whole.
-
-    Not as a mere list: a host may send single bytes, and each would cost a pointer more.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._last: list[bytes] = []
-        self._before = bytearray()
-
-    def add(self, piece: bytes) -> None:
-        self.size += len(piece)
-        self._last.append(piece)
-        if len(self._last) == _MOST_PIECES:
-            self._before += b"".join(self._last)
-            self._last.clear()
-
-    def joined(self) -> bytes:
-        return b"".join([self._before, *self._last])
 
 
 def _declared(response: httpx.Response) -> int:

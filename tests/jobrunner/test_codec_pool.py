@@ -223,7 +223,6 @@ async def test_a_process_that_is_killed_at_its_work_costs_no_image(tmp_path: Pat
         data = b"once " + bytes(at_work) + b" " + picture
         work = asyncio.create_task(pool.compress(data, Compression()))
         await until(at_work.is_symlink)
-        first = set(pool.pids)
         os.kill(int(at_work.readlink().name), 9)
         result = await work
         assert pool.pids != first

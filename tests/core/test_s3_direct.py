@@ -197,6 +197,15 @@ async def test_an_answer_that_is_not_plain_is_left_to_the_store(answer: bytes) -
     assert len(seen.requests) == 1
 
 
+async def test_a_server_whose_answers_are_never_plain_gets_each_object_once_in_the_end() -> None:
+    with seeing() as seen:
+        seen.answer = OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        async with direct_to(settings_of(f"http://127.0.0.1:{seen.port}")) as direct:
+            for _ in range(10):
+                assert not await direct.put(KEY, b"x", JPEG)
+    assert len(seen.requests) == s3_wire.MOST_UNPLAIN
+
+
 async def test_a_host_that_says_nothing_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_wire, "SILENCE_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:

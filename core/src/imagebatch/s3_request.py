@@ -6,6 +6,7 @@ those `place_of` says None.
 """
 
 import hmac
+import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from imagebatch.settings import S3Settings
 
 AWS = "s3.amazonaws.com"
 _SPECIAL_HOSTS = ("amazonaws.com", "amazonaws.com.cn", "aliyuncs.com")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _PORTS = {"http": 80, "https": 443}
 
@@ -37,7 +39,8 @@ def place_of(settings: S3Settings) -> Place | None:
     bucket, region, host = settings.s3_bucket, settings.s3_region, url.hostname or ""
     is_plain = url.scheme in _PORTS and url.path in {"", "/"} and url.netloc.lower() == url.netloc
     has_its_port = url.netloc.endswith(f":{_PORTS.get(url.scheme, 0)}")
-    if not is_plain or not host or "@" in url.netloc or has_its_port or "." in bucket:
+    are_names = _NAME.fullmatch(bucket) and _NAME.fullmatch(region)
+    if not is_plain or not host or "@" in url.netloc or has_its_port or not are_names:
         return None
     if url.netloc == AWS and url.scheme == "https" and settings.s3_addressing != "path":
         return Place(url.scheme, f"{bucket}.s3.{region}.amazonaws.com", "", region)

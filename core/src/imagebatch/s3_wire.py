@@ -20,6 +20,9 @@ CONNECT_S = 5.0
 SILENCE_S = 30.0
 """So long nothing may come of an answer."""
 
+MOST_UNPLAIN = 3
+"""After so many answers in a row that are not plain, none is: each object would be sent twice."""
+
 KEEP_S = 15.0
 MAX_HEAD_BYTES = 16 * 1024
 
@@ -31,6 +34,10 @@ _LENGTH = re.compile(rb"[0-9]{1,15}")
 
 class UnsureError(Exception):
     """It is not certain what became of the request, or not plain."""
+
+
+class UnplainError(UnsureError):
+    """An answer that is written otherwise than what is read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Wires:
         self._dialler = Dialler(guard.WIDEST)
         self._room = asyncio.Semaphore(connections)
         self._idle: list[_Wire] = []
+        self._unplain = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -63,6 +71,8 @@ class Wires:
 
     async def ask(self, head: bytes, body: bytes = b"") -> Answer:
         """Raises UnsureError."""
+        if self._unplain >= MOST_UNPLAIN:
+            raise UnsureError("this server's answers are not plain")
         async with self._room:
             wire = self._kept()
             if wire is not None:
@@ -89,9 +99,11 @@ class Wires:
     async def _asked(self, wire: "_Wire", head: bytes, body: bytes) -> Answer:
         try:
             answer = await wire.ask(head, body)
-        except BaseException:
+        except BaseException as error:
+            self._unplain += isinstance(error, UnplainError)
             wire.close()
             raise
+        self._unplain = 0
         self._idle.append(wire)
         return answer
 
@@ -140,7 +152,7 @@ class _Wire(asyncio.Protocol):
     def _wait(self) -> None:
         if self._silence is not None:
             self._silence.cancel()
-        self._silence = self._loop.call_later(SILENCE_S, self._fail, "S3 does not answer")
+        self._silence = self._loop.call_later(SILENCE_S, self._fail, UnsureError("S3 is silent"))
 
     # -- what asyncio calls ----------------------------------------------------------------------------
 
@@ -158,18 +170,19 @@ class _Wire(asyncio.Protocol):
         try:
             if self._head is None:
                 self._read_head()
-        except UnsureError as error:
-            self._fail(str(error))
+        except UnplainError as error:
+            self._fail(error)
             return
         if self._head is None or len(self._data) < self._end:
             self._wait()
         elif len(self._data) > self._end:
-            self._fail("more came than the answer")
+            self._fail(UnsureError("more came than the answer"))
         else:
             self._finish(*self._head)
 
     def connection_lost(self, _: Exception | None) -> None:
-        self.closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
         if self._answer is not None and not self._answer.done():
             is_stale = self._answers > 0 and not self._data
             kind = _StaleError if is_stale else UnsureError
@@ -181,7 +194,7 @@ class _Wire(asyncio.Protocol):
         end = self._data.find(_END)
         if end < 0:
             if len(self._data) > MAX_HEAD_BYTES:
-                raise UnsureError("the head is long")
+                raise UnplainError("the head is long")
             return
         status, headers = _parsed(bytes(self._data[:end]))
         length = 0 if self._is_head else _length(headers)
@@ -196,27 +209,27 @@ class _Wire(asyncio.Protocol):
         self._data.clear()
         self._answer.set_result(Answer(status, headers, body))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: UnsureError) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(UnsureError(reason))
+            self._answer.set_exception(error)
         self.close()
 
 
 def _parsed(head: bytes) -> tuple[int, dict[bytes, bytes]]:
-    """Status and headers. Raises UnsureError for whatever is not the plainest way to write them."""
+    """Status and headers. Raises UnplainError for whatever is not the plainest way to write them."""
     first, *lines = head.split(b"\r\n")
     status = _STATUS.fullmatch(first)
     fields = [_FIELD.fullmatch(line) for line in lines]
     if status is None or None in fields:
-        raise UnsureError("the head is none")
+        raise UnplainError("the head is none")
     names = [field[1].lower() for field in fields if field]
     if names.count(b"content-length") > 1:
-        raise UnsureError("two lengths")
+        raise UnplainError("two lengths")
     return int(status[1]), {name: field[2] for name, field in zip(names, fields, strict=True) if field}
 
 
 def _length(headers: dict[bytes, bytes]) -> int:
     length = headers.get(b"content-length", b"")
     if b"transfer-encoding" in headers or not _LENGTH.fullmatch(length):
-        raise UnsureError("the answer has no length")
+        raise UnplainError("the answer has no length")
     return int(length)

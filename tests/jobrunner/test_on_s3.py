@@ -20,6 +20,7 @@ from imagebatch.shard import Report, read_fragment
 from imagebatch.store import CSV, JSON
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
+from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -155,7 +156,7 @@ async def test_the_parent_makes_no_more_calls_for_a_picture_and_loads_no_more_th
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_its_codec_processes_end_with_it(
-    s3_store: S3Store, s3_settings: S3Settings, how: signal.Signals
+    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image, how: signal.Signals
 ) -> None:
     asked = asyncio.Event()
 
@@ -163,13 +164,14 @@ async def test_its_codec_processes_end_with_it(
         asked.set()
         await reader.read()
 
-    async with serving({"/x": silent}) as web:
-        plan(s3_store, [web.url("/x")])
+    async with serving({"/x": silent, "/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
+        plan(s3_store, [*(web.url(f"/chair.jpg?{number}") for number in range(40)), web.url("/x")])
         process = await started(environment(s3_settings, web))
         await asked.wait()
-        children = psutil.Process(process.pid).children()
+        parent = psutil.Process(process.pid)
+        await until(lambda: len(parent.children()) == 2)
+        children = parent.children()
         process.send_signal(how)
         assert await process.wait() == (Exit.TERMINATED if how == signal.SIGTERM else -signal.SIGKILL)
-    assert len(children) == 2
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
     assert alive == []

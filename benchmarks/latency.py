@@ -1,4 +1,5 @@
-"""Medians of upload and status latency while ten batches run, against `imagebatch up` on this machine.
+"""Against `imagebatch up` on this machine: its start, a small batch from upload to end, and medians of upload
+and status latency while ten batches run.
 
 The images are those of examples/, served by a process of its own. Usage: latency.py [BATCHES]
 """
@@ -24,6 +25,11 @@ BATCHES = 10
 ROWS = 40
 LINKS_PER_ROW = 3
 SMALL_ROWS = 5
+SMALL_BATCHES = 5
+SMALL_BATCH = (10, 1)
+"""Rows, and links of each: ten images."""
+
+LOOK_S = 0.01
 START_S = 60.0
 
 
@@ -39,9 +45,13 @@ def main() -> None:
 async def measure(batches: int) -> None:
     """Idle first, then under the load of the batches, until they are done."""
     shop_port, api_port = free_ports(2)
+    asked_at = time.perf_counter()
     async with running(shop_port, api_port) as client:
+        print(f"`imagebatch up` ready after {time.perf_counter() - asked_at:.2f} s, in an empty folder")
         small = csv_of(shop_port, SMALL_ROWS)
         print(f"{'':<28} {'n':>5} {'median ms':>10} {'p95 ms':>8} {'max ms':>8}")
+        ten = csv_of(shop_port, *SMALL_BATCH)
+        show("10 images, upload to end", [await timed_batch(client, ten) for _ in range(SMALL_BATCHES)])
         idle = [await timed_upload(client, small) for _ in range(20)]
         await until_idle(client, [request_id for _, request_id in idle])
         show("upload, idle", [seconds for seconds, _ in idle])
@@ -84,6 +94,14 @@ async def timed_upload(client: httpx.AsyncClient, content: bytes) -> tuple[float
     return time.perf_counter() - started, response.json()["request_id"]
 
 
+async def timed_batch(client: httpx.AsyncClient, content: bytes) -> float:
+    started = time.perf_counter()
+    _, request_id = await timed_upload(client, content)
+    while await any_pending(client, [request_id]):  # noqa: ASYNC110 - another process ends it
+        await asyncio.sleep(LOOK_S)
+    return time.perf_counter() - started
+
+
 async def timed_status(client: httpx.AsyncClient, request_id: str) -> float:
     started = time.perf_counter()
     (await client.get(f"/status/{request_id}")).raise_for_status()
@@ -102,7 +120,7 @@ async def until_idle(client: httpx.AsyncClient, ids: list[str]) -> None:
         await asyncio.sleep(0.1)
 
 
-def csv_of(shop_port: int, size: int) -> bytes:
+def csv_of(shop_port: int, size: int, links_per_row: int = LINKS_PER_ROW) -> bytes:
     """A CSV of `size` products over the example images that succeed."""
     images = examples.find_images()
     assert images is not None
@@ -111,7 +129,7 @@ def csv_of(shop_port: int, size: int) -> bytes:
     urls = [f"http://{LOOPBACK}:{shop_port}/{name}" for name in names if name.isascii()]
     table: list[tuple[str, ...]] = [rows.COLUMNS]
     for number in range(size):
-        links = [urls[(number * LINKS_PER_ROW + slot) % len(urls)] for slot in range(LINKS_PER_ROW)]
+        links = [urls[(number * links_per_row + slot) % len(urls)] for slot in range(links_per_row)]
         table.append((str(number + 1), f"Product {number + 1}", ",".join(links)))
     return "".join(map(rows.record, table)).encode()
 

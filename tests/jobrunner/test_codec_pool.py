@@ -235,11 +235,11 @@ async def test_a_second_try_is_alone(tmp_path: Path, picture: bytes) -> None:
     """It waits for who takes memory now, and nobody takes any beside it."""
     at_work, go = tmp_path / "at-work", tmp_path / "go"
     async with a_pool(2, seconds=60) as pool:
-        first = set(pool.pids)
         slow = asyncio.create_task(pool.compress(b"slow " + bytes(go) + b" " + picture, Compression()))
         await until(lambda: pool._memory.used > 0)
         work = asyncio.create_task(pool.compress(b"once " + bytes(at_work) + b" " + picture, Compression()))
         await until(at_work.is_symlink)
+        first = set(pool.pids)
         os.kill(int(at_work.readlink().name), 9)
         await until(lambda: bool(set(pool.pids) - first))
         with pytest.raises(TimeoutError):
@@ -247,6 +247,15 @@ async def test_a_second_try_is_alone(tmp_path: Path, picture: bytes) -> None:
                 await asyncio.shield(work)
         go.touch()
         assert [one.quality for one in await asyncio.gather(slow, work)] == [45, 45]
+
+
+async def test_processes_are_started_as_pictures_need_them(picture: bytes) -> None:
+    async with a_pool(3) as pool:
+        for _ in range(3):
+            await pool.compress(picture, Compression())
+        assert len(pool.pids) == 1
+        await asyncio.gather(*(pool.compress(picture, Compression()) for _ in range(12)))
+        await until(lambda: len(pool.pids) == 3)
 
 
 async def test_images_that_end_their_processes_twice_hold_up_nobody(picture: bytes) -> None:

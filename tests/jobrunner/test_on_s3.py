@@ -20,6 +20,7 @@ from imagebatch.shard import Report, read_fragment
 from imagebatch.store import CSV, JSON
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
+from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -102,9 +103,60 @@ async def test_a_shard_is_done_on_a_real_s3(
     assert stored == names
 
 
+COUNTING = """
+import sys
+calls = modules = 0
+def count(frame, event, argument):
+    global calls, modules
+    calls += event == "call"
+    if not modules and frame.f_code.co_name == "acquire" and frame.f_globals["__name__"] == "imagebatch.http.pool":
+        modules = sum(module.partition(".")[0] not in {OPTIONAL} for module in sys.modules)
+from imagebatch_jobrunner.program import main
+sys.setprofile(count)
+code = main()
+sys.setprofile(None)
+print(calls, modules, *(name for name in {HEAVY} if name in sys.modules))
+sys.exit(code)
+"""
+OPTIONAL = {"attr", "click", "markdown_it", "mdurl", "pygments", "rich"}
+"""What httpx and structlog import where it happens to be installed."""
+
+HEAVY = ("Crypto", "PIL", "argon2", "kubernetes", "minio", "sqlalchemy", "urllib3")
+MOST_MODULES = 490
+MOST_CALLS_A_PICTURE = 1130
+
+
+async def counted(variables: dict[str, str]) -> "tuple[int, int, list[str]]":
+    """Python calls of a whole shard in the parent, modules before its first GET, and heavy ones at its end."""
+    program = COUNTING.replace("{OPTIONAL}", repr(OPTIONAL)).replace("{HEAVY}", repr(HEAVY))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, env=variables, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == Exit.DONE
+    calls, modules, *heavy = told.decode().split()
+    return int(calls), int(modules), heavy
+
+
+async def test_the_parent_makes_no_more_calls_for_a_picture_and_loads_no_more_than_it_did(
+    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image
+) -> None:
+    """Counted, so that no other program changes it: the difference of a long shard to a short one."""
+    found = []
+    async with serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
+        for attempt, pictures in ((1, 10), (2, 110)):
+            plan(s3_store, [web.url(f"/chair.jpg?{attempt}-{number}") for number in range(pictures)])
+            found.append(await counted({**environment(s3_settings, web), "IMAGEBATCH_RUN": f"run{attempt}"}))
+            s3_store.delete([keys.report("r1", 1, 0)])
+    (short, modules, heavy), (long, *_) = found
+    assert heavy == []
+    assert 0 < modules <= MOST_MODULES
+    assert (long - short) / 100 <= MOST_CALLS_A_PICTURE, (short, long)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_its_codec_processes_end_with_it(
-    s3_store: S3Store, s3_settings: S3Settings, how: signal.Signals
+    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image, how: signal.Signals
 ) -> None:
     asked = asyncio.Event()
 
@@ -112,13 +164,14 @@ async def test_its_codec_processes_end_with_it(
         asked.set()
         await reader.read()
 
-    async with serving({"/x": silent}) as web:
-        plan(s3_store, [web.url("/x")])
+    async with serving({"/x": silent, "/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
+        plan(s3_store, [*(web.url(f"/chair.jpg?{number}") for number in range(40)), web.url("/x")])
         process = await started(environment(s3_settings, web))
         await asked.wait()
-        children = psutil.Process(process.pid).children()
+        parent = psutil.Process(process.pid)
+        await until(lambda: len(parent.children()) == 2)
+        children = parent.children()
         process.send_signal(how)
         assert await process.wait() == (Exit.TERMINATED if how == signal.SIGTERM else -signal.SIGKILL)
-    assert len(children) == 2
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
     assert alive == []

@@ -25,7 +25,7 @@ Encode = Callable[..., bytes]
 PARENTS_LIBRARIES = frozenset(
     {"asyncio", "h11", "httpx", "minio", "pydantic", "pydantic_core", "ssl", "structlog", "urllib3"}
 )
-MOST_MODULES = 260
+MOST_MODULES = 225
 
 COUNTING = """
 from imagebatch.outcome import ErrorCode

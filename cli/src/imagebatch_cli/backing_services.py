@@ -1,11 +1,11 @@
 """What the local system stands on: Postgres and S3, embedded or the user's own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from imagebatch import migrations, records
+from imagebatch import records
 from imagebatch.records import Records
 from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, S3Settings
@@ -34,10 +34,12 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
     """
     async with AsyncExitStack() as stack:
         servers: list[Kept] = []
-        database, s3 = await asyncio.gather(
-            _database(stack, folder, servers), _s3(stack, folder, system, servers)
+        upgrade, database, s3 = await asyncio.gather(
+            asyncio.to_thread(_upgrade),
+            _database(stack, folder, servers),
+            _s3(stack, folder, system, servers),
         )
-        await migrations.upgrade(database.database_url.get_secret_value())
+        await upgrade(database.database_url.get_secret_value())
         opened = await stack.enter_async_context(records.connect(database))
         store = S3Store(s3)
         stack.callback(store.close)
@@ -46,6 +48,13 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
             await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
         yield BackingServices(opened, store, s3, tuple(servers))
+
+
+def _upgrade() -> Callable[[str], Awaitable[None]]:
+    """Brings the schema up to date. Its import takes as long as all others: meanwhile the servers start."""
+    from imagebatch.migrations import upgrade  # noqa: PLC0415
+
+    return upgrade
 
 
 async def _database(stack: AsyncExitStack, folder: DataFolder, servers: list[Kept]) -> DatabaseSettings:

@@ -41,7 +41,9 @@ class EmbeddedS3:
     async def start(self) -> None:
         self._write_identity()
         self._write_security()
-        await self.service.start(self._is_ready)
+        # One client for all looks: each new one reads all certificate authorities, which takes 50 ms.
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            await self.service.start(lambda: self._is_ready(client))
 
     async def stop(self) -> None:
         await self.service.stop()
@@ -106,13 +108,12 @@ class EmbeddedS3:
     def _env(self) -> dict[str, str]:
         return {"HOME": str(self._folder.objects), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
 
-    async def _is_ready(self) -> bool:
+    async def _is_ready(self, client: httpx.AsyncClient) -> bool:
         """Ready when a volume server has joined, so that the first write does not fail."""
         base = f"http://{LOOPBACK}"
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-                s3 = await client.get(f"{base}:{self._system.ports['s3']}/healthz")
-                assigned = await client.get(f"{base}:{self._system.ports['master']}/dir/assign")
+            s3 = await client.get(f"{base}:{self._system.ports['s3']}/healthz")
+            assigned = await client.get(f"{base}:{self._system.ports['master']}/dir/assign")
         except httpx.HTTPError:
             return False
         return s3.is_success and assigned.is_success

@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -30,7 +29,6 @@ from minio.credentials.providers import (
 )
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
-from minio.signer import sign_v4_s3
 
 from imagebatch import keys
 from imagebatch.errors import (
@@ -40,6 +38,7 @@ from imagebatch.errors import (
     SettingsError,
     StoreError,
 )
+from imagebatch.s3_request import Identity, Place
 from imagebatch.s3_writer import SDK_ERRORS, Headers, S3Writer
 from imagebatch.settings import S3Settings
 from imagebatch.store import Media, Stored
@@ -61,34 +60,6 @@ _DENIED = frozenset(
     }
 )
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who signs requests, for which region."""
-
-    credentials: Credentials
-    region: str
-
-    @property
-    def is_expired(self) -> bool:
-        return bool(self.credentials.is_expired())
-
-
-@dataclass(frozen=True, slots=True)
-class SignedPut:
-    """A request that stores an object, but for its body."""
-
-    url: SplitResult
-    headers: dict[str, str]
-
-    @property
-    def host(self) -> str:
-        return self.url.hostname or ""
-
-    @property
-    def port(self) -> int:
-        return _port(self.url)
 
 
 P = ParamSpec("P")
@@ -208,32 +179,17 @@ class S3Store:
 
     def identity(self) -> Identity:
         """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""
-        client = self._client
         try:
-            region = client._get_region(self._bucket)  # noqa: SLF001 - see the module
-            return Identity(client._provider.retrieve(), region)  # type: ignore[union-attr]  # noqa: SLF001
+            found = self._client._provider.retrieve()  # type: ignore[union-attr]  # noqa: SLF001 - see the module
         except SDK_ERRORS as error:
             raise _translated(error) from error
+        return Identity(found.access_key, found.secret_key, found.session_token or "", found.is_expired)
 
-    def signed_put(self, key: str, data: bytes, media: Media, identity: Identity) -> SignedPut:
-        """The request by which the SDK would put an object, for who sends it himself. Does no I/O."""
-        client = self._client
-        url = client._base_url.build(  # noqa: SLF001 - see the module
-            method="PUT", region=identity.region, bucket_name=self._bucket, object_name=key
-        )
-        headers, date = client._build_headers(  # noqa: SLF001
-            url.netloc, _headers(media), data, identity.credentials
-        )
-        signed = sign_v4_s3(
-            method="PUT",
-            url=url,
-            region=identity.region,
-            headers=headers,
-            credentials=identity.credentials,
-            content_sha256=str(headers["x-amz-content-sha256"]),
-            date=date,
-        )
-        return SignedPut(url, {name: str(value) for name, value in signed.items()})
+    def place(self) -> Place:
+        """Where the SDK says that the bucket is. Does no I/O where the settings name a region."""
+        url, region = self._client._base_url, self._client._get_region(self._bucket)  # noqa: SLF001
+        found = url.build(method="GET", region=region, bucket_name=self._bucket, object_name="x")
+        return Place(found.scheme, found.netloc, found.path.removesuffix("/x"), region)
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
         with self.writing(key, media) as writer:

@@ -13,7 +13,7 @@ from typing import Any
 from imagebatch import keys, rows
 from imagebatch.errors import AlreadyExistsError, NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.store import CSV, JSON, ObjectStore
+from imagebatch.store import CSV, JSON, ShardStore
 
 VERSION = 1
 LOOK_BACK = 10
@@ -124,7 +124,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def commit(store: ObjectStore, shard: ShardId, report: Report) -> bool:
+def commit(store: ShardStore, shard: ShardId, report: Report) -> bool:
     """Write the report, the first time only. False when another run was first: its work stands."""
     key = keys.report(shard.request_id, shard.attempt, shard.index)
     try:
@@ -134,14 +134,14 @@ def commit(store: ObjectStore, shard: ShardId, report: Report) -> bool:
     return True
 
 
-def write_fragment(store: ObjectStore, shard: ShardId, run: str, outcomes: Iterable[ImageOutcome]) -> str:
+def write_fragment(store: ShardStore, shard: ShardId, run: str, outcomes: Iterable[ImageOutcome]) -> str:
     """Write a run's fragment and return its key."""
     key = keys.fragment(shard.request_id, shard.attempt, shard.index, run)
     store.put_stream(key, fragment_bytes(outcomes), CSV)
     return key
 
 
-def read_report(store: ObjectStore, shard: ShardId) -> Report | None:
+def read_report(store: ShardStore, shard: ShardId) -> Report | None:
     """The shard's report; None while there is none."""
     try:
         return Report.from_json(store.get(keys.report(shard.request_id, shard.attempt, shard.index)))
@@ -149,7 +149,7 @@ def read_report(store: ObjectStore, shard: ShardId) -> Report | None:
         return None
 
 
-def earlier_report(store: ObjectStore, shard: ShardId) -> Report | None:
+def earlier_report(store: ShardStore, shard: ShardId) -> Report | None:
     """What the newest of the last attempts at the shard reported; it includes what earlier ones achieved."""
     for attempt in range(shard.attempt - 1, max(shard.attempt - 1 - LOOK_BACK, 0), -1):
         report = read_report(store, replace(shard, attempt=attempt))
@@ -158,7 +158,7 @@ def earlier_report(store: ObjectStore, shard: ShardId) -> Report | None:
     return None
 
 
-def earlier_successes(store: ObjectStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
+def earlier_successes(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
     """The images that earlier attempts stored, by row and slot: they are not done again."""
     report = earlier_report(store, shard)
     if report is None:
@@ -168,7 +168,7 @@ def earlier_successes(store: ObjectStore, shard: ShardId) -> dict[tuple[int, int
         return {(outcome.row, outcome.slot): outcome for outcome in outcomes if outcome.error is None}
 
 
-def carry_forward(store: ObjectStore, shard: ShardId) -> bool:
+def carry_forward(store: ShardStore, shard: ShardId) -> bool:
     """Take an earlier attempt's report over when none of its images failed; False when there is work."""
     report = earlier_report(store, shard)
     if report is None or report.counts.failed:

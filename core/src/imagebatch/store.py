@@ -1,7 +1,8 @@
 """What ImageBatch needs of an object store.
 
-Two implementations: `imagebatch.s3.S3Store`, and one in memory for unit tests. All calls block; callers
-on an event loop run them in threads. Errors are `imagebatch.errors.StoreError` and its kin.
+Two implementations: `imagebatch.s3.S3Store`, and one in memory for unit tests; a third of what a shard needs,
+`imagebatch.s3_direct.DirectStore`. All calls block; callers on an event loop run them in threads. Errors are
+`imagebatch.errors.StoreError` and its kin.
 """
 
 from collections.abc import Iterable, Iterator
@@ -49,8 +50,8 @@ class ObjectWriter(Protocol):
         ...
 
 
-class ObjectStore(Protocol):
-    """Objects by key in one bucket."""
+class ShardStore(Protocol):
+    """Objects by key in one bucket, as far as a shard's work needs them."""
 
     def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
         """Store `data`. Raises AlreadyExistsError when `only_if_absent` and the key is taken."""
@@ -58,14 +59,6 @@ class ObjectStore(Protocol):
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
         """Store what `chunks` yields. When `chunks` raises, nothing is stored and the error passes on."""
-        ...
-
-    def writing(self, key: str, media: Media) -> AbstractContextManager[ObjectWriter]:
-        """Store what is written: `with store.writing(key, media) as writer`.
-
-        The object is there, whole, when the block is left; when it is left by an error, nothing is stored.
-        Several may be open at once.
-        """
         ...
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
@@ -80,6 +73,18 @@ class ObjectStore(Protocol):
 
     def head(self, key: str) -> Stored | None:
         """The object's size and ETag; None when there is none."""
+        ...
+
+
+class ObjectStore(ShardStore, Protocol):
+    """All that is done with objects."""
+
+    def writing(self, key: str, media: Media) -> AbstractContextManager[ObjectWriter]:
+        """Store what is written: `with store.writing(key, media) as writer`.
+
+        The object is there, whole, when the block is left; when it is left by an error, nothing is stored.
+        Several may be open at once.
+        """
         ...
 
     def list(self, prefix: str) -> Iterator[Stored]:

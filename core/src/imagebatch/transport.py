@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar
 from importlib.metadata import version
+from typing import Self
 
 import httpx
 
@@ -131,16 +132,19 @@ def _headers(fields: list[tuple[bytes, bytes]]) -> httpx.Headers:
     return httpx.Headers(fields, encoding="ascii" if is_ascii else None)
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body(httpx.AsyncByteStream, AsyncIterator[bytes]):
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while piece := await self._exchange.piece():
-                yield piece
-        finally:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._exchange.piece()
+        if not piece:
             self._exchange.end()
+            raise StopAsyncIteration
+        return piece
 
     async def aclose(self) -> None:
         self._exchange.end()

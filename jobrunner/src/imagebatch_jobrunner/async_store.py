@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from imagebatch.store import Media, ObjectStore
+from imagebatch.store import Media, ShardStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,7 +22,7 @@ PutDirectly = Callable[[str, bytes, Media], Awaitable[bool]]
 class AsyncStore:
     """`async with AsyncStore(store, threads=16)`: at most `threads` calls at once."""
 
-    def __init__(self, store: ObjectStore, *, threads: int, put_directly: PutDirectly | None = None) -> None:
+    def __init__(self, store: ShardStore, *, threads: int, put_directly: PutDirectly | None = None) -> None:
         self._store = store
         self._put_directly = put_directly
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
@@ -41,7 +41,7 @@ class AsyncStore:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
-    async def run(self, function: Callable[[ObjectStore], R]) -> R:
+    async def run(self, function: Callable[[ShardStore], R]) -> R:
         return await self.call(function, self._store)
 
     async def get(self, key: str) -> bytes:

@@ -16,7 +16,7 @@ import structlog
 from imagebatch import keys, shard
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.shard import Report, ShardId
-from imagebatch.store import ObjectStore
+from imagebatch.store import ShardStore
 from imagebatch_jobrunner import shard_input
 from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
 from imagebatch_jobrunner.download.hosts import host_of
@@ -49,7 +49,7 @@ OpenWorkshop = Callable[[], AbstractAsyncContextManager[Workshop]]
 
 async def process_images(
     work: ShardRun,
-    store: ObjectStore,
+    store: ShardStore,
     open_workshop: OpenWorkshop,
     put_directly: PutDirectly | None = None,
 ) -> None:
@@ -72,7 +72,7 @@ async def process_images(
         await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
 
 
-def is_reported(store: ObjectStore, which: ShardId) -> bool:
+def is_reported(store: ShardStore, which: ShardId) -> bool:
     return store.head(keys.report(which.request_id, which.attempt, which.index)) is not None
 
 
@@ -115,7 +115,7 @@ async def _outcomes(
 
 
 def _commit(
-    store: ObjectStore, work: ShardRun, given: ShardInput, outcomes: list[ImageOutcome], started_at: float
+    store: ShardStore, work: ShardRun, given: ShardInput, outcomes: list[ImageOutcome], started_at: float
 ) -> None:
     report = Report(
         run=work.run,

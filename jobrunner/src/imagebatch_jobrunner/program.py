@@ -12,8 +12,7 @@ import structlog
 from imagebatch import logs
 from imagebatch.errors import SettingsError, StoreError
 from imagebatch.exits import Exit
-from imagebatch.s3 import S3Store
-from imagebatch.s3_direct import DirectPuts
+from imagebatch.s3_direct import DirectStore
 from imagebatch.settings import read
 from imagebatch_jobrunner import stopping, workshop
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
@@ -60,7 +59,6 @@ async def _supervised(settings: JobrunnerSettings) -> Exit:
 
 
 async def _do(settings: JobrunnerSettings) -> None:
-    store = S3Store(settings, connections=settings.store_connections, signed=settings.signed_links)
     work = ShardRun(
         shard=settings.shard_id,
         run=settings.run,
@@ -69,11 +67,9 @@ async def _do(settings: JobrunnerSettings) -> None:
         store_threads=settings.store_connections,
         pace=Pace(settings.progress_seconds, settings.progress_images),
     )
-    try:
-        async with DirectPuts(store, connections=settings.store_connections) as direct:
-            await process_images(work, store, lambda: workshop.opened(settings), direct.put)
-    finally:
-        store.close()
+    connections = settings.store_connections
+    async with DirectStore(settings, connections=connections, signed=settings.signed_links) as store:
+        await process_images(work, store, lambda: workshop.opened(settings), store.direct.put)
 
 
 def _failed(settings: JobrunnerSettings, error: Exception) -> Exit:

@@ -12,7 +12,7 @@ from imagebatch import links, rows
 from imagebatch.errors import NotFoundError
 from imagebatch.plan import Plan, ShardRange
 from imagebatch.shard import ShardId
-from imagebatch.store import ObjectStore
+from imagebatch.store import ShardStore
 from imagebatch_jobrunner.errors import PoisonShardError
 
 _LINKS_COLUMN = rows.COLUMNS.index("Input Image Urls")
@@ -46,7 +46,7 @@ class ShardInput:
             raise PoisonShardError(f"the shard has {count} rows; its plan says {self.range.rows}")
 
 
-def read(store: ObjectStore, shard: ShardId, plan_key: str) -> ShardInput:
+def read(store: ShardStore, shard: ShardId, plan_key: str) -> ShardInput:
     """Raises PoisonShardError when plan or input are gone or changed, StoreError when S3 fails."""
     try:
         plan = Plan.from_json(store.get(plan_key))
@@ -63,7 +63,7 @@ def read(store: ObjectStore, shard: ShardId, plan_key: str) -> ShardInput:
     return ShardInput(found, data)
 
 
-def _read_range(store: ObjectStore, key: str, found: ShardRange, etag: str) -> bytes:
+def _read_range(store: ShardStore, key: str, found: ShardRange, etag: str) -> bytes:
     if not found.length:
         return b""
     return store.get(key, offset=found.offset, length=found.length, etag=etag)

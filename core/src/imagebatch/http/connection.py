@@ -38,6 +38,9 @@ EVENTS_BETWEEN_TURNS = 64
 """So often other tasks get a turn while a body is taken that is here already."""
 
 
+_WITHOUT_BODY = frozenset({204, 304})
+
+
 class StaleConnectionError(Exception):
     """The host closed a kept connection before a byte of the answer came."""
 
@@ -80,7 +83,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self._http = _new_http()
+        self._asked_by = ""
+        self._is_last = False
         self._head = HeadBuffer()
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
@@ -92,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._chunks = 0
         self._body_bytes = 0
+        self._left: int | None = None
         self._events = 0
         self.closed = self._loop.create_future()
         self.expiry: asyncio.TimerHandle | None = None
@@ -140,8 +146,10 @@ class Connection(asyncio.Protocol):
     async def send(self, request: Outgoing, timeout_s: float | None) -> None:
         """Write the request. What breaks meanwhile is told by reading: an answer may be there already."""
         self._requests += 1
+        self._asked_by = request.method
         self._heard = False
         self._chunks = self._body_bytes = 0
+        self._left = None
         try:
             head = h11.Request(method=request.method, target=request.target, headers=list(request.headers))
             await self._write(self._http.send(head), timeout_s)
@@ -171,6 +179,8 @@ class Connection(asyncio.Protocol):
             event = await self._event(timeout_s)
             if isinstance(event, h11.Response):
                 _check_head(event)
+                self._left = self._length_of_body(event)
+                self._is_last = _says_close(event)
                 return event
             if not isinstance(event, h11.InformationalResponse):
                 break
@@ -181,11 +191,36 @@ class Connection(asyncio.Protocol):
 
     async def read_body(self, timeout_s: float | None) -> bytes:
         """The next piece of the body, at most FEED_BYTES; b"" after its last one."""
+        if self._left is not None:
+            return await self._read_known(self._left, timeout_s)
         event = await self._event(timeout_s)
         if isinstance(event, h11.Data):
             self._count(event)
             return bytes(event.data)
         return b""
+
+    def _length_of_body(self, head: h11.Response) -> int | None:
+        """How long the body is that h11 need not see, for its head says so; None for every other.
+
+        h11 has made sure that a length is one. By way of it each piece would be copied twice more.
+        """
+        is_plain = self._asked_by == "GET" and head.status_code not in _WITHOUT_BODY
+        length = next((value for name, value in head.headers if name == b"content-length"), None)
+        return int(length) if is_plain and length is not None else None
+
+    async def _read_known(self, left: int, timeout_s: float | None) -> bytes:
+        await self._take_turns()
+        if not left:
+            return b""
+        while not self._waiting:
+            if self._broken is not None:
+                raise self._lost() from self._broken
+            if self._ended:
+                raise httpx.RemoteProtocolError(f"peer closed connection {left} bytes before the body's end")
+            await self._until_woken(timeout_s, httpx.ReadTimeout("the host stopped sending"))
+        piece = self._take(min(left, FEED_BYTES))
+        self._left = left - len(piece)
+        return bytes(piece)
 
     def _count(self, data: h11.Data) -> None:
         self._chunks += data.chunk_start
@@ -200,9 +235,16 @@ class Connection(asyncio.Protocol):
 
         It may be when the answer is here to its last byte and nothing came behind it.
         """
-        self._take_rest()
-        if self._ended or self._waiting or self._http.trailing_data[0] or self._transport.is_closing():
+        if self._ended:
             return False
+        self._take_rest()
+        if self._waiting or self._http.trailing_data[0] or self._transport.is_closing():
+            return False
+        if self._left is not None:
+            if self._left or self._is_last:
+                return False
+            self._http = _new_http()
+            return True
         try:
             self._http.start_next_cycle()
         except h11.LocalProtocolError:
@@ -211,6 +253,10 @@ class Connection(asyncio.Protocol):
 
     def _take_rest(self) -> None:
         """Skip what is left of a body, as far as it is here: the page of a redirect or an error."""
+        while self._left and self._waiting:
+            self._left -= len(self._take(self._left))
+        if self._left is not None:
+            return
         for _ in range(EVENTS_BETWEEN_TURNS):
             if self._http.their_state is not h11.SEND_BODY:
                 return
@@ -243,13 +289,16 @@ class Connection(asyncio.Protocol):
 
     async def _event(self, timeout_s: float | None) -> object:
         """What h11 makes of the next bytes."""
-        self._events += 1
-        if self._events % EVENTS_BETWEEN_TURNS == 0:
-            await asyncio.sleep(0)
+        await self._take_turns()
         while (event := self._parsed()) is h11.NEED_DATA:
             while not self._feed():
                 await self._until_woken(timeout_s, httpx.ReadTimeout("the host stopped sending"))
         return event
+
+    async def _take_turns(self) -> None:
+        self._events += 1
+        if self._events % EVENTS_BETWEEN_TURNS == 0:
+            await asyncio.sleep(0)
 
     def _parsed(self) -> object:
         try:
@@ -270,10 +319,13 @@ class Connection(asyncio.Protocol):
         if not self._heard and self.is_reused:
             raise StaleConnectionError
         if self._broken is not None:
-            raise httpx.ReadError(f"the connection broke ({type(self._broken).__name__})") from self._broken
+            raise self._lost() from self._broken
         self._http.receive_data(self._head.take()[0])
         self._http.receive_data(b"")
         return True
+
+    def _lost(self) -> httpx.ReadError:
+        return httpx.ReadError(f"the connection broke ({type(self._broken).__name__})")
 
     def _feed_head(self) -> None:
         """A head is given mended and whole."""
@@ -317,6 +369,10 @@ class Connection(asyncio.Protocol):
             self._woken.set_result(None)
 
 
+def _new_http() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+
+
 def _give_up(woken: asyncio.Future[None], late: Exception) -> None:
     if not woken.done():
         woken.set_exception(late)
@@ -333,6 +389,12 @@ def _check_head(head: h11.Response) -> None:
     if b"transfer-encoding" in names and b"content-length" in names:
         # Two who frame it differently read two different answers (RFC 9112 section 6.3).
         raise httpx.RemoteProtocolError("both Transfer-Encoding and Content-Length")
+
+
+def _says_close(head: h11.Response) -> bool:
+    """Whether the connection ends with this answer (RFC 9112 section 9.3)."""
+    options = b",".join(value for name, value in head.headers if name == b"connection").lower()
+    return head.http_version < b"1.1" or b"close" in {option.strip() for option in options.split(b",")}
 
 
 def _check_headers(head: h11.Response | h11.InformationalResponse) -> None:

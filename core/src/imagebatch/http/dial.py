@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from ipaddress import IPv6Address, ip_address
+from typing import TypeVar
 
 import httpx
 from aiohappyeyeballs import start_connection
@@ -33,6 +34,9 @@ LOOKUP_THREADS = 32
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 """Finds the addresses of a host name, for a port. Raises NameNotFoundError when there are none."""
+
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class NameNotFoundError(httpx.ConnectError):
@@ -84,23 +88,29 @@ class Dialler:
         self._tls = tls
 
     async def dial(self, origin: Origin, timeout_s: float | None) -> Connection:
-        """A new connection. Raises AddressForbiddenError, NameNotFoundError, ConnectError, ConnectTimeout."""
+        """A new connection. Raises as `open` does."""
+        return await self.open(origin, Connection, timeout_s)
+
+    async def open(self, origin: Origin, protocol: Callable[[], P], timeout_s: float | None) -> P:
+        """A new connection under another protocol. Raises AddressForbiddenError, NameNotFoundError,
+        ConnectError, ConnectTimeout.
+        """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._dial(origin)
+                return await self._open(origin, protocol)
         except TimeoutError:
             raise httpx.ConnectTimeout("no connection in time") from None
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(_said(error) or type(error).__name__) from error
 
-    async def _dial(self, origin: Origin) -> Connection:
+    async def _open(self, origin: Origin, protocol: Callable[[], P]) -> P:
         addresses = await self._addresses(origin)
         for address in addresses:
             self._policy.check(address, origin.port)
         checked = [_addr_info(address, origin.port) for address in addresses[:MAX_ADDRESSES]]
         opened = await start_connection(checked, happy_eyeballs_delay=NEXT_ADDRESS_S)
         _, connection = await asyncio.get_running_loop().create_connection(
-            Connection, sock=opened, ssl=self._tls_for(origin), server_hostname=origin.tls_name
+            protocol, sock=opened, ssl=self._tls_for(origin), server_hostname=origin.tls_name
         )
         return connection
 

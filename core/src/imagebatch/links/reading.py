@@ -6,6 +6,7 @@ Each step that changes the link is told in the outcome's notes; what can't be de
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from imagebatch.links import share
 from imagebatch.links.address import BadLink, check, looks_like_link
@@ -23,10 +24,6 @@ _BACKSLASHED_SCHEME = re.compile(r"(https?):[/\\]{2}(?=[^/\\])", re.IGNORECASE)
 _LETTER = r"a-zA-Z\u00a1-\uffff"
 """Not by re.IGNORECASE: of so wide a range it would look at each letter, which takes 40 ms at each start."""
 
-_NO_SCHEME = re.compile(
-    rf"(?P<host>(?:(?:[0-9_{_LETTER}](?:[0-9_{_LETTER}-]*[0-9_{_LETTER}])?\.)+(?P<tld>[{_LETTER}]{{2,24}})"
-    r"|\d{1,3}(?:\.\d{1,3}){3}))(?::\d{1,5})?[/\\][^/\\]",
-)
 _AMP = re.compile(r"&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _DRIVE = re.compile(r"(?:[a-z]:[/\\]|\\\\)", re.IGNORECASE)
@@ -95,9 +92,18 @@ def _as_http(text: str) -> Address | BadLink:
     return BadLink(ErrorCode.INVALID_URL, f"not an http:// or https:// link{_kind(text)}")
 
 
+@cache
+def _no_scheme() -> re.Pattern[str]:
+    """Made when it is needed first: that takes as long as all other patterns here."""
+    return re.compile(
+        rf"(?P<host>(?:(?:[0-9_{_LETTER}](?:[0-9_{_LETTER}-]*[0-9_{_LETTER}])?\.)+(?P<tld>[{_LETTER}]{{2,24}})"
+        r"|\d{1,3}(?:\.\d{1,3}){3}))(?::\d{1,5})?[/\\][^/\\]"
+    )
+
+
 def _names_host(text: str) -> bool:
     """Whether it begins with a host's name and goes on behind a slash: `images/p.jpg` has no such name."""
-    found = _NO_SCHEME.match(text)
+    found = _no_scheme().match(text)
     return found is not None and (found["tld"] or "").lower() not in _FILE_ENDS
 
 

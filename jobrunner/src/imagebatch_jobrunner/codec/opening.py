@@ -8,7 +8,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import Image, JpegImagePlugin
+from PIL import (  # each puts its format into Pillow's table; all there are would take 20 ms more
+    AvifImagePlugin,  # noqa: F401
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    IcoImagePlugin,  # noqa: F401
+    Image,
+    JpegImagePlugin,
+    MpoImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    PsdImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.codec import (
@@ -202,7 +214,6 @@ def orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-Image.init()  # loads every plugin; later the table of them is complete
 _OPENERS: dict[FormatName, Callable[[bytes], Opened]] = {
     **{one.name: _by_pillow(one) for one in (formats.PNG, formats.WEBP, formats.GIF, formats.AVIF)},
     "jpeg": _jpeg,

@@ -1,4 +1,4 @@
-"""The codec processes as their parent sees them: one a core, each killable with the image it works on.
+"""The codec processes as their parent sees them: up to one a core, each killable with the image it works on.
 
 Used by `image`. A decoder that hangs, or crashes twice, costs one image; a new process takes its place at
 once.
@@ -70,6 +70,7 @@ class CodecPool:
         self._command = tuple(command or codec_command(limits))
         self._idle: asyncio.Queue[_Codec] = asyncio.Queue()
         self._all: set[_Codec] = set()
+        self._begun = 1
         self._starting = asyncio.TaskGroup()
         self._memory = MemoryBudget(limits.picture_bytes)
         self._at_once_bytes = min(_AT_ONCE_BYTES, limits.picture_bytes // limits.processes)
@@ -80,15 +81,24 @@ class CodecPool:
         return [codec.pid for codec in self._all]
 
     async def __aenter__(self) -> Self:
-        """Raises CodecStartError when the processes do not start."""
+        """Start the first process. Raises CodecStartError when it does not start."""
         try:
-            for codec in await asyncio.gather(*(self._started() for _ in range(self._limits.processes))):
-                self._idle.put_nowait(codec)
+            await self._add()
         except BaseException:
             await self._stop_all()
             raise
         await self._starting.__aenter__()
         return self
+
+    async def _add(self) -> None:
+        self._idle.put_nowait(await self._started())
+
+    async def _idle_one(self) -> "_Codec":
+        """A process with nothing to do; one more is begun when all that there are have something."""
+        if self._idle.empty() and self._begun < self._limits.processes:
+            self._begun += 1
+            self._starting.create_task(self._add())
+        return await self._idle.get()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,7 +115,7 @@ class CodecPool:
         once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard is
         stopped.
         """
-        codec = await self._idle.get()
+        codec = await self._idle_one()
         try:
             return await self._settled(codec, self._ask(codec, data, options, self._memory))
         except _LostError:

@@ -130,6 +130,8 @@ def _told_error(found: Mapping[str, Any]) -> Exception:
     return told
 
 
+_BASES: tuple[QualityBasis, ...] = get_args(QualityBasis)
+
 _FACTS = ("format", "width", "height", "source_format", "source_quality", "quality", "quality_basis")
 
 
@@ -159,6 +161,8 @@ def _integer(value: object, highest: int) -> int:
 def _text(value: object, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise ValueError("a text is too long")
+    if value.isprintable():
+        return value
     return "".join(character if character.isprintable() else " " for character in value)
 
 
@@ -170,7 +174,7 @@ def _note(value: object) -> str:
 
 
 def _basis(value: object) -> QualityBasis:
-    for basis in get_args(QualityBasis):
+    for basis in _BASES:
         if value == basis:
-            return basis  # type: ignore[no-any-return]
+            return basis
     raise ValueError("the basis is unknown")

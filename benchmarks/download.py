@@ -16,8 +16,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from imagebatch import transport
-from imagebatch.guard import AddressPolicy
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
 
 BODY_BYTES = 260_000
 CONNECTIONS = (20, 200)

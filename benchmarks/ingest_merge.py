@@ -18,14 +18,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from imagebatch import keys, rows, settings
-from imagebatch.ingest import Ingested, ingest
-from imagebatch.merge import Merged, merge
+from imagebatch import settings
+from imagebatch.batch.plan import Plan, ShardRange
+from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import Ingested, ingest
+from imagebatch.csv.merge import Merged, merge
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.plan import Plan, ShardRange
-from imagebatch.s3 import S3Store
 from imagebatch.settings import S3Settings
-from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from imagebatch import rows
+from imagebatch.csv import rows
 from imagebatch_api.server import serve
 from imagebatch_cli import examples
 from imagebatch_cli.folder import LOOPBACK, free_ports

@@ -11,10 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from imagebatch import keys, rows, settings
-from imagebatch.ingest import ingest
-from imagebatch.s3 import S3Store
-from imagebatch.shard import Report
+from imagebatch import settings
+from imagebatch.batch.shard import Report
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ingest
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_jobrunner.codec import pool

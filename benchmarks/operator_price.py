@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imagebatch import keys
-from imagebatch.plan import Plan
-from imagebatch.store import CSV, JSON
+from imagebatch.batch.plan import Plan
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, JSON
 from imagebatch_testing.cluster import choice
 from imagebatch_testing.cluster.services import services
 from imagebatch_testing.installation import Installation, installed, until

@@ -31,10 +31,12 @@ import psutil
 from peers_page import IMG2DATASET, LOOP, OPTIMIZED, OURS, PEERS, QUALITY, SCORED, Run, by_peers, page, told
 from PIL import Image
 
-from imagebatch import keys, rows, settings
-from imagebatch.ingest import ingest
-from imagebatch.s3 import S3Store
-from imagebatch.shard import Report
+from imagebatch import settings
+from imagebatch.batch.shard import Report
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ingest
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.seaweed import EmbeddedS3
 

@@ -11,8 +11,8 @@ import pytest
 from imagebatch import migrations
 from imagebatch import records as records_module
 from imagebatch.records import Records
-from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3

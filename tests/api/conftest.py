@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from imagebatch.errors import ImageBatchError, RecordsError
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import NewRequest, Records, Request
 from imagebatch_api import openapi
 from imagebatch_api.app import Services, create_app

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from imagebatch import decoding, encodings, ingest, options, webhook
+from imagebatch import options, webhook
+from imagebatch.csv import decoding, encodings, ingest
 from imagebatch_api import endpoints, fields, form, meters, middleware, openapi, problems, uploads
 from imagebatch_api.settings import ApiSettings
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from imagebatch import keys
 from imagebatch import records as records_module
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings
+from imagebatch.storage import keys
 from imagebatch_api import uploads
 from imagebatch_api.uploads import request_id_of
 from imagebatch_testing.memory_store import MemoryStore

@@ -18,8 +18,8 @@ from schemathesis.core.parameters import ParameterLocation
 
 from imagebatch import records
 from imagebatch.batch.intake import RecordedIntake
-from imagebatch.guard import AddressPolicy
-from imagebatch.s3 import S3Store
+from imagebatch.net.guard import AddressPolicy
+from imagebatch.storage.s3 import S3Store
 from imagebatch_api import openapi, server, tokens
 from imagebatch_api.app import Services, create_app
 from imagebatch_api.settings import ApiSettings

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from imagebatch import keys
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Records, Request, Result
-from imagebatch.store import CSV
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV
 from imagebatch_api.status import Links, progress, status_document, timestamp
 from imagebatch_testing.memory_store import MemoryStore
 

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from imagebatch import handover
-from imagebatch.handover import BrokenOffError, Handover
-from imagebatch.store import Media, Stored
+from imagebatch import thread_reader as handover
+from imagebatch.storage.store import Media, Stored
+from imagebatch.thread_reader import BrokenOffError, Handover
 from imagebatch_testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio

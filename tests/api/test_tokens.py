@@ -13,12 +13,12 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import keys
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.errors import SettingsError
 from imagebatch.records import NewRequest, Records
 from imagebatch.settings import read
-from imagebatch.store import CSV
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV
 from imagebatch_api import openapi, server, tokens
 from imagebatch_api.middleware import OPEN_PATHS
 from imagebatch_api.settings import ApiSettings, ServerSettings

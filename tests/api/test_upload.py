@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from imagebatch import keys, plan
+from imagebatch.batch import plan
 from imagebatch.batch.intake import RecordedIntake
-from imagebatch.encodings import ENCODINGS
+from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.errors import ConflictError, StoreError
+from imagebatch.storage import keys
 from imagebatch_testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from imagebatch.errors import AccessDeniedError, AlreadyExistsError, ImageBatchError, NotFoundError
-from imagebatch.s3 import S3Store
 from imagebatch.settings import S3Settings
-from imagebatch.store import Media
+from imagebatch.storage.s3 import S3Store
+from imagebatch.storage.store import Media
 from imagebatch_cli import seaweed
 from imagebatch_cli.folder import free_ports
 from imagebatch_testing.chart import Helm, Json

@@ -5,9 +5,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import pytest
 
-from imagebatch import guard
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.guard import AddressPolicy
+from imagebatch.net import guard
+from imagebatch.net.guard import AddressPolicy
 from imagebatch_testing.chart import CHART, Helm, Json, load
 
 from .conftest import MINIMAL, QUICKSTART, Render, every_values_file

@@ -9,23 +9,24 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imagebatch import keys, transport
 from imagebatch import records as records_module
-from imagebatch.async_store import AsyncStore
 from imagebatch.batch import shard_reports, work_queue
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.batch.lifecycle import Desired, Phase, Waiting
+from imagebatch.batch.plan import Plan
+from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.ingest import ingest
 from imagebatch.errors import StoreError
-from imagebatch.exits import Exit
-from imagebatch.guard import AddressPolicy
-from imagebatch.ingest import ingest
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.options import Compression
 from imagebatch.outcome import Counts, ImageOutcome
-from imagebatch.plan import Plan
 from imagebatch.records import NewRequest, Records, Request
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings
-from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
 from imagebatch.webhook import Dispatcher
 from imagebatch_cli import process_executor
 from imagebatch_cli.engine import LocalEngine, Services

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagebatch import rows
+from imagebatch.csv import rows
 from imagebatch_cli.client import replacing
 from imagebatch_cli.results import Saved, UnwritableError, Wanted, check, output_links, summary
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.shard_ends import MAX_SHARD_FAILURES
-from imagebatch.exits import Exit
 from imagebatch_cli.shard_history import ShardHistory, after_end, backoff_seconds
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from imagebatch.batch.intake import RecordedIntake
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import Records
 from imagebatch_api import server, tokens
 from imagebatch_api.app import Services, create_app

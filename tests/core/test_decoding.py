@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import encodings
-from imagebatch.decoding import WINDOW_BYTES, Utf8Source
+from imagebatch.csv import encodings
+from imagebatch.csv.decoding import WINDOW_BYTES, Utf8Source
+from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.errors import InputRefusedError
-from imagebatch.ingest import ENCODINGS
 
 HEADER = "Serial Number;Product Name;Input Image Urls\r\n"
 

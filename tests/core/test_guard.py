@@ -13,7 +13,7 @@ from ipaddress import (
 import pytest
 
 from imagebatch.errors import AddressForbiddenError, SettingsError
-from imagebatch.guard import Address, AddressPolicy
+from imagebatch.net.guard import Address, AddressPolicy
 
 IPV4_REGISTRY = [
     "0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",

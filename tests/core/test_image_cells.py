@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import rows, shard
-from imagebatch.image_cells import MAX_MESSAGE_CHARS, CellMaker
+from imagebatch.batch import shard
+from imagebatch.csv import rows
+from imagebatch.csv.image_cells import MAX_MESSAGE_CHARS, CellMaker
+from imagebatch.csv.tally import Tally
 from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome, Qualities
-from imagebatch.tally import Tally
 
 DELIMITERS = st.sampled_from(rows.DELIMITERS)
 WORDS = st.one_of(

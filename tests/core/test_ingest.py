@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import keys, links, rows
+from imagebatch import links
+from imagebatch.batch.plan import Dialect, Plan
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import Limits, Reader, ingest
 from imagebatch.errors import InputRefusedError
-from imagebatch.ingest import Limits, Reader, ingest
-from imagebatch.plan import Dialect, Plan
+from imagebatch.storage import keys
 from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 

@@ -7,9 +7,11 @@ import io
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagebatch import keys, links, rows
+from imagebatch import links
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ENCODINGS, MAX_PROBLEMS, Ingested, ingest
 from imagebatch.errors import InputRefusedError
-from imagebatch.ingest import ENCODINGS, MAX_PROBLEMS, Ingested, ingest
+from imagebatch.storage import keys
 from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import keys, links, rows
-from imagebatch.ingest import ingest
-from imagebatch.merge import Merged, merge
+from imagebatch import links
+from imagebatch.batch.plan import Plan
+from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ingest
+from imagebatch.csv.merge import Merged, merge
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome, Qualities
-from imagebatch.plan import Plan
-from imagebatch.shard import Report, ShardId, commit, write_fragment
-from imagebatch.store import CSV
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV
 from imagebatch_testing.memory_store import MemoryStore
 
 A, B = "http://a/1.jpg", "http://b/w_1,h_2/2.jpg"

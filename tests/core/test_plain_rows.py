@@ -8,10 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagebatch import keys, links, rows
-from imagebatch.ingest import ingest
+from imagebatch import links
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ingest
+from imagebatch.csv.plain_rows import Text
 from imagebatch.links import share
-from imagebatch.plain_rows import Text
+from imagebatch.storage import keys
 from imagebatch_testing.chopping import chopped
 from imagebatch_testing.memory_store import MemoryStore
 

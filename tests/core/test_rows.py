@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import keys, rows
-from imagebatch.ingest import ingest
-from imagebatch.merge import merge
+from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import ingest
+from imagebatch.csv.merge import merge
 from imagebatch.outcome import EXPLANATIONS, Counts, ErrorCode, ImageOutcome
-from imagebatch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.storage import keys
 from imagebatch_testing.memory_store import MemoryStore
 
 LINK = "http://shop.example/a.jpg"

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from imagebatch import keys, s3, s3_writer
 from imagebatch.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, SettingsError, StoreError
-from imagebatch.s3 import S3Store, link_base
 from imagebatch.settings import S3Settings
-from imagebatch.store import CSV, JSON, Media
+from imagebatch.storage import keys, s3, s3_writer
+from imagebatch.storage.s3 import S3Store, link_base
+from imagebatch.storage.store import CSV, JSON, Media
 from imagebatch_testing.cluster.relay import relaying
 
 TEXT = Media("text/plain")

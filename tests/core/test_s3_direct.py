@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from minio.signer import sign_v4_s3
 
-from imagebatch import keys, s3_wire
 from imagebatch.errors import AlreadyExistsError, NotFoundError
-from imagebatch.s3 import S3Store
-from imagebatch.s3_direct import MAX_BYTES, DirectS3, DirectStore
-from imagebatch.s3_request import Signer, place_of
-from imagebatch.s3_wire import UnsureError
 from imagebatch.settings import S3Settings
-from imagebatch.store import JSON, Media
+from imagebatch.storage import keys, s3_wire
+from imagebatch.storage.s3 import S3Store
+from imagebatch.storage.s3_direct import MAX_BYTES, DirectS3, DirectStore
+from imagebatch.storage.s3_request import Signer, place_of
+from imagebatch.storage.s3_wire import UnsureError
+from imagebatch.storage.store import JSON, Media
 from imagebatch_testing.cluster.relay import relaying
 
 pytestmark = pytest.mark.anyio

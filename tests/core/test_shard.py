@@ -2,9 +2,10 @@
 
 import pytest
 
-from imagebatch import keys, shard
+from imagebatch.batch import shard
+from imagebatch.batch.shard import Report, ShardId
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.shard import Report, ShardId
+from imagebatch.storage import keys
 from imagebatch_testing.memory_store import MemoryStore
 
 GOOD = ImageOutcome(row=1, slot=1, name="0000001-001.jpg", bytes_in=9, bytes_out=4)

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from imagebatch import transport
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.guard import Address, AddressPolicy
+from imagebatch.net import transport
+from imagebatch.net.guard import Address, AddressPolicy
 from imagebatch_testing.receiver import Receiver, Reply
 from imagebatch_testing.web import Page, serving
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from imagebatch.http.cookies import MAX_BYTES, MAX_COOKIES, ChainCookies
+from imagebatch.net.http.cookies import MAX_BYTES, MAX_COOKIES, ChainCookies
 
 
 def sent(setter: str, lines: list[str], url: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from imagebatch.http.encoding import MAX_MEMBERS, PIECE_BYTES, UnsupportedEncodingError, decoded
+from imagebatch.net.http.encoding import MAX_MEMBERS, PIECE_BYTES, UnsupportedEncodingError, decoded
 
 pytestmark = pytest.mark.anyio
 

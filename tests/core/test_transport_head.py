@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebatch import transport
-from imagebatch.guard import AddressPolicy
-from imagebatch.http.head import MAX_HEAD_BYTES, HeadBuffer, mended
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
+from imagebatch.net.http.head import MAX_HEAD_BYTES, HeadBuffer, mended
 from imagebatch_testing.web import Handler, Web, serving
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from hypothesis import given, strategies
 
-from imagebatch.guard import Address, AddressPolicy
-from imagebatch.http.connection import (
+from imagebatch.net.guard import Address, AddressPolicy
+from imagebatch.net.http.connection import (
     EVENTS_BETWEEN_TURNS,
     FEED_BYTES,
     MAX_WAITING_BYTES,
@@ -21,9 +21,9 @@ from imagebatch.http.connection import (
     Outgoing,
     Timeouts,
 )
-from imagebatch.http.dial import Dialler, Origin, tls_context
-from imagebatch.http.pool import Pool
-from imagebatch.transport import GuardedTransport
+from imagebatch.net.http.dial import Dialler, Origin, tls_context
+from imagebatch.net.http.pool import Pool
+from imagebatch.net.transport import GuardedTransport
 from imagebatch_testing.certificates import Authority
 from imagebatch_testing.web import Page, Route, Web, reset, serving
 

@@ -9,10 +9,11 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from imagebatch import transport, webhook
+from imagebatch import webhook
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.errors import InputRefusedError, SettingsError
-from imagebatch.guard import AddressPolicy
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Result
 from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, wait_seconds

@@ -14,7 +14,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from imagebatch import keys, links, rows
+from imagebatch import links
+from imagebatch.csv import rows
+from imagebatch.storage import keys
 from imagebatch_cli.folder import free_ports
 from imagebatch_testing.local import Up, csv_of, imagebatch, picture
 from imagebatch_testing.waiting import until

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from imagebatch import keys
+from imagebatch.storage import keys
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.web import Handler, Web, serving

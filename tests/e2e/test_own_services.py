@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from imagebatch import settings
-from imagebatch.s3 import S3Store
+from imagebatch.storage.s3 import S3Store
 from imagebatch_testing.local import csv_of, imagebatch, picture
 from imagebatch_testing.servers import Servers
 from imagebatch_testing.web import Page, serving

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from imagebatch.guard import Address, AddressPolicy
-from imagebatch.http.status import TEMPORARY
+from imagebatch.net.guard import Address, AddressPolicy
+from imagebatch.net.http.status import TEMPORARY
+from imagebatch.net.transport import PROJECT_URL, user_agent
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import PROJECT_URL, user_agent
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.download.hosts import (

@@ -16,13 +16,15 @@ from ipaddress import ip_address
 import pytest
 from PIL import Image
 
-from imagebatch import keys, rows, shard
-from imagebatch.guard import Address, AddressPolicy
-from imagebatch.ingest import Ingested, ingest
-from imagebatch.merge import merge
+from imagebatch.batch import shard
+from imagebatch.batch.shard import Report, ShardId
+from imagebatch.csv import rows
+from imagebatch.csv.ingest import Ingested, ingest
+from imagebatch.csv.merge import merge
+from imagebatch.net.guard import Address, AddressPolicy
 from imagebatch.options import Compression
 from imagebatch.outcome import ImageOutcome
-from imagebatch.shard import Report, ShardId
+from imagebatch.storage import keys
 from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client

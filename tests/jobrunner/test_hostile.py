@@ -14,14 +14,16 @@ from ipaddress import ip_address
 import pytest
 from PIL import Image
 
-from imagebatch import keys, rows, shard
-from imagebatch.guard import Address, AddressPolicy
-from imagebatch.http.dial import Lookups
+from imagebatch.batch import shard
+from imagebatch.batch.plan import Dialect, Plan, ShardRange
+from imagebatch.batch.shard import Report, ShardId
+from imagebatch.csv import rows
+from imagebatch.net.guard import Address, AddressPolicy
+from imagebatch.net.http.dial import Lookups
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch.plan import Dialect, Plan, ShardRange
-from imagebatch.shard import Report, ShardId
-from imagebatch.store import CSV, JSON
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, JSON
 from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.errors import SettingsError, StoreError
-from imagebatch.exits import Exit
 from imagebatch.options import Compression
 from imagebatch.settings import read, variable
 from imagebatch_jobrunner import program

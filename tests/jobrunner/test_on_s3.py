@@ -11,13 +11,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from imagebatch import keys, rows
-from imagebatch.exits import Exit
-from imagebatch.plan import Dialect, Plan, ShardRange
-from imagebatch.s3 import S3Store
+from imagebatch.batch.exit_codes import Exit
+from imagebatch.batch.plan import Dialect, Plan, ShardRange
+from imagebatch.batch.shard import Report, read_fragment
+from imagebatch.csv import rows
 from imagebatch.settings import S3Settings
-from imagebatch.shard import Report, read_fragment
-from imagebatch.store import CSV, JSON
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
+from imagebatch.storage.store import CSV, JSON
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
 from imagebatch_testing.waiting import until
@@ -109,7 +110,7 @@ calls = modules = 0
 def count(frame, event, argument):
     global calls, modules
     calls += event == "call"
-    if not modules and frame.f_code.co_name == "acquire" and frame.f_globals["__name__"] == "imagebatch.http.pool":
+    if not modules and frame.f_code.co_name == "acquire" and frame.f_globals["__name__"] == "imagebatch.net.http.pool":
         modules = sum(module.partition(".")[0] not in {OPTIONAL} for module in sys.modules)
 from imagebatch_jobrunner.program import main
 sys.setprofile(count)

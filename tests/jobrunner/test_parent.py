@@ -11,7 +11,7 @@ from PIL import Image
 from imagebatch.errors import StoreError
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch.store import Media
+from imagebatch.storage.store import Media
 from imagebatch_jobrunner.async_store import AsyncStore
 from imagebatch_jobrunner.codec.pool import CodecPool, codec_command
 from imagebatch_jobrunner.errors import CodecError

@@ -8,15 +8,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 from PIL import Image
 
-from imagebatch import keys, rows, shard
+from imagebatch.batch import shard
+from imagebatch.batch.plan import Dialect, Plan, ShardRange
+from imagebatch.batch.shard import Progress, Report, ShardId
+from imagebatch.csv import rows
 from imagebatch.errors import SettingsError, StoreError
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.options import Compression
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.plan import Dialect, Plan, ShardRange
 from imagebatch.settings import read
-from imagebatch.shard import Progress, Report, ShardId
-from imagebatch.store import CSV, JSON, Media, Stored
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, JSON, Media, Stored
 from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client

@@ -11,8 +11,8 @@ import pytest
 from imagebatch.batch.lifecycle import Phase
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.records import Records, Request, connect
-from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, as_env
+from imagebatch.storage.s3 import S3Store
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.servers import Servers

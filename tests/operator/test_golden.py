@@ -15,9 +15,9 @@ import yaml  # type: ignore[import-untyped]
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.keys import input_of_upload
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import Request, Suspension
+from imagebatch.storage.keys import input_of_upload
 from imagebatch_operator.job import InputLinks, JobInput, shard_job
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.status import Links, status_of

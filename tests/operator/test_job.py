@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.errors import SettingsError
-from imagebatch.exits import Exit
-from imagebatch.keys import InputKeys
 from imagebatch.settings import read
+from imagebatch.storage.keys import InputKeys
 from imagebatch_operator.job import InputLinks, JobInput, job_facts, job_name, shard_job
 from imagebatch_operator.settings import OperatorSettings
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from imagebatch import keys
-from imagebatch.exits import Exit
+from imagebatch.batch.exit_codes import Exit
+from imagebatch.batch.shard import ShardId
 from imagebatch.records import Records
-from imagebatch.shard import ShardId
-from imagebatch.store import CSV, ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, ObjectStore
 from imagebatch_testing.local import csv_of
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.waiting import until

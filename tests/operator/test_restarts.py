@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from imagebatch.batch.shard import ShardId
 from imagebatch.records import Records
-from imagebatch.shard import ShardId
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 from imagebatch_testing.cluster.relay import relaying
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.local import csv_of

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 import pytest
 
-from imagebatch import keys
-from imagebatch.async_store import AsyncStore
+from imagebatch.batch.exit_codes import Exit
+from imagebatch.batch.shard import ShardId
 from imagebatch.batch.spec import BatchSpec
-from imagebatch.exits import Exit
-from imagebatch.ingest import ingest
+from imagebatch.csv.ingest import ingest
 from imagebatch.records import NewRequest, Records, Request
 from imagebatch.settings import NetworkSettings, S3Settings
-from imagebatch.shard import ShardId
-from imagebatch.store import ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
+from imagebatch.storage.store import ObjectStore
 from imagebatch_cli.engine import LocalEngine, Services
 from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 from imagebatch_testing.local import csv_of

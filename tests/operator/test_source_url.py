@@ -9,10 +9,10 @@ from typing import cast
 import httpx
 import pytest
 
-from imagebatch import transport
+from imagebatch.csv.ingest import Ingested
 from imagebatch.errors import InputRefusedError
-from imagebatch.guard import AddressPolicy
-from imagebatch.ingest import Ingested
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.source import SourceLimits, Sources, SourceWaitsError
 from imagebatch_testing.memory_store import MemoryStore

@@ -13,8 +13,8 @@ from anyio import to_thread
 from imagebatch import logs, migrations
 from imagebatch.errors import ImageBatchError, SettingsError
 from imagebatch.records import connect as connect_records
-from imagebatch.s3 import S3Store
 from imagebatch.settings import read
+from imagebatch.storage.s3 import S3Store
 from imagebatch_api import kubernetes_intake
 from imagebatch_api.app import create_app
 from imagebatch_api.server import serve

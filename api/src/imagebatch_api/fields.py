@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 from imagebatch import webhook
 from imagebatch.batch.lifecycle import Desired
+from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.errors import InputRefusedError, Problem
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.options import OPTION_NAMES, Compression
-from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.form import FILE_FIELD, ContentType, FormLimits, check_length, shown
 
 WEBHOOK = "webhook_url"

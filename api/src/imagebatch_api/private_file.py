@@ -8,7 +8,7 @@ from anyio import to_thread
 from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import StreamingResponse
 
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 

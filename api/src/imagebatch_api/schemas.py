@@ -4,9 +4,9 @@ from typing import Any, get_args
 
 from imagebatch import links
 from imagebatch.batch.lifecycle import Desired, Phase
-from imagebatch.ingest import ENCODINGS
+from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
-from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch_api.fields import NAMES, NUMBERS
 from imagebatch_api.form import FILE_FIELD
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from imagebatch.batch.intake import BatchIntake
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import Records, Request
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

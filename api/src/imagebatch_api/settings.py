@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from imagebatch.csv.ingest import Limits
 from imagebatch.errors import SettingsError
-from imagebatch.ingest import Limits
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, Settings
 from imagebatch_api.form import FormLimits
 from imagebatch_api.server import HeadLimits

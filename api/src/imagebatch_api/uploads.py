@@ -17,8 +17,8 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from imagebatch import keys
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.ingest import Limits, Reader, ingest
 from imagebatch.errors import (
     ConflictError,
     InputRefusedError,
@@ -27,10 +27,10 @@ from imagebatch.errors import (
     RecordsError,
     StoreError,
 )
-from imagebatch.handover import Handover
-from imagebatch.ingest import Limits, Reader, ingest
 from imagebatch.options import Compression
 from imagebatch.records import NewRequest, Request
+from imagebatch.storage import keys
+from imagebatch.thread_reader import Handover
 from imagebatch_api import form
 from imagebatch_api.fields import Fields
 from imagebatch_api.form import ContentType, Field, FileBegins, FileEnds

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from imagebatch import records
 from imagebatch.records import Records
-from imagebatch.s3 import S3Store
 from imagebatch.settings import DatabaseSettings, S3Settings
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder, SystemFile
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.processes import Kept

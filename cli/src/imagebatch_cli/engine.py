@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from imagebatch.async_store import AsyncStore
 from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.driver import BatchDriver
 from imagebatch.batch.work_queue import Key, WorkQueue
 from imagebatch.errors import RecordsError
 from imagebatch.records import Records, Request
+from imagebatch.storage.async_store import AsyncStore
 from imagebatch_cli.process_executor import ProcessExecutor
 from imagebatch_cli.shards import ShardProcesses
 

@@ -15,10 +15,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from imagebatch import encodings, logs, settings, webhook
-from imagebatch.encodings import ENCODINGS
+from imagebatch import logs, settings, webhook
+from imagebatch.csv import encodings
+from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.errors import ImageBatchError, InputRefusedError, SettingsError
-from imagebatch.guard import WIDEST
+from imagebatch.net.guard import WIDEST
 from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch_cli import commands, results
 from imagebatch_cli.client import RefusedError, TokenRefusedError

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagebatch import keys
 from imagebatch.batch.executor import ShardCounts, ShardRuns
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.lifecycle import Waiting
+from imagebatch.batch.plan import Plan
+from imagebatch.batch.shard import ShardId
 from imagebatch.batch.shard_ends import waiting_after
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.ingest import Ingested
 from imagebatch.errors import InputRefusedError
-from imagebatch.exits import Exit
-from imagebatch.ingest import Ingested
-from imagebatch.plan import Plan
 from imagebatch.records import Request
-from imagebatch.shard import ShardId
+from imagebatch.storage import keys
 from imagebatch_cli.shard_history import ShardHistory, after_end, backoff_seconds
 from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from imagebatch import rows
+from imagebatch.csv import rows
+from imagebatch.csv.rows import OUTPUT_COLUMN
 from imagebatch.errors import ImageBatchError
 from imagebatch.outcome import EXPLANATIONS, ErrorCode
-from imagebatch.rows import OUTPUT_COLUMN
 from imagebatch_cli.client import ApiClient
 
 MAX_SHOWN = 12

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.shard_ends import MAX_REFUSALS, MAX_SHARD_FAILURES, refused
-from imagebatch.exits import Exit
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebatch.batch.fair_room import FairRoom
+from imagebatch.batch.shard import ShardId
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings, as_env
-from imagebatch.shard import ShardId
 
 STOP_S = 10.0
 MAX_LOG_BYTES = 20 * 1024 * 1024

@@ -9,11 +9,12 @@ import httpx
 import structlog
 from starlette.applications import Starlette
 
-from imagebatch import settings, transport, webhook
-from imagebatch.async_store import AsyncStore
+from imagebatch import settings, webhook
 from imagebatch.batch.intake import RecordedIntake
+from imagebatch.net import transport
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
+from imagebatch.storage.async_store import AsyncStore
 from imagebatch_api.app import Services, create_app
 from imagebatch_api.server import HeadLimits, serve
 from imagebatch_api.settings import ApiSettings

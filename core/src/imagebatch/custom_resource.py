@@ -9,13 +9,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from imagebatch import keys
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.work_queue import Key
 from imagebatch.errors import InputRefusedError
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Request
+from imagebatch.storage import keys
 
 GROUP = "imagebatch.dev"
 VERSION = "v1alpha1"

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from imagebatch.errors import SettingsError
-from imagebatch.guard import AddressPolicy
+from imagebatch.net.guard import AddressPolicy
 
 PREFIX = "IMAGEBATCH_"
 

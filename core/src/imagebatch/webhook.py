@@ -21,7 +21,7 @@ import httpx
 import structlog
 from standardwebhooks import Webhook
 
-from imagebatch import links, transport
+from imagebatch import links
 from imagebatch.batch.lifecycle import Ending
 from imagebatch.errors import (
     AddressForbiddenError,
@@ -30,7 +30,8 @@ from imagebatch.errors import (
     RecordsError,
     SettingsError,
 )
-from imagebatch.guard import AddressPolicy
+from imagebatch.net import transport
+from imagebatch.net.guard import AddressPolicy
 from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 

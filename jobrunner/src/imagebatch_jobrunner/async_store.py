@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from imagebatch.store import Media, ShardStore
+from imagebatch.storage.store import Media, ShardStore
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from imagebatch import keys, links
+from imagebatch import links
 from imagebatch.outcome import ErrorCode, ImageOutcome
-from imagebatch.store import Media
+from imagebatch.storage import keys
+from imagebatch.storage.store import Media
 from imagebatch_jobrunner.async_store import AsyncStore
 from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.codec.compressed import Compressed

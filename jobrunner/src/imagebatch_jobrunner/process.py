@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from imagebatch import keys, shard
+from imagebatch.batch import shard
+from imagebatch.batch.shard import Report, ShardId
 from imagebatch.outcome import Counts, ImageOutcome
-from imagebatch.shard import Report, ShardId
-from imagebatch.store import ShardStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner import shard_input
 from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
 from imagebatch_jobrunner.download.hosts import host_of

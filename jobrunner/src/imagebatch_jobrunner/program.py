@@ -1,7 +1,7 @@
 """The program: do the shard that the environment names, and say how it went.
 
-The exit code is one of `imagebatch.exits.Exit`; whoever started it decides by that alone. Why it failed
-stands in the log, as JSON lines on standard error, and in the termination log.
+The exit code is one of `imagebatch.batch.exit_codes.Exit`; whoever started it decides by that alone. Why it
+failed stands in the log, as JSON lines on standard error, and in the termination log.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ from pathlib import Path
 import structlog
 
 from imagebatch import logs
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.errors import SettingsError, StoreError
-from imagebatch.exits import Exit
-from imagebatch.s3_direct import DirectStore
 from imagebatch.settings import read
+from imagebatch.storage.s3_direct import DirectStore
 from imagebatch_jobrunner import stopping, workshop
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
 from imagebatch_jobrunner.process import ShardRun, process_images

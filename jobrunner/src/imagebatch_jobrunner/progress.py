@@ -11,11 +11,11 @@ from typing import Self
 
 import structlog
 
-from imagebatch import keys
+from imagebatch.batch.shard import Progress, ShardId
 from imagebatch.errors import StoreError
 from imagebatch.outcome import Counts, ImageOutcome
-from imagebatch.shard import Progress, ShardId
-from imagebatch.store import JSON
+from imagebatch.storage import keys
+from imagebatch.storage.store import JSON
 from imagebatch_jobrunner.async_store import AsyncStore
 
 log = structlog.get_logger()

@@ -8,13 +8,13 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from imagebatch import keys
+from imagebatch.batch.shard import ShardId, indexes_of
 from imagebatch.errors import InputRefusedError
-from imagebatch.keys import InputKeys
+from imagebatch.net.transport import PROJECT_URL, user_agent
 from imagebatch.options import Compression
 from imagebatch.settings import NetworkSettings, S3Settings
-from imagebatch.shard import ShardId, indexes_of
-from imagebatch.transport import PROJECT_URL, user_agent
+from imagebatch.storage import keys
+from imagebatch.storage.keys import InputKeys
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
 
 _MIB = 1024 * 1024

@@ -8,11 +8,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagebatch import links, rows
+from imagebatch import links
+from imagebatch.batch.plan import Plan, ShardRange
+from imagebatch.batch.shard import ShardId
+from imagebatch.csv import rows
 from imagebatch.errors import NotFoundError
-from imagebatch.plan import Plan, ShardRange
-from imagebatch.shard import ShardId
-from imagebatch.store import ShardStore
+from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner.errors import PoisonShardError
 
 _LINKS_COLUMN = rows.COLUMNS.index("Input Image Urls")

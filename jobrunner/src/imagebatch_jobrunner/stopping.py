@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from imagebatch.exits import Exit
+from imagebatch.batch.exit_codes import Exit
 
 _PATIENCE_S = 3.0
 

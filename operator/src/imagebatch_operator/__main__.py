@@ -12,15 +12,16 @@ import httpx
 import kopf
 import structlog
 
-from imagebatch import logs, migrations, transport, webhook
-from imagebatch.async_store import AsyncStore
+from imagebatch import logs, migrations, webhook
 from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import RecordsError, SettingsError
+from imagebatch.net import transport
 from imagebatch.records import Records, connect
-from imagebatch.s3 import S3Store
 from imagebatch.settings import read
+from imagebatch.storage.async_store import AsyncStore
+from imagebatch.storage.s3 import S3Store
 from imagebatch_operator import health, job_executor, kube, watches
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from imagebatch import keys
 from imagebatch.batch.finish import commit
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import StoreError
 from imagebatch.records import Records, Request
-from imagebatch.store import ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import ObjectStore
 from imagebatch_operator.kube import Json, Kube
 from imagebatch_operator.names import BATCH_UID, FINALIZER
 from imagebatch_operator.pod_cache import PodCache

@@ -12,10 +12,10 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from imagebatch.async_store import AsyncStore
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import ImageBatchError
 from imagebatch.records import Records
+from imagebatch.storage.async_store import AsyncStore
 
 TIMEOUT_S = 5.0
 STUCK_S = 900.0

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from imagebatch import custom_resource
+from imagebatch.batch.exit_codes import Exit
+from imagebatch.batch.shard import indexes_of, indexes_text
 from imagebatch.batch.shard_ends import MAX_SHARD_FAILURES
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.exits import Exit
-from imagebatch.keys import InputKeys
 from imagebatch.settings import S3Settings, variable
-from imagebatch.shard import indexes_of, indexes_text
+from imagebatch.storage.keys import InputKeys
 from imagebatch_operator.names import ATTEMPT, BATCH, CONTAINER, LINKS_UNTIL, SHARDS, batch_labels
 from imagebatch_operator.settings import OperatorSettings
 

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from imagebatch import keys
-from imagebatch.async_store import AsyncStore
 from imagebatch.batch.executor import ShardCounts, ShardRuns
 from imagebatch.batch.lifecycle import Waiting
+from imagebatch.batch.plan import Plan
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.ingest import Ingested
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.ingest import Ingested
-from imagebatch.keys import InputKeys
-from imagebatch.plan import Plan
 from imagebatch.records import Request
-from imagebatch.store import ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
+from imagebatch.storage.keys import InputKeys
+from imagebatch.storage.store import ObjectStore
 from imagebatch_operator import pods
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.job import (

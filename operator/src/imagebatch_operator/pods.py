@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.lifecycle import Waiting
 from imagebatch.batch.shard_ends import MAX_REFUSALS, refused, waiting_after
-from imagebatch.exits import Exit
 from imagebatch_operator.job import JobFacts
 from imagebatch_operator.names import CONTAINER, JOB_INDEX
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
-from imagebatch.ingest import Limits
+from imagebatch.csv.ingest import Limits
 from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, WebhookSettings
 
 GIB = 1024**3

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import httpx
 
-from imagebatch import keys, links
+from imagebatch import links
 from imagebatch.batch.background import DOWNLOADS_AT_ONCE, in_thread
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.ingest import Ingested, Limits, ingest
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import (
     AddressForbiddenError,
@@ -25,12 +26,12 @@ from imagebatch.errors import (
     Problem,
     UnavailableError,
 )
-from imagebatch.handover import BrokenOffError, Handover
-from imagebatch.http import status
-from imagebatch.http.encoding import UnsupportedEncodingError, decoded
-from imagebatch.ingest import Ingested, Limits, ingest
-from imagebatch.store import ObjectStore
-from imagebatch.transport import MAX_REDIRECTS
+from imagebatch.net.http import status
+from imagebatch.net.http.encoding import UnsupportedEncodingError, decoded
+from imagebatch.net.transport import MAX_REDIRECTS
+from imagebatch.storage import keys
+from imagebatch.storage.store import ObjectStore
+from imagebatch.thread_reader import BrokenOffError, Handover
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)

@@ -9,7 +9,7 @@ from typing import Any
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.records import DeliveryState, Request
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 from imagebatch_operator.events import Event, events, post
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.names import STATUS_MANAGER, WEBHOOK_MANAGER

@@ -134,7 +134,7 @@ def _source(installation: Installation, shop: Shop, kind: str, data: bytes) -> J
             )
             return {"configMap": {"name": "products", "key": "products.csv"}}
         case "s3":
-            from imagebatch.store import CSV  # noqa: PLC0415
+            from imagebatch.storage.store import CSV  # noqa: PLC0415
 
             key = f"imports/{installation.namespace}/products.csv"
             installation.store.put(key, data, CSV)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import httpx
 from standardwebhooks import Webhook
 
-from imagebatch.s3 import S3Store
+from imagebatch.storage.s3 import S3Store
 from imagebatch_testing.cluster.access import Cluster
 from imagebatch_testing.cluster.services import Services
 from imagebatch_testing.shop import Hook, Shop

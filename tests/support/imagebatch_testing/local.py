@@ -16,9 +16,10 @@ import psutil
 from PIL import Image
 from pydantic import SecretStr
 
-from imagebatch import keys, rows
-from imagebatch.s3 import S3Store
+from imagebatch.csv import rows
 from imagebatch.settings import S3Settings
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.folder import DataFolder, free_ports
 from imagebatch_cli.seaweed import BUCKET
 from imagebatch_testing.waiting import until

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from imagebatch.errors import AlreadyExistsError, NotFoundError
-from imagebatch.store import Media, Stored
+from imagebatch.storage.store import Media, Stored
 
 _CHUNK_BYTES = 7
 """So small that every boundary is met."""

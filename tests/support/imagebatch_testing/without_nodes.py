@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from imagebatch import keys
+from imagebatch.batch.shard import Report, ShardId, commit, indexes_of, indexes_text, write_fragment
 from imagebatch.custom_resource import API_VERSION, KIND
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.shard import Report, ShardId, commit, indexes_of, indexes_text, write_fragment
-from imagebatch.store import ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import ObjectStore
 from imagebatch_cli.folder import free_ports
 from imagebatch_operator.names import BATCH_UID, CONTAINER, JOB_INDEX, SHARDS
 from imagebatch_testing.control_plane import ControlPlane

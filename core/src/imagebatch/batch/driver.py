@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imagebatch import keys
-from imagebatch.async_store import AsyncStore
 from imagebatch.batch import lifecycle
 from imagebatch.batch.background import BackgroundTask, BackgroundTasks, in_thread
 from imagebatch.batch.executor import Executor, ShardCounts, ShardRuns
@@ -22,10 +20,12 @@ from imagebatch.batch.lifecycle import Desired, Ending, Observed, Phase, Waiting
 from imagebatch.batch.shard_reports import ShardReports
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.work_queue import Key
+from imagebatch.csv.ingest import Ingested
+from imagebatch.csv.merge import Merged, merge
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, NotFoundError, UnavailableError
-from imagebatch.ingest import Ingested
-from imagebatch.merge import Merged, merge
 from imagebatch.records import Records, Request
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
 
 SOON_S = 1.0
 SUSPENDED_LOOK_S = 300.0

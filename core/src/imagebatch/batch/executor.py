@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Protocol
 
 from imagebatch.batch.lifecycle import Waiting
+from imagebatch.batch.plan import Plan
 from imagebatch.batch.spec import BatchSpec
-from imagebatch.ingest import Ingested
-from imagebatch.plan import Plan
+from imagebatch.csv.ingest import Ingested
 from imagebatch.records import Request
 
 

@@ -4,9 +4,9 @@ import structlog
 
 from imagebatch import webhook
 from imagebatch.batch.lifecycle import Ending
-from imagebatch.merge import Merged
+from imagebatch.csv.merge import Merged
 from imagebatch.records import Records, Request, Result
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 
 log = structlog.get_logger()
 

@@ -1,7 +1,7 @@
 """What the end of a shard's run means: the same for processes and for pods."""
 
+from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.lifecycle import Waiting
-from imagebatch.exits import Exit
 
 MAX_REFUSALS = 3
 """So often in a row must the system refuse a shard's runs the same before that is a defect: once may be a

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from imagebatch import keys, shard
-from imagebatch.async_store import AsyncStore
+from imagebatch.batch import shard
+from imagebatch.batch.plan import Plan
+from imagebatch.batch.shard import Progress, ShardId
 from imagebatch.errors import NotFoundError, StoreError
 from imagebatch.outcome import Counts
-from imagebatch.plan import Plan
-from imagebatch.shard import Progress, ShardId
-from imagebatch.store import ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
+from imagebatch.storage.store import ObjectStore
 
 MAX_PROGRESS_READS = 50
 """In one look: with a thousand shards at once, each is looked at every so many looks."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagebatch.batch.lifecycle import Desired
+from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.options import Compression
-from imagebatch.plan import DEFAULT_ROWS_PER_SHARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

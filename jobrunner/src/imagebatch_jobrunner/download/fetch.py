@@ -10,11 +10,11 @@ import ssl
 import httpx
 
 from imagebatch import links
-from imagebatch.guard import AddressPolicy
-from imagebatch.http.cookies import ChainCookies
-from imagebatch.http.dial import Resolve
+from imagebatch.net.guard import AddressPolicy
+from imagebatch.net.http.cookies import ChainCookies
+from imagebatch.net.http.dial import Resolve
+from imagebatch.net.transport import MAX_REDIRECTS, GuardedClient, client
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import MAX_REDIRECTS, GuardedClient, client
 from imagebatch_jobrunner.download import pages
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.download.deadline import Deadline

@@ -1,6 +1,6 @@
 """One request on the way to an image: byte limit, deadline, and what its failure is called.
 
-Used by `fetch`. The client comes from `imagebatch.transport`, which checks every address that it dials.
+Used by `fetch`. The client comes from `imagebatch.net.transport`, which checks every address that it dials.
 """
 
 import re
@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 import httpx
 
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.http import status
-from imagebatch.http.cookies import ChainCookies
-from imagebatch.http.encoding import UnsupportedEncodingError, decoded, is_encoded
+from imagebatch.net.http import status
+from imagebatch.net.http.cookies import ChainCookies
+from imagebatch.net.http.encoding import UnsupportedEncodingError, decoded, is_encoded
+from imagebatch.net.transport import GuardedClient, NameNotFoundError, retry_after_seconds
 from imagebatch.outcome import ErrorCode
-from imagebatch.transport import GuardedClient, NameNotFoundError, retry_after_seconds
 from imagebatch_jobrunner.download import refusal
 from imagebatch_jobrunner.download.budget import FIRST_BYTES, Lease
 from imagebatch_jobrunner.download.deadline import Deadline

@@ -7,7 +7,7 @@ import re
 
 import httpx
 
-from imagebatch.http.encoding import is_encoded
+from imagebatch.net.http.encoding import is_encoded
 
 _LOOKED_AT_BYTES = 4096
 _PRIVATE = re.compile(

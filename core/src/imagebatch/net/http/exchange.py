@@ -1,14 +1,14 @@
 """One request and its answer over a pool's connections.
 
-Used by `imagebatch.transport` behind httpx's API, and by `imagebatch.s3_direct` without it.
+Used by `imagebatch.net.transport` behind httpx's API, and by `imagebatch.storage.s3_direct` without it.
 """
 
 import h11
 import httpx
 
-from imagebatch.http.connection import Connection, Outgoing, StaleConnectionError, Timeouts
-from imagebatch.http.dial import Origin
-from imagebatch.http.pool import Pool
+from imagebatch.net.http.connection import Connection, Outgoing, StaleConnectionError, Timeouts
+from imagebatch.net.http.dial import Origin
+from imagebatch.net.http.pool import Pool
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 

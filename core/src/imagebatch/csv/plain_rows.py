@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 from typing import NamedTuple
 
-from imagebatch import rows
+from imagebatch.csv import rows
 from imagebatch.links import plain
 
 BLOCK_BYTES = 1 << 16

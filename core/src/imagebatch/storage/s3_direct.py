@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from imagebatch.errors import AlreadyExistsError, StoreError
-from imagebatch.http.dial import Origin
-from imagebatch.s3_request import Identity, Signer, head_of_link, identity_of, place_of
-from imagebatch.s3_wire import Answer, UnsureError, Wires
+from imagebatch.net.http.dial import Origin
 from imagebatch.settings import S3Settings
-from imagebatch.store import Media, Stored
+from imagebatch.storage.s3_request import Identity, Signer, head_of_link, identity_of, place_of
+from imagebatch.storage.s3_wire import Answer, UnsureError, Wires
+from imagebatch.storage.store import Media, Stored
 
 if TYPE_CHECKING:
-    from imagebatch.s3 import S3Store
+    from imagebatch.storage.s3 import S3Store
 
 MAX_BYTES = 1024 * 1024
 """Hashing a longer object would hold up the loop: that is for threads."""
@@ -182,7 +182,7 @@ class DirectStore:
 
     def store(self) -> "S3Store":
         """The store by the SDK, made when it is needed first."""
-        from imagebatch.s3 import S3Store  # noqa: PLC0415 - the SDK takes 0.2 s, most shards never need it
+        from imagebatch.storage.s3 import S3Store  # noqa: PLC0415 - the SDK takes 0.2 s, most shards never need it
 
         with self._lock:
             if self._store is None:

@@ -8,8 +8,8 @@ import asyncio
 
 import httpx
 
-from imagebatch.http.connection import Connection, Timeouts
-from imagebatch.http.dial import Dialler, Origin
+from imagebatch.net.http.connection import Connection, Timeouts
+from imagebatch.net.http.dial import Dialler, Origin
 
 KEEP_S = 15.0
 

@@ -3,13 +3,13 @@
 A declared encoding wins. Else a byte order mark decides, then zeros in every second byte (UTF-16); else ASCII
 passes until the first other byte, wherever it comes: all encodings have ASCII in common, so the file can be
 judged there, by the next MiB. So one encoding holds from the first to the last byte of a file, though it
-were of many GB. `imagebatch.ingest` reads by it.
+were of many GB. `imagebatch.csv.ingest` reads by it.
 """
 
 import codecs
 from collections.abc import Iterable, Iterator
 
-from imagebatch import encodings
+from imagebatch.csv import encodings
 from imagebatch.errors import InputRefusedError
 
 WINDOW_BYTES = 1 << 20

@@ -1,8 +1,7 @@
 """What ImageBatch needs of an object store.
 
-Two implementations: `imagebatch.s3.S3Store`, and one in memory for unit tests; a third of what a shard needs,
-`imagebatch.s3_direct.DirectStore`. All calls block; callers on an event loop run them in threads. Errors are
-`imagebatch.errors.StoreError` and its kin.
+Two implementations: `S3Store`, and one in memory for unit tests; a third, `DirectStore`, of what a shard needs.
+All calls block; callers on an event loop run them in threads. Errors are `StoreError` and its kin.
 """
 
 from collections.abc import Iterable, Iterator

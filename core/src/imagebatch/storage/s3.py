@@ -30,7 +30,6 @@ from minio.credentials.providers import (
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
-from imagebatch import keys
 from imagebatch.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -38,10 +37,11 @@ from imagebatch.errors import (
     SettingsError,
     StoreError,
 )
-from imagebatch.s3_request import Identity, Place
-from imagebatch.s3_writer import SDK_ERRORS, Headers, S3Writer
 from imagebatch.settings import S3Settings
-from imagebatch.store import Media, Stored
+from imagebatch.storage import keys
+from imagebatch.storage.s3_request import Identity, Place
+from imagebatch.storage.s3_writer import SDK_ERRORS, Headers, S3Writer
+from imagebatch.storage.store import Media, Stored
 
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)

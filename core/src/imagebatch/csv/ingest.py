@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from imagebatch import encodings, keys, links, plain_rows, plan, rows
-from imagebatch.decoding import Utf8Source, not_readable
+from imagebatch import links
+from imagebatch.batch import plan
+from imagebatch.csv import encodings, plain_rows, rows
+from imagebatch.csv.decoding import Utf8Source, not_readable
+from imagebatch.csv.found_links import FoundLinks
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
-from imagebatch.found_links import FoundLinks
-from imagebatch.store import CSV, JSON, ObjectStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, JSON, ObjectStore
 
 MAX_PROBLEMS = 100
 ENCODINGS = encodings.ENCODINGS

@@ -1,7 +1,7 @@
 """Which addresses may be dialled for strangers.
 
 Image links, CSV `url` sources and webhooks name hosts of their authors' choice. Every address such a name
-resolves to is checked here, at the moment of dialling (see `imagebatch.transport`). Only global unicast
+resolves to is checked here, at the moment of dialling (see `imagebatch.net.transport`). Only global unicast
 is open by default; `IMAGEBATCH_ALLOWED_NETWORKS` opens more, except cloud metadata services, ever.
 
 Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its successors), and

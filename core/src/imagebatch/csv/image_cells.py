@@ -7,9 +7,10 @@ strangers are tamed (`rows.own_cell`), and what needs quotes has them.
 from functools import lru_cache
 from typing import NamedTuple, cast
 
-from imagebatch import rows, shard
+from imagebatch.batch import shard
+from imagebatch.csv import rows
+from imagebatch.csv.tally import Quality
 from imagebatch.outcome import EXPLANATIONS, KEPT_NOTES, ErrorCode, ImageOutcome, QualityBasis
-from imagebatch.tally import Quality
 
 MAX_MESSAGE_CHARS = 500
 KNOWN = 1024

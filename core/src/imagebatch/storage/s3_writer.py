@@ -12,7 +12,7 @@ from minio import Minio
 from minio.datatypes import Part
 from minio.error import MinioException
 
-from imagebatch.store import Stored
+from imagebatch.storage.store import Stored
 
 PART_BYTES = 5 * 1024 * 1024
 """All parts but the last have this size: S3 takes no smaller ones, and some servers want equal ones."""

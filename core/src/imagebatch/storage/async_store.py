@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from imagebatch.errors import StoreError
-from imagebatch.store import ObjectStore
+from imagebatch.storage.store import ObjectStore
 
 REQUESTS = 16
 ANSWER_S = 30.0

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from imagebatch import keys, rows
+from imagebatch.csv import rows
 from imagebatch.errors import AlreadyExistsError, NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
-from imagebatch.store import CSV, JSON, ShardStore
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, JSON, ShardStore
 
 VERSION = 1
 LOOK_BACK = 10

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from imagebatch import keys
+from imagebatch.storage import keys
 
 VERSION = 1
 MAX_SHARDS = 1000

@@ -20,8 +20,8 @@ import httpx
 from aiohappyeyeballs import start_connection
 from aiohappyeyeballs.types import AddrInfoType
 
-from imagebatch.guard import Address, AddressPolicy
-from imagebatch.http.connection import Connection
+from imagebatch.net.guard import Address, AddressPolicy
+from imagebatch.net.http.connection import Connection
 
 NEXT_ADDRESS_S = 0.25
 """How long an address has before the next one is tried beside it (RFC 8305 section 5)."""

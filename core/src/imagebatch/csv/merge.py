@@ -11,14 +11,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imagebatch import keys, links, rows
+from imagebatch import links
+from imagebatch.batch.plan import Dialect, Plan, ShardRange
+from imagebatch.batch.shard import Report, fragment_records
+from imagebatch.csv import rows
+from imagebatch.csv.image_cells import CellMaker, ImageCells
+from imagebatch.csv.tally import Tally
 from imagebatch.errors import NotFoundError
-from imagebatch.image_cells import CellMaker, ImageCells
 from imagebatch.outcome import Counts, ErrorCode, Qualities
-from imagebatch.plan import Dialect, Plan, ShardRange
-from imagebatch.shard import Report, fragment_records
-from imagebatch.store import CSV, ObjectStore, ObjectWriter
-from imagebatch.tally import Tally
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, ObjectStore, ObjectWriter
 
 BLOCK_CHARS = 1 << 16
 

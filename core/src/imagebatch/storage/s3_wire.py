@@ -1,6 +1,6 @@
 """HTTP to S3, as little of it as a plain answer takes.
 
-Used by `s3_direct`, for the administrator's own endpoint alone: strangers' hosts are `imagebatch.http`'s,
+Used by `s3_direct`, for the administrator's own endpoint alone: strangers' hosts are `imagebatch.net.http`'s,
 which reads whatever HTTP allows. Here an answer has a status line, header lines and a length. Every other is
 an UnsureError, and so is each failure: the SDK asks again then.
 """
@@ -12,9 +12,9 @@ from typing import Self
 
 import httpx
 
-from imagebatch import guard
 from imagebatch.errors import AddressForbiddenError
-from imagebatch.http.dial import Dialler, Origin
+from imagebatch.net import guard
+from imagebatch.net.http.dial import Dialler, Origin
 
 CONNECT_S = 5.0
 SILENCE_S = 30.0

@@ -1,6 +1,6 @@
 """Rows of the canonical CSV: RFC 4180, UTF-8, LF, three columns.
 
-`imagebatch.ingest` writes it, the jobrunner reads byte ranges of it, merge reads all of it.
+`imagebatch.csv.ingest` writes it, the jobrunner reads byte ranges of it, merge reads all of it.
 """
 
 import csv

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import h11
 import httpx
 
-from imagebatch.http.head import MAX_HEAD_BYTES, HeadBuffer
+from imagebatch.net.http.head import MAX_HEAD_BYTES, HeadBuffer
 
 MAX_HEADERS = 256
 MAX_INFORMATIONAL = 8

@@ -1,6 +1,6 @@
 """The one way out to hosts that strangers name: an httpx transport that checks each address it dials.
 
-Images, CSV sources and webhooks use `client`. The parts are in `imagebatch.http`; docs/decisions/0007 has
+Images, CSV sources and webhooks use `client`. The parts are in `imagebatch.net.http`; docs/decisions/0007 has
 the reasons. The URL is not rewritten, so TLS names and kept connections stay right, and each redirect is a
 new request that is checked again. Proxies of the environment are ignored, for they would resolve the name
 themselves.
@@ -16,11 +16,11 @@ from typing import Self
 
 import httpx
 
-from imagebatch.guard import AddressPolicy
-from imagebatch.http.connection import Outgoing, Timeouts
-from imagebatch.http.dial import Dialler, NameNotFoundError, Origin, Resolve
-from imagebatch.http.exchange import Exchange
-from imagebatch.http.pool import Pool
+from imagebatch.net.guard import AddressPolicy
+from imagebatch.net.http.connection import Outgoing, Timeouts
+from imagebatch.net.http.dial import Dialler, NameNotFoundError, Origin, Resolve
+from imagebatch.net.http.exchange import Exchange
+from imagebatch.net.http.pool import Pool
 
 __all__ = ["MAX_REDIRECTS", "GuardedTransport", "NameNotFoundError", "client", "retry_after_seconds"]
 
@@ -153,7 +153,7 @@ class _Body(httpx.AsyncByteStream, AsyncIterator[bytes]):
 class _NoCookies(CookieJar):
     """Hosts of strangers set cookies without end; none is kept and none is sent.
 
-    Those of one chain of redirects are `imagebatch.http.cookies`'s.
+    Those of one chain of redirects are `imagebatch.net.http.cookies`'s.
     """
 
     def extract_cookies(self, response: object, request: object) -> None: ...

@@ -67,9 +67,16 @@ class Batch:
     async def until_phase(self, phase: str) -> dict[str, Any]:
         return await self.objects.until_status(self.name, lambda status: status.get("phase") == phase)
 
-    async def reasons(self) -> list[str]:
-        """Those of its Events."""
-        return [event["reason"] for event in await self.objects.events(self.name)]
+    async def until_events(self, *reasons: str) -> list[str]:
+        """The reasons of its Events, once all of these are there: they are posted after the status is written."""
+        found: list[str] = []
+
+        async def are_there() -> bool:
+            found[:] = [event["reason"] for event in await self.objects.events(self.name)]
+            return set(reasons) <= set(found)
+
+        await until(are_there)
+        return found
 
 
 Make = Callable[..., Awaitable[Batch]]
@@ -93,7 +100,7 @@ async def test_a_batch_runs_through(make: Make, operated_records: Records) -> No
     status = await batch.finish()
     assert (status["images"]["succeeded"], status["shards"]["done"], status["progress"]) == (2, 2, "2/2")
     assert condition(status, "Finished")["status"] == "True"
-    assert {"Planned", "JobCreated", "Complete"} <= set(await batch.reasons())
+    await batch.until_events("Planned", "JobCreated", "Complete")
     row = await operated_records.get(batch.uid)
     assert row is not None
     assert (row.status, row.rows, row.counts.total, len(row.input_sha256)) == ("complete", 2, 2, 64)
@@ -132,7 +139,7 @@ async def test_a_config_map_is_waited_for(make: Make, kind: str) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **content}
     await batch.objects.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/configmaps", json=body)
     await batch.finish()
-    assert (await batch.reasons()).count("SourceNotReady") == 1
+    assert (await batch.until_events("Complete")).count("SourceNotReady") == 1
 
 
 async def test_a_config_map_without_the_key_is_waited_for(make: Make) -> None:
@@ -185,7 +192,7 @@ async def test_an_unusable_source_fails_the_batch(make: Make, source: dict[str, 
     assert says in status["error"]
     assert status["reason"] == "SourceNotUsable"
     assert condition(status, "Failed")["reason"] == "SourceNotUsable"
-    assert "Failed" in await batch.reasons()
+    await batch.until_events("Failed")
 
 
 async def test_a_taken_request_id_is_refused(make: Make) -> None:
@@ -242,7 +249,7 @@ async def test_a_webhook_is_sent_and_shown(make: Make, *, is_signed: bool) -> No
     assert shown["webhook"] == {"state": "delivered", "tries": 1}
     assert json.loads(request.body)["status"] == "complete"
     assert ("webhook-signature" in request.headers) == is_signed
-    assert "WebhookDelivered" in await batch.reasons()
+    await batch.until_events("WebhookDelivered")
 
 
 async def _new_secret(make: Make) -> str:
@@ -283,7 +290,7 @@ async def test_another_attempt_is_an_event(make: Make) -> None:
         batch.name, lambda now: now.get("attempt") == 2 and now["phase"] == "Complete"
     )
     assert status["images"]["succeeded"] == 2, "nothing had failed, so nothing is done again"
-    assert "AttemptStarted" in await batch.reasons()
+    await batch.until_events("AttemptStarted")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What ImageBatch needs of an object store.
 
-Two implementations: `S3Store`, and one in memory for unit tests; a third, `DirectStore`, of what a shard needs.
+Two implementations: `S3Store`, and one in memory for unit tests; `DirectStore` has what a shard needs of it.
 All calls block; callers on an event loop run them in threads. Errors are `StoreError` and its kin.
 """
 

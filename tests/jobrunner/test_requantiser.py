@@ -101,6 +101,16 @@ def test_a_progressive_file_is_about_as_long_as_libjpeg_s(encode: Encode) -> Non
     assert len(found) < 1.01 * len(theirs)
 
 
+def test_a_picture_with_more_symbols_than_are_kept_is_read_twice(encode: Encode) -> None:
+    noise = Image.effect_noise((2400, 1600), 60)
+    rgb = Image.merge("RGB", (noise, noise.rotate(180), noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    data = encode(rgb, "JPEG", quality=90, subsampling=0)
+    found = requantiser.requantised(data, request(90))
+    assert opened(found).tobytes() == opened(data).tobytes()
+    assert len(found) < len(data)
+    requantiser.check(found, request())
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_whole_mcus_are_turned_without_loss(

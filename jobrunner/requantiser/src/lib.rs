@@ -13,6 +13,7 @@ mod output;
 mod progressive;
 mod scans;
 mod sequential;
+mod symbols;
 mod tables;
 mod turn;
 mod units;
@@ -73,7 +74,7 @@ pub fn requantise(file: &[u8], options: &Options) -> Result<Vec<u8>, Error> {
         return sequential::requantised(file, &mut header, scan, options);
     }
     let planes = whole::read(file, &mut header, scan, options)?;
-    whole::requantised(&header, &planes, turn, options)
+    whole::requantised(&header, planes, turn, options)
 }
 
 /// Whether all of the picture is there, undamaged.

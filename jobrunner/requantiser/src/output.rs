@@ -31,7 +31,7 @@ struct Scan {
 impl Output {
     /// All of it before its first scan's tables.
     pub fn new(header: &Header, turn: Turn, capacity: usize, options: &Options) -> Result<Self, Error> {
-        let steps = steps(header, turn, options.quality)?;
+        let steps = steps(header, turn, options.quality_tenths)?;
         let writer = Writer::new(head(header, &steps, turn, options.progressive, capacity));
         Ok(Self { writer, steps, symbols: Symbols::new(), scan: Scan::default() })
     }
@@ -119,10 +119,9 @@ impl Output {
     }
 }
 
-/// The components' new quantisation tables: libjpeg's, nowhere finer than the old ones, for that would cost bytes for
-/// nothing.
-fn steps(header: &Header, turn: Turn, quality: u8) -> Result<Vec<[u16; 64]>, Error> {
-    let wanted = tables::quantisers(quality);
+/// The components' new quantisation tables: nowhere finer than the old ones, for that would cost bytes for nothing.
+fn steps(header: &Header, turn: Turn, quality_tenths: u16) -> Result<Vec<[u16; 64]>, Error> {
+    let wanted = tables::quantisers(quality_tenths);
     let coarser = |index| {
         let old = old_steps(header, index, turn)?;
         let wanted = &wanted[header.kind(index)];

@@ -13,10 +13,11 @@ use crate::{Error, Options};
 pub fn requantised(file: &[u8], header: &mut Header, first: ScanHeader, options: &Options) -> Result<Vec<u8>, Error> {
     let mut output: Option<Output> = None;
     each_scan(header, first, |header, scan| {
-        // A component's table is known from its scan on, and all of them are written before the first.
+        // A component's table is known from its scan on, and all of them are written before the first. The new file is
+        // hardly ever longer than the old one, and room that is not used is no memory yet.
         let output = match &mut output {
             Some(output) => output,
-            None => output.insert(Output::new(header, Turn::default(), file.len() / 2, options)?),
+            None => output.insert(Output::new(header, Turn::default(), file.len(), options)?),
         };
         stream(file, header, scan, options, output)
     })?;

@@ -3,8 +3,8 @@
 AC coefficients between 0.5 and 0.6 of a step become 0, and the requantiser's steps are finer than libjpeg's
 where that is seen and coarser where it is not (`WEIGHTS` in tables.rs). At the same number that is now more
 like the source and now less; so the number is raised or lowered a little: by so much that the means of
-SSIMULACRA2 and of SSIM over eight photographs are not below those of Pillow's files, whether the source was
-of quality 75, 80, 90 or 95, of 4:2:0 or 4:4:4. Figures: docs/decisions/0013-requantiser.md.
+SSIMULACRA2 and of SSIM over five to eight pictures are not below those of Pillow's files, be the source of
+quality 75, 80, 90 or 95, of 4:2:0 or 4:4:4. Figures: docs/decisions/0013-requantiser.md.
 """
 
 from itertools import pairwise

@@ -148,7 +148,7 @@ def test_metadata_too_long_for_the_format_is_dropped_with_a_note(photo: Image.Im
 def test_half_the_quality_of_the_source_is_taken(photo: Image.Image, encode: Encode) -> None:
     result = compress(encode(photo, "JPEG", quality=90))
     assert (result.source_quality, result.quality_basis, result.quality) == (90, "exact", 45)
-    assert compress(result.data, min_quality=1).source_quality == jpegs.number_in_tables(45)
+    assert compress(result.data, min_quality=1).source_quality == pytest.approx(45, abs=8)
 
 
 @pytest.mark.parametrize(

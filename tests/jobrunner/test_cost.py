@@ -96,16 +96,18 @@ def test_a_codec_process_takes_its_memory_once(
 
 
 def test_files_are_shorter_than_libjpeg_s_and_as_like_their_sources(encode: Encode) -> None:
-    """Over ten pictures at the quality that half of 90 is."""
+    """Over ten pictures at the quality that half of 90 is. To a thousandth: what
+    calibration.py was found on are photographs, which these are only like.
+    """
     sources = [encode(natural.drawn(seed, SIZE), "JPEG", quality=90) for seed in range(10)]
     ours = [compress_image(data, Compression(), PictureLimits()).data for data in sources]
     theirs = [encode(opened(data), "JPEG", quality=45) for data in sources]
-    assert sum(map(len, ours)) <= 0.9 * sum(map(len, theirs))
+    assert sum(map(len, ours)) <= 0.85 * sum(map(len, theirs))
     likes = [
         fmean(ssim(opened(a), opened(b)) for a, b in zip(sources, made, strict=True))
         for made in (ours, theirs)
     ]
-    assert likes[0] >= likes[1]
+    assert likes[0] >= likes[1] - 0.001
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:

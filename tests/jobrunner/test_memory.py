@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from imagebatch.options import Compression
 from imagebatch_jobrunner.codec import memory, opening, pool
+from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+from imagebatch_testing import jpegs, natural
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +91,7 @@ from imagebatch_jobrunner.codec import memory
 from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from PIL import Image
-options = Compression(format=sys.argv[1])
+options = Compression(format=sys.argv[1], progressive=len(sys.argv) > 4)
 small = open(sys.argv[3], "rb").read()
 compress_image(small, options, PictureLimits())  # what the codecs take once
 def memory_bytes(name):
@@ -155,6 +157,43 @@ def test_a_picture_takes_no_more_memory_than_it_asked_for(
     assert grown > asked / 20  # else the estimate is no estimate
 
 
+@pytest.mark.skipif(not jpegs.HAS_REQUANTISER, reason="Pillow decodes all pixels")
+@pytest.mark.parametrize(("width", "times"), [(6000, 8), (16000, 24)], ids=["24 MP", "192 MP"])
+def test_a_large_baseline_jpeg_takes_no_memory_for_its_pixels(
+    tmp_path: Any, encode: Encode, width: int, times: int
+) -> None:
+    """Beside its own bytes, once as they come and once as they go; of 24 megapixels with these."""
+    data, small = large(width, times), encode(natural.drawn(1, (200, 150)), "JPEG")
+    grown, asked = measured(tmp_path, data, small, "jpeg")
+    made = compress_image(data, Compression(), PictureLimits())
+    assert made.notes == ("requantised",)
+    assert grown <= 20 * MIB + len(made.data)
+    assert width > 6000 or grown + len(data) <= 20 * MIB
+    assert grown <= asked
+
+
+def large(width: int, times: int) -> bytes:
+    """Of as much detail as a photograph: a third of a byte a pixel at quality 90."""
+    strip = natural.drawn(1, (width, 496))
+    noise = Image.effect_noise(strip.size, 9).convert("RGB")
+    return jpegs.repeated(ImageChops.add(strip, noise, offset=-128), times, quality=90)
+
+
+@pytest.mark.skipif(not jpegs.HAS_REQUANTISER, reason="Pillow decodes all pixels")
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("stored_progressive", [False, True])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_coefficients_that_are_kept_take_what_was_asked_for(
+    tmp_path: Any, encode: Encode, orientation: int, stored_progressive: bool, progressive: bool
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture, options = natural.drawn(1, (3200, 2400)), {"exif": exif, "progressive": stored_progressive}
+    data, small = encode(picture, "JPEG", quality=90, **options), encode(picture.reduce(16), "JPEG")
+    grown, asked = measured(tmp_path, data, small, "jpeg", progressive=progressive)
+    assert asked / 20 < grown <= asked
+
+
 @pytest.mark.parametrize(("stored", "output"), [("GIF", "webp"), ("WEBP", "webp"), ("PNG", "avif")])
 @pytest.mark.parametrize("frames", [3, 12])
 def test_an_animation_takes_no_more_memory_than_it_asked_for(
@@ -171,12 +210,17 @@ def test_an_animation_takes_no_more_memory_than_it_asked_for(
     assert asked / 20 < grown <= asked
 
 
-def measured(place: Any, data: bytes, small: bytes, output: str) -> tuple[int, int]:
+def measured(
+    place: Any, data: bytes, small: bytes, output: str, *, progressive: bool = False
+) -> tuple[int, int]:
     """What compressing it took, and what it asked for, bytes; as a codec process, after a small picture."""
     (place / "large").write_bytes(data)
     (place / "small").write_bytes(small)
     answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MEASURED, output, place / "large", place / "small"],
+        [
+            sys.executable, "-W", "ignore", "-c", MEASURED, output, place / "large", place / "small",
+            *(["progressive"] if progressive else []),
+        ],
         check=True, capture_output=True, timeout=120, env=pool.ENVIRONMENT,
     )  # fmt: skip
     grown, asked = (int(number) for number in answer.stdout.split())

@@ -110,7 +110,7 @@ def test_scans_and_segments_are_found_as_they_were_written(photo: Image.Image, e
     scans = [one for one in found if one.marker == jpeg_structure.SOS]
     assert len(scans) > 3
     assert data[scans[-1].end :] == b"\xff\xd9"
-    assert b"\xff\xd0" in scans[0].scan
+    assert b"\xff\xd0" in bytes(scans[0].scan)
 
 
 def test_sizes_from_one_pixel_on(encode: Encode) -> None:

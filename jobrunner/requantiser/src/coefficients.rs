@@ -53,7 +53,7 @@ impl Plane {
         self.values.get((y * self.columns + x) * 64).map_or(0, |value| i32::from(*value))
     }
 
-    /// Put a block that was read into its place.
+    /// Put a block into its place, where there is none yet.
     pub fn set(&mut self, x: usize, y: usize, block: &Block) {
         let at = y * self.columns + x;
         let Some((values, mask)) = self.block_mut(at) else { return };
@@ -62,6 +62,14 @@ impl Plane {
             values[usize::from(item.place & 63)] = item.value() as i16;
             *mask |= 1 << (item.place & 63);
         }
+    }
+
+    /// Put a block into the place of another.
+    pub fn replace(&mut self, x: usize, y: usize, block: &Block) {
+        if let Some((values, mask)) = self.block_mut(y * self.columns + x) {
+            (*values, *mask) = ([0; 64], 0);
+        }
+        self.set(x, y, block);
     }
 }
 

@@ -13,6 +13,7 @@ mod output;
 mod progressive;
 mod scans;
 mod sequential;
+mod symbols;
 mod tables;
 mod turn;
 mod units;
@@ -24,8 +25,8 @@ use turn::Turn;
 /// What to make of a file.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// 1 to 100, as libjpeg counts it.
-    pub quality: u8,
+    /// 10 to 1000: tenths of what libjpeg counts.
+    pub quality_tenths: u16,
     /// As a progressive file, for which all coefficients are kept in memory.
     pub progressive: bool,
     /// From which fraction on AC coefficients are rounded up, in 1/1000; 500 is the usual.
@@ -40,7 +41,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            quality: 75,
+            quality_tenths: 750,
             progressive: false,
             rounds_up_from: 500,
             orientation: 1,
@@ -73,7 +74,7 @@ pub fn requantise(file: &[u8], options: &Options) -> Result<Vec<u8>, Error> {
         return sequential::requantised(file, &mut header, scan, options);
     }
     let planes = whole::read(file, &mut header, scan, options)?;
-    whole::requantised(&header, &planes, turn, options)
+    whole::requantised(&header, planes, turn, options)
 }
 
 /// Whether all of the picture is there, undamaged.

@@ -4,7 +4,7 @@ use crate::bits::Writer;
 use crate::coefficients::Plane;
 use crate::huffman::{Encoder, best_codes, bit_length, written};
 use crate::markers::{push_codes, push_segment};
-use crate::units::{Place, Unit};
+use crate::units::{Layout, Place};
 
 /// A scan: of one component, or of all for DC; from which to which place; its lowest bit; whether that alone is new.
 struct Pass {
@@ -15,23 +15,11 @@ struct Pass {
     refines: bool,
 }
 
-/// What the scans are made from. `edges` are the components' blocks with something of the picture, across and down.
+/// What the scans are made from.
 pub struct Picture<'a> {
     pub planes: &'a [Plane],
     pub ids: Vec<u8>,
-    pub kinds: Vec<usize>,
-    pub edges: Vec<(usize, usize)>,
-    pub units: Vec<Unit>,
-    pub mcus: (usize, usize),
-}
-
-/// A Huffman symbol, or none, and bits after it.
-#[derive(Clone, Copy)]
-struct Token {
-    table: u8,
-    symbol: Option<u8>,
-    count: u8,
-    bits: u16,
+    pub layout: Layout,
 }
 
 /// No run of blocks without anything new is longer (G.1.2.2).
@@ -40,15 +28,22 @@ const ZEROES: u8 = 0xf0;
 
 /// Append all scans, in the order that libjpeg uses: what is seen first comes first.
 pub fn write(out: &mut Writer, picture: &Picture) {
-    for pass in passes(&picture.kinds) {
-        let mut tokens = Tokens { list: Vec::new(), run: 0, pending: Vec::new(), table: 0 };
-        match pass.only {
-            None => dc(picture, &pass, &mut tokens),
-            Some(index) => ac(picture, &pass, index, &mut tokens),
-        }
-        tokens.end_run();
-        write_scan(out, picture, &pass, &tokens.list);
+    for pass in passes(&picture.layout.kinds) {
+        let mut counts = Counts([[0; 256]; 2]);
+        write_pass(picture, &pass, &mut counts);
+        let encoders = write_head(out, picture, &pass, &counts.0);
+        write_pass(picture, &pass, &mut Codes { out, encoders: &encoders });
+        out.finish();
     }
+}
+
+fn write_pass(picture: &Picture, pass: &Pass, sink: &mut impl Sink) {
+    let mut tokens = Tokens { sink, run: 0, pending: Vec::new(), table: 0 };
+    match pass.only {
+        None => dc(picture, pass, &mut tokens),
+        Some(index) => ac(picture, pass, index, &mut tokens),
+    }
+    tokens.end_run();
 }
 
 fn passes(kinds: &[usize]) -> Vec<Pass> {
@@ -66,21 +61,63 @@ fn passes(kinds: &[usize]) -> Vec<Pass> {
     found
 }
 
-struct Tokens {
-    list: Vec<Token>,
+/// What becomes of a scan's symbols, each with bits after it: its table is the first or the second.
+trait Sink {
+    fn symbol(&mut self, table: usize, symbol: u8, count: u32, bits: u32);
+    /// A bit without a symbol.
+    fn bit(&mut self, bit: bool);
+}
+
+/// Symbols are counted, so that none of them need be kept until the best Huffman tables are known.
+struct Counts([[u32; 256]; 2]);
+
+impl Sink for Counts {
+    #[inline(always)]
+    fn symbol(&mut self, table: usize, symbol: u8, _: u32, _: u32) {
+        self.0[table & 1][usize::from(symbol)] += 1;
+    }
+    fn bit(&mut self, _: bool) {}
+}
+
+/// They are written.
+struct Codes<'a> {
+    out: &'a mut Writer,
+    encoders: &'a [Encoder; 2],
+}
+
+impl Sink for Codes<'_> {
+    #[inline(always)]
+    fn symbol(&mut self, table: usize, symbol: u8, count: u32, bits: u32) {
+        let (mut pen, window) = self.out.prepare();
+        pen.put(window, self.encoders[table & 1].0[usize::from(symbol)], 0);
+        pen.put(window, u64::from(count), bits as i32);
+        self.out.pen = pen;
+    }
+    #[inline(always)]
+    fn bit(&mut self, bit: bool) {
+        let (mut pen, window) = self.out.prepare();
+        pen.put(window, 1, i32::from(bit));
+        self.out.pen = pen;
+    }
+}
+
+struct Tokens<'a, S: Sink> {
+    sink: &'a mut S,
     /// Of how many blocks nothing more comes, and the bits that refine what is known in them.
     run: u32,
     pending: Vec<bool>,
-    table: u8,
+    table: usize,
 }
 
-impl Tokens {
+impl<S: Sink> Tokens<'_, S> {
+    #[inline(always)]
     fn push(&mut self, symbol: u8, count: u32, bits: u32) {
-        self.list.push(Token { table: self.table, symbol: Some(symbol), count: count as u8, bits: bits as u16 });
+        self.sink.symbol(self.table, symbol, count, bits);
     }
 
+    #[inline(always)]
     fn push_bit(&mut self, bit: bool) {
-        self.list.push(Token { table: self.table, symbol: None, count: 1, bits: u16::from(bit) });
+        self.sink.bit(bit);
     }
 
     fn end_run(&mut self) {
@@ -89,20 +126,19 @@ impl Tokens {
             self.push((count << 4) as u8, count, self.run - (1 << count));
             self.run = 0;
         }
-        for bit in std::mem::take(&mut self.pending) {
-            self.push_bit(bit);
-        }
+        let Self { sink, pending, .. } = self;
+        pending.drain(..).for_each(|bit| sink.bit(bit));
     }
 }
 
-fn dc(picture: &Picture, pass: &Pass, tokens: &mut Tokens) {
-    let mut previous = vec![0_i32; picture.kinds.len()];
-    for row in 0..picture.mcus.1 {
-        for column in 0..picture.mcus.0 {
-            for unit in &picture.units {
+fn dc(picture: &Picture, pass: &Pass, tokens: &mut Tokens<impl Sink>) {
+    let mut previous = vec![0_i32; picture.layout.kinds.len()];
+    for row in 0..picture.layout.mcus.1 {
+        for column in 0..picture.layout.mcus.0 {
+            for unit in &picture.layout.units {
                 let (part, place) = (unit.part, Place { unit, column, row });
-                tokens.table = picture.kinds[part] as u8;
-                let is_inside = place.x() < picture.edges[part].0 && place.y() < picture.edges[part].1;
+                tokens.table = picture.layout.kinds[part];
+                let is_inside = place.x() < picture.layout.edges[part].0 && place.y() < picture.layout.edges[part].1;
                 let value = picture.planes[part].value(place.x(), place.y());
                 if pass.refines {
                     tokens.push_bit(is_inside && value >> pass.low & 1 == 1);
@@ -118,8 +154,8 @@ fn dc(picture: &Picture, pass: &Pass, tokens: &mut Tokens) {
     }
 }
 
-fn ac(picture: &Picture, pass: &Pass, index: usize, tokens: &mut Tokens) {
-    let (columns, rows) = picture.edges[index];
+fn ac(picture: &Picture, pass: &Pass, index: usize, tokens: &mut Tokens<impl Sink>) {
+    let (columns, rows) = picture.layout.edges[index];
     let plane = &picture.planes[index];
     for row in 0..rows {
         for column in 0..columns {
@@ -139,7 +175,7 @@ fn ac(picture: &Picture, pass: &Pass, index: usize, tokens: &mut Tokens) {
 }
 
 /// A block's coefficients down to the lowest bit of the pass (G.1.2.2).
-fn begun(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) {
+fn begun(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens<impl Sink>) {
     let mut next = pass.first;
     while band != 0 {
         let k = band.trailing_zeros() as usize & 63;
@@ -164,7 +200,7 @@ fn begun(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) {
 }
 
 /// One more bit of a block's coefficients (G.1.2.3).
-fn refined(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) {
+fn refined(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens<impl Sink>) {
     let magnitude = |k: usize| u32::from(values[k].unsigned_abs()) >> pass.low;
     let last_new = (pass.first..=pass.last).rev().find(|k| magnitude(*k) == 1);
     let (mut zeroes, mut next, mut known) = (0, pass.first, Vec::new());
@@ -198,13 +234,8 @@ fn refined(values: &[i16; 64], mut band: u64, pass: &Pass, tokens: &mut Tokens) 
     }
 }
 
-fn write_scan(out: &mut Writer, picture: &Picture, pass: &Pass, tokens: &[Token]) {
-    let mut frequencies = [[0_u32; 256]; 2];
-    for token in tokens {
-        if let Some(symbol) = token.symbol {
-            frequencies[usize::from(token.table & 1)][usize::from(symbol)] += 1;
-        }
-    }
+/// Write a scan's best tables and its header.
+fn write_head(out: &mut Writer, picture: &Picture, pass: &Pass, frequencies: &[[u32; 256]; 2]) -> [Encoder; 2] {
     let class = if pass.only.is_some() { 0x10 } else { 0 };
     let codes = frequencies.map(|table| best_codes(&table));
     for (number, codes) in (0_u8..).zip(&codes) {
@@ -213,23 +244,14 @@ fn write_scan(out: &mut Writer, picture: &Picture, pass: &Pass, tokens: &[Token]
         }
     }
     push_segment(&mut out.out, 0xda, &scan_head(picture, pass));
-    let encoders = codes.map(|codes| Encoder::of_symbols(&codes));
-    for token in tokens {
-        let (mut pen, window) = out.prepare();
-        if let Some(symbol) = token.symbol {
-            pen.put(window, encoders[usize::from(token.table & 1)].0[usize::from(symbol)], 0);
-        }
-        pen.put(window, u64::from(token.count), i32::from(token.bits));
-        out.pen = pen;
-    }
-    out.finish();
+    codes.map(|codes| Encoder::of_symbols(&codes))
 }
 
 fn scan_head(picture: &Picture, pass: &Pass) -> Vec<u8> {
     let indices = pass.only.map_or_else(|| (0..picture.ids.len()).collect(), |index| vec![index]);
     let mut body = vec![indices.len() as u8];
     for index in indices {
-        let table = if pass.only.is_some() { 0 } else { (picture.kinds[index] << 4) as u8 };
+        let table = if pass.only.is_some() { 0 } else { (picture.layout.kinds[index] << 4) as u8 };
         body.extend_from_slice(&[picture.ids[index], table]);
     }
     let high = if pass.refines { pass.low as u8 + 1 } else { 0 };

@@ -1,4 +1,5 @@
-//! Baseline and extended sequential scans (F.2), read block by block; and requantised on the way, without keeping any.
+//! Baseline and extended sequential scans (F.2), read block by block; and requantised on the way. No block is
+//! kept, and no more than a bounded number of symbols: a large picture is read twice.
 
 use crate::bits::Scan;
 use crate::blocks::{Block, Scale};
@@ -12,10 +13,11 @@ use crate::{Error, Options};
 pub fn requantised(file: &[u8], header: &mut Header, first: ScanHeader, options: &Options) -> Result<Vec<u8>, Error> {
     let mut output: Option<Output> = None;
     each_scan(header, first, |header, scan| {
-        // A component's table is known from its scan on, and all of them are written before the first.
+        // A component's table is known from its scan on, and all of them are written before the first. The new file is
+        // hardly ever longer than the old one, and room that is not used is no memory yet.
         let output = match &mut output {
             Some(output) => output,
-            None => output.insert(Output::new(header, Turn::default(), file.len() / 2, options)?),
+            None => output.insert(Output::new(header, Turn::default(), file.len(), options)?),
         };
         stream(file, header, scan, options, output)
     })?;
@@ -103,19 +105,19 @@ fn stream(
         edges[part] = (header.kind(*index), c.columns, c.rows);
     }
     let pattern = header.units(scan).iter().map(|unit| edges[unit.part].0).collect();
-    output.begin_scan(scan_head(header, scan.parts.iter().map(|part| part.0)), pattern);
-    let mut previous = [0_i32; 4];
+    let head = scan_head(header, scan.parts.iter().map(|part| part.0));
     let empty = Block::new();
     let last = (header.mcus(scan).0 - 1, header.mcus(scan).1 - 1);
-    let end = read(file, header, scan, &scales, |part, place, block| {
-        let (kind, columns, rows) = edges[part];
-        let is_last = place.column == last.0 || place.row == last.1;
-        if is_last && (place.x() >= columns || place.y() >= rows) {
-            return output.block(kind, 0, &empty); // nothing of it is in the picture
-        }
-        output.block(kind, block.dc - previous[part], block);
-        previous[part] = block.dc;
-    })?;
-    output.end_scan();
-    Ok(end)
+    output.scan(head, pattern, |output| {
+        let mut previous = [0_i32; 4];
+        read(file, header, scan, &scales, |part, place, block| {
+            let (kind, columns, rows) = edges[part];
+            let is_last = place.column == last.0 || place.row == last.1;
+            if is_last && (place.x() >= columns || place.y() >= rows) {
+                return output.block(kind, 0, &empty); // nothing of it is in the picture
+            }
+            output.block(kind, block.dc - previous[part], block);
+            previous[part] = block.dc;
+        })
+    })
 }

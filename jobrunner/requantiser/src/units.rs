@@ -1,6 +1,7 @@
 //! The order of blocks in a scan (A.2): MCU by MCU, and in each of them component by component.
 
 use crate::markers::{Header, ScanHeader};
+use crate::turn::Turn;
 
 /// A block of an MCU: of which of the scan's components, where in the MCU, and how far apart MCUs are.
 pub struct Unit {
@@ -46,7 +47,27 @@ impl Header<'_> {
 }
 
 /// The blocks of an MCU, of components that have so many across and down.
-pub fn units(steps: impl Iterator<Item = (usize, usize)>) -> Vec<Unit> {
+fn units(steps: impl Iterator<Item = (usize, usize)>) -> Vec<Unit> {
     let unit = |part, (step_x, step_y), i| Unit { part, x: i % step_x, y: i / step_x, step_x, step_y };
     steps.enumerate().flat_map(|(part, step)| (0..step.0 * step.1).map(move |i| unit(part, step, i))).collect()
+}
+
+/// Where the blocks of a picture are, in one scan of all its components, after turning. `edges` are the components'
+/// blocks with something of the picture, across and down, as `mcus` are the MCUs.
+pub struct Layout {
+    pub kinds: Vec<usize>,
+    pub edges: Vec<(usize, usize)>,
+    pub units: Vec<Unit>,
+    pub mcus: (usize, usize),
+}
+
+impl Layout {
+    pub fn new(header: &Header, turn: Turn) -> Self {
+        let kinds: Vec<_> = (0..header.components.len()).map(|i| header.kind(i)).collect();
+        let edges: Vec<_> = header.components.iter().map(|c| turn.turned((c.columns, c.rows))).collect();
+        let is_single = edges.len() == 1;
+        let mcus = if is_single { edges[0] } else { turn.turned((header.mcu_columns, header.mcu_rows)) };
+        let steps = header.components.iter().map(|c| if is_single { (1, 1) } else { turn.turned((c.across, c.down)) });
+        Self { kinds, edges, units: units(steps), mcus }
+    }
 }

@@ -4,9 +4,10 @@ use crate::blocks::{Block, Scale};
 use crate::coefficients::{Plane, requantised as requantised_block};
 use crate::markers::{Header, ScanHeader};
 use crate::output::{Output, scan_head};
+use crate::scans::Picture;
 use crate::turn::{Places, Turn};
-use crate::units::{Place, units};
-use crate::{Error, Options, progressive, scans, sequential};
+use crate::units::{Layout, Place};
+use crate::{Error, Options, progressive, sequential};
 
 /// A progressive file's scans each go over the whole picture; usual ones have 10.
 const MAX_SCANS: usize = 100;
@@ -47,61 +48,72 @@ fn has_all(known: &[progressive::Known]) -> bool {
     known.iter().flatten().all(|lowest| *lowest == Some(0))
 }
 
-/// Requantise all of the picture, in one scan of all components.
-pub fn requantised(header: &Header, planes: &[Plane], turn: Turn, options: &Options) -> Result<Vec<u8>, Error> {
+/// Requantise all of the picture, in one scan of all components or in progressive ones.
+pub fn requantised(header: &Header, planes: Vec<Plane>, turn: Turn, options: &Options) -> Result<Vec<u8>, Error> {
     let indices = 0..header.components.len();
     let mut output = Output::new(header, turn, header.width * header.height / 8, options)?;
     let scales = indices.clone().map(|i| output.scale(header, i, turn, options)).collect::<Result<Vec<_>, _>>()?;
-    let kinds: Vec<_> = indices.clone().map(|i| header.kind(i)).collect();
     let places = turn.places();
-    let places = (!turn.is_none()).then_some(&places);
-    let edges: Vec<_> = header.components.iter().map(|c| turn.turned((c.columns, c.rows))).collect();
-    let is_single = edges.len() == 1;
-    let (columns, rows) = if is_single { edges[0] } else { turn.turned((header.mcu_columns, header.mcu_rows)) };
-    let steps = header.components.iter().map(|c| if is_single { (1, 1) } else { turn.turned((c.across, c.down)) });
-    let units = units(steps);
+    let change = Change { turn, scales, places: (!turn.is_none()).then_some(&places) };
+    let layout = Layout::new(header, turn);
     if options.progressive {
-        let turned = |i: usize| turned(&planes[i], turn, &scales[i], places);
-        let planes: Vec<_> = indices.map(turned).collect();
-        let ids = header.components.iter().map(|c| c.id).collect();
-        let picture = scans::Picture { planes: &planes, ids, kinds, edges, units, mcus: (columns, rows) };
-        output.write_scans(&picture);
-        return Ok(output.into_bytes());
+        let planes: Vec<_> = indices.zip(planes).map(|(i, plane)| change.plane(plane, i)).collect();
+        output.write_scans(&Picture { planes: &planes, ids: header.components.iter().map(|c| c.id).collect(), layout });
+    } else {
+        let pattern = layout.units.iter().map(|unit| layout.kinds[unit.part]).collect();
+        output.scan(scan_head(header, indices), pattern, |output| {
+            write(output, &planes, &layout, &change);
+            Ok(())
+        })?;
     }
-    output.begin_scan(scan_head(header, indices), units.iter().map(|unit| kinds[unit.part]).collect());
+    Ok(output.into_bytes())
+}
+
+/// What is done to each block: it is turned, and its coefficients are scaled.
+struct Change<'a> {
+    turn: Turn,
+    scales: Vec<Scale>,
+    places: Option<&'a Places>,
+}
+
+impl Change<'_> {
+    /// The block that comes to (x, y) of a component.
+    #[inline(always)]
+    fn block(&self, block: &mut Block, plane: &Plane, part: usize, x: usize, y: usize) {
+        requantised_block(block, plane, self.turn.source(plane, x, y), &self.scales[part], self.places);
+    }
+
+    /// All of a component's new coefficients. Where nothing is turned, they take the place of the old ones.
+    fn plane(&self, mut plane: Plane, part: usize) -> Plane {
+        let (columns, rows) = self.turn.turned((plane.columns, plane.rows));
+        let mut turned = (!self.turn.is_none()).then(|| Plane::empty(columns, rows));
+        let mut block = Block::new();
+        for y in 0..rows {
+            for x in 0..columns {
+                self.block(&mut block, &plane, part, x, y);
+                turned.as_mut().unwrap_or(&mut plane).replace(x, y, &block);
+            }
+        }
+        turned.unwrap_or(plane)
+    }
+}
+
+fn write(output: &mut Output, planes: &[Plane], layout: &Layout, change: &Change) {
     let mut previous = [0_i32; 4];
     let (mut block, empty) = (Block::new(), Block::new());
-    for row in 0..rows {
-        for column in 0..columns {
-            for unit in &units {
+    for row in 0..layout.mcus.1 {
+        for column in 0..layout.mcus.0 {
+            for unit in &layout.units {
                 let (part, place) = (unit.part & 3, Place { unit, column, row });
-                let kind = kinds[part];
-                if place.x() >= edges[part].0 || place.y() >= edges[part].1 {
+                let (x, y, kind) = (place.x(), place.y(), layout.kinds[part]);
+                if x >= layout.edges[part].0 || y >= layout.edges[part].1 {
                     output.block(kind, 0, &empty); // nothing of it is in the picture
                     continue;
                 }
-                let plane = &planes[part];
-                let source = turn.source(plane, place.x(), place.y());
-                requantised_block(&mut block, plane, source, &scales[part], places);
+                change.block(&mut block, &planes[part], part, x, y);
                 output.block(kind, block.dc - previous[part], &block);
                 previous[part] = block.dc;
             }
         }
     }
-    output.end_scan();
-    Ok(output.into_bytes())
-}
-
-/// A plane's new coefficients, turned.
-fn turned(plane: &Plane, turn: Turn, scale: &Scale, places: Option<&Places>) -> Plane {
-    let (columns, rows) = turn.turned((plane.columns, plane.rows));
-    let mut made = Plane::empty(columns, rows);
-    let mut block = Block::new();
-    for y in 0..rows {
-        for x in 0..columns {
-            requantised_block(&mut block, plane, turn.source(plane, x, y), scale, places);
-            made.set(x, y, &block);
-        }
-    }
-    made
 }

@@ -11,7 +11,7 @@ pub struct Request {
     pub max_coefficient_bytes: u64,
     pub max_pixels: u64,
     pub rounds_up_from: u16,
-    pub quality: u8,
+    pub quality_tenths: u16,
     pub orientation: u8,
     pub progressive: u8,
 }
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn requantiser_free(data: *mut u8, length: usize) {
 
 fn options(request: &Request) -> Options {
     Options {
-        quality: request.quality,
+        quality_tenths: request.quality_tenths,
         progressive: request.progressive != 0,
         rounds_up_from: request.rounds_up_from,
         orientation: request.orientation,
@@ -102,12 +102,12 @@ mod tests {
     /// 8 x 8 grey pixels of one shade.
     const GREY: &[u8] = include_bytes!("../tests/grey.jpg");
 
-    fn request(quality: u8) -> Request {
+    fn request(quality_tenths: u16) -> Request {
         Request {
             max_coefficient_bytes: 1 << 20,
             max_pixels: 1 << 20,
             rounds_up_from: 500,
-            quality,
+            quality_tenths,
             orientation: 1,
             progressive: 0,
         }
@@ -117,11 +117,11 @@ mod tests {
     fn an_answer_is_given_and_given_back() {
         // SAFETY: slices and requests that live; the answer's own data.
         unsafe {
-            let answer = requantiser_requantise(GREY.as_ptr(), GREY.len(), &request(20));
+            let answer = requantiser_requantise(GREY.as_ptr(), GREY.len(), &request(200));
             assert_eq!(answer.code, 0);
             assert!(slice::from_raw_parts(answer.data, answer.length).starts_with(b"\xff\xd8"));
             requantiser_free(answer.data, answer.length);
-            assert_eq!(requantiser_check(GREY.as_ptr(), GREY.len(), &request(20)).code, 0);
+            assert_eq!(requantiser_check(GREY.as_ptr(), GREY.len(), &request(200)).code, 0);
         }
     }
 
@@ -129,12 +129,12 @@ mod tests {
     fn a_failure_has_words_and_no_data() {
         // SAFETY: as above; of an empty file the pointer is not read.
         unsafe {
-            let answer = requantiser_requantise(ptr::null(), 0, &request(20));
+            let answer = requantiser_requantise(ptr::null(), 0, &request(200));
             assert_eq!(answer.code, 3);
             assert!(answer.data.is_null());
             assert!(!slice::from_raw_parts(answer.message, answer.message_length).is_empty());
             requantiser_free(answer.data, answer.length);
-            let cut = requantiser_check(GREY.as_ptr(), GREY.len() - 4, &request(20));
+            let cut = requantiser_check(GREY.as_ptr(), GREY.len() - 4, &request(200));
             assert_eq!(cut.code, 1);
         }
     }

@@ -1,29 +1,36 @@
 """What to ask of the requantiser, so that a quality keeps meaning libjpeg's. Used by `jpeg_to_jpeg`.
 
-AC coefficients between 0.5 and 0.6 of a step become 0, which saves more bytes than it costs in likeness;
-tables a little finer make up for that. How much finer was found on fifteen pictures (those that scikit-image
-and scikit-learn come with, and others) saved at quality 90 and requantised to 20, 30, 40, 46, 55, 65 and 75:
-the means of SSIMULACRA2 and of SSIM are not below those of Pillow's files at the same number, and the files
-have 0.85 (quality 20) to 0.97 (75) of their bytes.
+AC coefficients between 0.5 and 0.6 of a step become 0, and the requantiser's steps are finer than libjpeg's
+where that is seen and coarser where it is not (`WEIGHTS` in tables.rs). At the same number that is now more
+like the source and now less; so the number is raised or lowered a little: by so much that the means of
+SSIMULACRA2 and of SSIM over five to eight pictures are not below those of Pillow's files, be the source of
+quality 75, 80, 90 or 95, of 4:2:0 or 4:4:4. Figures: docs/decisions/0013-requantiser.md.
 """
 
-_PLAIN = 500
-_SPARING = 600
+from itertools import pairwise
+
+_ROUNDS_UP_FROM = 600
 _FINER_BY = (
-    (25, 0),
-    (48, 4),
-    (51, 3),
-    (62, 2),
-    (67, 3),
-    (70, 2),
-    (90, 1),
+    (1, 0.0),
+    (20, 0.5),
+    (30, 1.5),
+    (45, 1.0),
+    (57, 0.3),
+    (65, -1.0),
+    (70, -0.5),
+    (80, -0.5),
+    (85, 0.3),
+    (100, 0.0),
 )
-"""Below that quality, by so much. Never so that a higher quality gets coarser tables."""
+"""At that quality, by so much; in between, in proportion."""
 
 
-def of(quality: int) -> tuple[int, int]:
-    """For libjpeg's quality: that of the requantiser's tables, and from which fraction, in 1/1000, it rounds
-    AC coefficients up.
+def of(quality: int) -> tuple[float, int]:
+    """For libjpeg's quality: that of the requantiser's tables, to a tenth, and from which fraction, in
+    1/1000, it rounds AC coefficients up.
     """
-    finer = next((by for below, by in _FINER_BY if quality < below), 0)
-    return quality + finer, _SPARING if finer else _PLAIN
+    for (low, finer_by), (high, next_by) in pairwise(_FINER_BY):
+        if quality <= high:
+            found = quality + finer_by + (next_by - finer_by) * (quality - low) / (high - low)
+            return round(found, 1), _ROUNDS_UP_FROM
+    return 100.0, _ROUNDS_UP_FROM

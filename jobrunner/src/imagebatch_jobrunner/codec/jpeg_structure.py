@@ -14,15 +14,18 @@ _NEXT_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """The marker that ends a scan's data: not a stuffed zero, not a restart marker. It begins with a plain byte,
 so that the search jumps from one such byte to the next; fill bytes before it belong to it.
 """
+_NO_SCAN = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A marker's segment: `content` is what follows its length. A scan's data lies in `scan`."""
+    """A marker's segment: `content` is what follows its length. A scan's data lies in `scan`, a view of the
+    file, for it may be most of it.
+    """
 
     marker: int
     content: bytes
-    scan: bytes
+    scan: memoryview
     end: int
 
 
@@ -33,7 +36,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         at = segment.end
         if segment.marker == SOS:
             at = _scan_end(data, at)
-            segment = replace(segment, scan=data[segment.end : at], end=at)
+            segment = replace(segment, scan=memoryview(data)[segment.end : at], end=at)
         yield segment
 
 
@@ -59,7 +62,7 @@ def _next(data: bytes, at: int) -> Segment | None:
         end = at + int.from_bytes(data[at : at + 2], "big")
         if end > len(data) or end < at + 2:
             raise ValueError("a segment has no end")
-        return Segment(marker, data[at + 2 : end], b"", end)
+        return Segment(marker, data[at + 2 : end], _NO_SCAN, end)
     return None
 
 

@@ -33,13 +33,13 @@ _ANY_BYTES = 3 * _MIB
 _BLOCK_BYTES = 64 * 2 + 8
 """A block's coefficients, and which of them are not 0."""
 
-_SCANNED_BLOCK_BYTES = 64 * 8
-"""What a scan of a progressive file has of a block, until its Huffman tables are known."""
-
 _SYMBOL_BYTES = 2
 """A symbol is kept until the best Huffman tables are known. A coefficient takes two bits of the file or
 more; a block has up to five symbols without one: its DC value, three runs of zeroes, its end.
 """
+
+_MOST_SYMBOL_BYTES = 65 * 128 * 1024
+"""`MAX_PIECES` of requantiser/src/symbols.rs and the one being filled: a picture with more is read twice."""
 
 LOSSLESS_MAX_PIXELS = 10_000_000
 """Larger pictures are not tried without loss: that takes more memory than all else."""
@@ -57,18 +57,19 @@ def checked(found: int, source: Source, limits: PictureLimits) -> int:
 
 
 def requantising(source: Source, options: Compression) -> int:
-    """An upper bound of the bytes that requantising a JPEG takes: the symbols that it becomes, the new file,
-    and its coefficients where it is not streamed.
+    """An upper bound of the bytes that requantising a JPEG takes: the new file, up to three times; its
+    symbols, up to a bound; its coefficients, where it is not streamed. A progressive file has no symbols to
+    keep, and its coefficients twice while they are turned.
     """
     across, down = (max(sampling[axis] for sampling in source.samplings) for axis in (0, 1))
     blocks = sum(
         -(-source.width * its_across // (8 * across)) * -(-source.height * its_down // (8 * down))
         for its_across, its_down in source.samplings
     )
-    symbols = (4 * len(source.data) + 5 * blocks) * _SYMBOL_BYTES
+    symbols = min((4 * len(source.data) + 5 * blocks) * _SYMBOL_BYTES, _MOST_SYMBOL_BYTES)
     coefficients = 0 if source.is_streamable else blocks * _BLOCK_BYTES
     if options.progressive:
-        coefficients, symbols = 2 * blocks * _BLOCK_BYTES, blocks * _SCANNED_BLOCK_BYTES
+        symbols, coefficients = 0, blocks * _BLOCK_BYTES * (1 if source.orientation == 1 else 2)
     return 3 * len(source.data) + symbols + coefficients + _ANY_BYTES
 
 

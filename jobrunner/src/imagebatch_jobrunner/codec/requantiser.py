@@ -23,11 +23,12 @@ class NotRequantisableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to make of a file. `quality` is libjpeg's; AC coefficients are rounded up from the fraction
-    `rounds_up_from` / 1000 on. `orientation` is EXIF's: the picture is turned by it.
+    """What to make of a file. `quality` is on libjpeg's scale, to a tenth, for tables like its own (`WEIGHTS`
+    in tables.rs); AC coefficients are rounded up from the fraction `rounds_up_from` / 1000 on. `orientation`
+    is EXIF's: the picture is turned by it.
     """
 
-    quality: int
+    quality: float
     rounds_up_from: int
     orientation: int
     max_coefficient_bytes: int
@@ -40,7 +41,7 @@ class _Request(ctypes.Structure):
         ("max_coefficient_bytes", c_uint64),
         ("max_pixels", c_uint64),
         ("rounds_up_from", c_uint16),
-        ("quality", c_uint8),
+        ("quality_tenths", c_uint16),
         ("orientation", c_uint8),
         ("progressive", c_uint8),
     )
@@ -107,7 +108,7 @@ def _packed(request: Request) -> "ctypes._Pointer[_Request]":
             request.max_coefficient_bytes,
             request.max_pixels,
             request.rounds_up_from,
-            request.quality,
+            round(request.quality * 10),
             request.orientation,
             request.progressive,
         )

@@ -45,8 +45,10 @@ def smallest(source: Source, picture: Encodable, chosen: Choice, options: Compre
 
 def _kept_bytes(source: Source, options: Compression) -> int:
     """How long the file would be with its own picture."""
+    if not options.strip_metadata:
+        return len(source.data)
     try:
-        return len(_bare(source, options))
+        return strip.stripped_bytes(source.data, source.format.name, source.orientation)
     except strip.UnstrippableError:
         return len(source.data)
 

@@ -19,16 +19,33 @@ class UnstrippableError(Exception):
     """The file is not built as its format says, or there is no lossless way for its format."""
 
 
+Parts = list[bytes | memoryview]
+"""A file in parts, those of the file that it is made from as views where they are long."""
+
+
 def stripped(data: bytes, name: FormatName, orientation: int) -> bytes:
     """The file without metadata, never longer than before. Raises UnstrippableError."""
+    parts = _parts(data, name, orientation)
+    return b"".join(parts) if _length(parts) <= len(data) else data
+
+
+def stripped_bytes(data: bytes, name: FormatName, orientation: int) -> int:
+    """How long that file is, which is not made for it. Raises UnstrippableError."""
+    return min(_length(_parts(data, name, orientation)), len(data))
+
+
+def _parts(data: bytes, name: FormatName, orientation: int) -> Parts:
     strip = _STRIPPERS.get(name)
     if strip is None:
         raise UnstrippableError(f"no lossless way for {name}")
     try:
-        shorter = strip(data, orientation)
+        return strip(data, orientation)
     except (struct.error, IndexError, ValueError) as error:
         raise UnstrippableError(str(error)) from error
-    return shorter if len(shorter) <= len(data) else data
+
+
+def _length(parts: Parts) -> int:
+    return sum(map(len, parts))
 
 
 # JPEG: ITU-T T.81 (1992), Annex B; the APP segments by JFIF 1.02, Adobe TN 5116, ICC.1:2010 B.4.
@@ -37,18 +54,16 @@ _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _JFIF_BARE = 14
 
 
-def _jpeg(data: bytes, orientation: int) -> bytes:
+def _jpeg(data: bytes, orientation: int) -> Parts:
     """What follows the end of the picture goes too, be it a second picture."""
-    parts = [b"\xff\xd8"]
+    parts: Parts = [b"\xff\xd8"]
     if orientation != 1:
         exif = b"Exif\0\0" + minimal_exif(orientation)
         parts.append(_jpeg_segment(_APP1, exif))
-    parts += [
-        _jpeg_segment(segment.marker, segment.content) + segment.scan
-        for segment in jpeg_structure.segments(data)
-        if segment.marker == jpeg_structure.SOS or _is_kept_in_jpeg(segment.marker, segment.content)
-    ]
-    return b"".join([*parts, b"\xff\xd9"])
+    for segment in jpeg_structure.segments(data):
+        if segment.marker == jpeg_structure.SOS or _is_kept_in_jpeg(segment.marker, segment.content):
+            parts += (_jpeg_segment(segment.marker, segment.content), segment.scan)
+    return [*parts, b"\xff\xd9"]
 
 
 def _is_kept_in_jpeg(marker: int, content: bytes) -> bool:
@@ -75,14 +90,14 @@ _PNG_KEPT = frozenset(
 )
 
 
-def _png(data: bytes, orientation: int) -> bytes:
-    parts = [data[:8]]
+def _png(data: bytes, orientation: int) -> Parts:
+    parts: Parts = [data[:8]]
     for kind, chunk in png_structure.chunks(data):
         if kind in _PNG_KEPT:
             parts.append(chunk)
         if kind == b"IHDR" and orientation != 1:
             parts.append(_png_chunk(b"eXIf", minimal_exif(orientation)))
-    return b"".join(parts)
+    return parts
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -95,7 +110,7 @@ _WEBP_EXIF_FLAG, _WEBP_XMP_FLAG = 0x08, 0x04
 _WEBP_KEPT = frozenset({b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L"})
 
 
-def _webp(data: bytes, orientation: int) -> bytes:
+def _webp(data: bytes, orientation: int) -> Parts:
     parts = [_webp_chunk(kind, content) for kind, content in _webp_chunks(data) if kind in _WEBP_KEPT]
     if parts and parts[0].startswith(b"VP8X"):
         flags = parts[0][8] & ~(_WEBP_EXIF_FLAG | _WEBP_XMP_FLAG)
@@ -103,8 +118,7 @@ def _webp(data: bytes, orientation: int) -> bytes:
             flags |= _WEBP_EXIF_FLAG
             parts.append(_webp_chunk(b"EXIF", minimal_exif(orientation)))
         parts[0] = parts[0][:8] + bytes((flags,)) + parts[0][9:]
-    body = b"WEBP" + b"".join(parts)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return [b"RIFF", struct.pack("<I", sum(map(len, parts)) + 4), b"WEBP", *parts]
 
 
 def _webp_chunks(data: bytes) -> "Iterator[tuple[bytes, bytes]]":
@@ -133,11 +147,11 @@ class _GifBlock:
     is_kept: bool
 
 
-def _gif(data: bytes, _orientation: int) -> bytes:
+def _gif(data: bytes, _orientation: int) -> Parts:
     at = 13 + _colour_table_bytes(data[10])
-    parts = [data[:at]]
+    parts: Parts = [data[:at]]
     parts += [data[block.start : block.end] for block in _gif_blocks(data, at) if block.is_kept]
-    return b"".join([*parts, b";"])
+    return [*parts, b";"]
 
 
 def _gif_blocks(data: bytes, at: int) -> Iterator[_GifBlock]:
@@ -167,16 +181,20 @@ def _is_kept_in_gif(label: int, application: bytes) -> bool:
     return label == _GIF_CONTROL or (label == _GIF_APPLICATION and application in _GIF_APPLICATIONS)
 
 
-def _unchanged(data: bytes, _orientation: int) -> bytes:
-    return data
+def _avif(data: bytes, orientation: int) -> Parts:
+    return [strip_avif.stripped(data, orientation)]
 
 
-_STRIPPERS: dict[FormatName, Callable[[bytes, int], bytes]] = {
+def _unchanged(data: bytes, _orientation: int) -> Parts:
+    return [data]
+
+
+_STRIPPERS: dict[FormatName, Callable[[bytes, int], Parts]] = {
     "jpeg": _jpeg,
     "png": _png,
     "webp": _webp,
     "gif": _gif,
-    "avif": strip_avif.stripped,
+    "avif": _avif,
     "bmp": _unchanged,
     "ico": _unchanged,
 }

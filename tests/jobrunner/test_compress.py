@@ -10,9 +10,10 @@ from PIL import Image, ImageCms, ImageSequence, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import formats, strip
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.decoder import strip
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import jpegs

@@ -9,9 +9,9 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import png_structure
-from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.decoder.compress import compress_image
+from imagebatch_jobrunner.decoder.containers import png_chunks
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import jpegs
@@ -96,15 +96,15 @@ def test_damage_in_what_nobody_needs_is_no_damage(
     assert len(result.data) <= len(data)
     found = likeness(film(encode(photo, "PNG")), film(result.data), grounds=("white",))
     assert found.colours < 10
-    kinds = [kind for kind, _ in png_structure.chunks(png_structure.without_damaged_extras(data))]
+    kinds = [kind for kind, _ in png_chunks.chunks(png_chunks.without_damaged_extras(data))]
     assert b"pHYs" in kinds
     assert b"tEXt" not in kinds
 
 
 def test_a_file_without_such_damage_is_left_as_it_is(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "PNG")
-    assert png_structure.without_damaged_extras(data) is data
-    assert png_structure.without_damaged_extras(data[:-20]) == data[:-20]
+    assert png_chunks.without_damaged_extras(data) is data
+    assert png_chunks.without_damaged_extras(data[:-20]) == data[:-20]
 
 
 def test_a_cmyk_jpeg_keeps_its_chroma(photo: Image.Image, encode: Encode) -> None:

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from imagebatch_jobrunner.codec import quality
-from imagebatch_jobrunner.codec.quality import SourceQuality
+from imagebatch_jobrunner.decoder import quality
+from imagebatch_jobrunner.decoder.quality import SourceQuality
 
 
 def tables_of(mode: str, number: int, subsampling: int) -> dict[int, list[int]]:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import jpeg_structure
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
+from imagebatch_jobrunner.decoder.containers import jpeg_segments
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
@@ -79,7 +79,7 @@ def test_a_progressive_jpeg_lacks_nothing_but_some_of_its_last_scan(
     photo: Image.Image, encode: Encode, mode: str, number: int
 ) -> None:
     data = encode(photo.convert(mode), "JPEG", quality=90, progressive=True)
-    scans = [one for one in jpeg_structure.segments(data) if one.marker == jpeg_structure.SOS]
+    scans = [one for one in jpeg_segments.segments(data) if one.marker == jpeg_segments.SOS]
     cut = scans[number].end - len(scans[number].scan) // 2
     assert code_of(data[:cut].rstrip(b"\xff") + b"\xff\xd9") == ErrorCode.TRUNCATED
 
@@ -105,9 +105,9 @@ def test_a_grey_picture_without_most_of_its_data_is_noticed(encode: Encode) -> N
 
 def test_scans_and_segments_are_found_as_they_were_written(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "JPEG", progressive=True, comment=b"a chair", restart_marker_blocks=2)
-    found = list(jpeg_structure.segments(data))
+    found = list(jpeg_segments.segments(data))
     assert [one.content for one in found if one.marker == 0xFE] == [b"a chair"]
-    scans = [one for one in found if one.marker == jpeg_structure.SOS]
+    scans = [one for one in found if one.marker == jpeg_segments.SOS]
     assert len(scans) > 3
     assert data[scans[-1].end :] == b"\xff\xd9"
     assert b"\xff\xd0" in bytes(scans[0].scan)
@@ -161,7 +161,7 @@ def test_a_jpeg_that_is_cut_is_truncated(
 
 def test_a_jpeg_without_its_last_scan_is_truncated(photo: Image.Image, encode: Encode) -> None:
     data = encode(photo, "JPEG", quality=90, progressive=True)
-    scans = [one for one in jpeg_structure.segments(data) if one.marker == jpeg_structure.SOS]
+    scans = [one for one in jpeg_segments.segments(data) if one.marker == jpeg_segments.SOS]
     for scan in scans[:-1]:
         assert code_of(data[: scan.end]) == ErrorCode.TRUNCATED
 

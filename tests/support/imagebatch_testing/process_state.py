@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 

@@ -1,0 +1,1 @@
+"""The image formats that are decoded, one file each."""

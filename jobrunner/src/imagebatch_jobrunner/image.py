@@ -15,8 +15,8 @@ from imagebatch import links
 from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media
+from imagebatch_jobrunner import formats
 from imagebatch_jobrunner.async_store import AsyncStore
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError

@@ -1,4 +1,5 @@
-"""How a codec process is started: its command line and its environment. Used by `pool` and the command line.
+"""How a codec process is started: its command line and its environment. Used by `pool` and the command
+line.
 
 What is imported there decodes what strangers made, so nobody here imports it.
 """
@@ -18,9 +19,9 @@ _HEAP = {
     "MALLOC_MMAP_THRESHOLD_": _ALL_FROM_THE_HEAP,
     "MALLOC_TRIM_THRESHOLD_": _ALL_FROM_THE_HEAP,
 }
-"""What glibc reads when a process starts (mallopt(3)). By itself it hands the memory of each picture back to
-the kernel and takes it again page by page for the next one: 1,500 page faults a picture of 1.2 megapixels, a
-third of its cost.
+"""What glibc reads when a process starts (mallopt(3)). By itself it hands the memory of each picture back
+to the kernel and takes it again page by page for the next one: 1,500 page faults a picture of 1.2
+megapixels, a third of its cost.
 """
 
 ENVIRONMENT = {
@@ -50,8 +51,8 @@ def codec_version() -> str:
 def _python() -> tuple[str, ...]:
     """`-I` keeps the environment and the working folder out of it.
 
-    It may write what it compiles, as every Python, unless this one may not: without that each start compiles
-    Pillow anew, which takes longer than all else. It does so before it reads the first image.
+    It may write what it compiles, as every Python, unless this one may not: without that each start
+    compiles Pillow anew, which takes longer than all else. It does so before it reads the first image.
     """
     compiled = ("-B",) if sys.dont_write_bytecode else ()
     return (sys.executable, "-I", *compiled, "-m", _DECODER)

@@ -88,8 +88,8 @@ class CodecPool:
         """Raises CodecError, or CodecStartError when no process can take the place of a lost one.
 
         A process that dies may have been killed for what others took of the memory, so the image is tried
-        once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard is
-        stopped.
+        once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard
+        is stopped.
         """
         codec = await self._idle_one()
         try:

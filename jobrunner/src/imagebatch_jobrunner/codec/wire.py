@@ -1,7 +1,8 @@
 """What the jobrunner and its codec processes say to each other over a socket.
 
-A picture takes one frame there and one back: it comes with leave for as much memory as there was room for at
-once, and only who needs more asks and waits. How pictures are compressed is said with a process's first one.
+A picture takes one frame there and one back: it comes with leave for as much memory as there was room for
+at once, and only who needs more asks and waits. How pictures are compressed is said with a process's first
+one.
 
 A frame is two big-endian lengths (4 bytes for the header, 8 for the body), a header of JSON and a body of
 bytes. No pickle: a codec process decodes hostile bytes, so its parent believes nothing it has not checked.
@@ -15,7 +16,7 @@ from typing import Any, get_args
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode, QualityBasis
-from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner import formats
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits

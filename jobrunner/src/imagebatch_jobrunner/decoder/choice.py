@@ -1,26 +1,21 @@
 """Which format and quality a picture gets. Pure: it sees facts, no pixels.
 
-Used by `compress`.
+Used by `from_pixels`, `jpeg.transcode` and `memory`.
 """
 
 from dataclasses import dataclass
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import formats
-from imagebatch_jobrunner.codec.formats import ImageFormat
+from imagebatch_jobrunner.decoder.formats import jpeg, table, webp
+from imagebatch_jobrunner.decoder.formats.format import Format
 from imagebatch_jobrunner.decoder.quality import SourceQuality
-
-_KEEPABLE = frozenset({formats.JPEG, formats.PNG, formats.WEBP, formats.GIF, formats.AVIF})
-"""What browsers show. `keep` treats the other formats like `auto`."""
-
-_WITHOUT_QUALITY = frozenset({formats.PNG, formats.GIF})
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the choice depends on."""
 
-    format: ImageFormat
+    format: Format
     quality: SourceQuality
     is_transparent: bool
     is_animated: bool
@@ -29,13 +24,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How to encode. `quality` is None for formats that know none.
+    """How to encode. `quality` is None for formats that have none.
 
     `may_keep`: the source's own picture will do where encoding would not make it smaller.
     `is_already_compressed`: it is not worth encoding again at all.
     """
 
-    format: ImageFormat
+    format: Format
     quality: int | None
     may_keep: bool
     is_already_compressed: bool
@@ -43,8 +38,8 @@ class Choice:
 
 def choose(facts: Facts, options: Compression) -> Choice:
     target = output_format(facts, options)
-    number = None if target in _WITHOUT_QUALITY else target_quality(facts.quality, options)
-    may_keep = not facts.is_resized and (options.format in {"auto", "keep"} or target == facts.format)
+    number = target_quality(facts.quality, options) if _has_quality(target) else None
+    may_keep = not facts.is_resized and (options.format in {"auto", "keep"} or target is facts.format)
     return Choice(
         format=target,
         quality=number,
@@ -53,12 +48,13 @@ def choose(facts: Facts, options: Compression) -> Choice:
     )
 
 
-def output_format(facts: Facts, options: Compression) -> ImageFormat:
-    if options.format == "keep" and facts.format in _KEEPABLE:
+def output_format(facts: Facts, options: Compression) -> Format:
+    """`keep` treats formats that browsers do not show like `auto`."""
+    if options.format == "keep" and facts.format.encoder is not None:
         return facts.format
-    if options.format in formats.BY_NAME:
-        return formats.BY_NAME[options.format]
-    return formats.WEBP if facts.is_transparent or facts.is_animated else formats.JPEG
+    if options.format in table.BY_NAME:
+        return table.BY_NAME[options.format]
+    return webp.FORMAT if facts.is_transparent or facts.is_animated else jpeg.FORMAT
 
 
 def target_quality(source: SourceQuality, options: Compression) -> int:
@@ -69,11 +65,14 @@ def target_quality(source: SourceQuality, options: Compression) -> int:
     return max(relative, options.min_quality, 1)
 
 
-def _is_already_compressed(facts: Facts, target: ImageFormat, options: Compression) -> bool:
+def _is_already_compressed(facts: Facts, target: Format, options: Compression) -> bool:
     """A lossy source at or below the quality it would get only loses by being encoded again."""
-    is_lossy = facts.format in {formats.JPEG, formats.WEBP, formats.AVIF}
-    same_codec = target == facts.format
+    is_same_format = target is facts.format
     at_floor = options.is_relative and facts.quality.number <= options.min_quality
-    return is_lossy and (
-        at_floor or (same_codec and facts.quality.number <= target_quality(facts.quality, options))
+    return _has_quality(facts.format) and (
+        at_floor or (is_same_format and facts.quality.number <= target_quality(facts.quality, options))
     )
+
+
+def _has_quality(of: Format) -> bool:
+    return of.encoder is not None and of.encoder.has_quality

@@ -1,7 +1,7 @@
 """Making a picture smaller: bytes and options in, bytes and facts out. No network, no files, no state.
 
-Called by `codec` in a process of its own, because it decodes what strangers made. A JPEG that keeps its size
-is requantised, everything else decoded to pixels and encoded again.
+Called by `__main__` in a process of its own, because it decodes what strangers made. A JPEG that keeps its
+size is requantised, everything else decoded to pixels and encoded again.
 """
 
 from collections.abc import Callable

@@ -8,10 +8,11 @@ from imagebatch_jobrunner.decoder.encode import Encoded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encodable:
-    """Made by `from_pixels` and `jpeg_to_jpeg`. Sizes are in pixels, as shown.
+    """Made by `from_pixels` and `jpeg.transcode`. Sizes are in pixels, as shown.
 
-    `encode` takes the quality, None for a format that knows none, and raises CodecError `encode_failed`.
-    `without_loss` gives the same pixels as WebP, or None where that can't be had.
+    `encode` takes the quality, None for a format that has none, and raises CodecError `encode_failed`.
+    `without_loss` makes lossless WebP of the same pixels; None when that fails or would take too much
+    memory.
     """
 
     width: int

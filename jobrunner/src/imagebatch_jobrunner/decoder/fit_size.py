@@ -1,7 +1,4 @@
-"""Lowering the quality until a file is short enough.
-
-Used by `smallest` for the option `targetBytes`.
-"""
+"""Lowering the quality until a file is short enough: the option `targetBytes`. Used by `smallest`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +11,7 @@ Encode = Callable[[int | None], Encoded]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SizeTarget:
     """At most `max_bytes` (None: any length), with a quality of at least `floor`."""
 
     max_bytes: int | None
@@ -26,16 +23,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """An encoded picture and the quality it got, None for a format that knows none."""
+    """An encoded picture and the quality it got, None for a format that has none."""
 
     encoded: Encoded
     quality: int | None
 
 
-def fitted(encode: Encode, quality: int | None, target: Target) -> Fitted:
+def fitted(encode: Encode, quality: int | None, target: SizeTarget) -> Fitted:
     """The picture at that quality, or with the highest below it at which it meets the target.
 
-    What does not meet it even at the floor is told by a note. Raises CodecError `encode_failed`.
+    A file that does not meet it even at the floor gets a note. Raises CodecError `encode_failed`.
     """
     found = Fitted(encode(quality), quality)
     if target.is_met(found.encoded.data):
@@ -47,8 +44,8 @@ def fitted(encode: Encode, quality: int | None, target: Target) -> Fitted:
     return Fitted(replace(found.encoded, notes=(*found.encoded.notes, MISSED)), found.quality)
 
 
-def _lowered(encode: Encode, quality: int, target: Target, longest: Fitted) -> Fitted:
-    """By bisection: a file's length rises with its quality, but for a few bytes here and there."""
+def _lowered(encode: Encode, quality: int, target: SizeTarget, longest: Fitted) -> Fitted:
+    """By bisection, for a file's length rises with its quality but for a few bytes here and there."""
     best = longest
     low, high = max(target.floor, 1), quality - 1
     while low <= high:

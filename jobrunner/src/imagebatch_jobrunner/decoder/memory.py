@@ -1,31 +1,26 @@
 """How much memory a picture takes. A codec process asks its parent for that before it decodes.
 
 The bytes a pixel are bounds of what was measured with Pillow 13 on pictures full of detail of 0.06 to 49
-megapixels, as the growth of a process from what it holds when idle (benchmarks/memory.py prints them). Small
-pictures take more a pixel than large ones, by up to `_SMALL` of them: encoders work on parts of that size.
+megapixels, as the growth of a process from what it holds when idle (benchmarks/memory.py prints them).
+Small pictures take more a pixel than large ones, by up to `_SMALL` of them: encoders work on parts of that
+size. What decoding and encoding a format take a pixel stands in the format's file.
 """
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.decoder import choice
 from imagebatch_jobrunner.decoder.choice import Facts
-from imagebatch_jobrunner.decoder.picture import target_size
-from imagebatch_jobrunner.decoder.probe import Source
+from imagebatch_jobrunner.decoder.source import Source
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
 _MIB = 1024 * 1024
 
-_DECODING = 11
-_DECODING_WEBP = 19
 _FRAMES = 15
-"""Of an animation: its decoded frames, those of another mode that they become, and the encoded ones."""
+"""Bytes a pixel of an animation: decoded frames, the same converted to another mode, encoded output."""
 
-_ENCODING = 11
-_ENCODING_ALPHA = 35
 _ENCODING_LOSSLESS = 42
-_ENCODING_AVIF = 33
+"""Bytes a pixel of lossless WebP, which is tried for files whose metadata can't be cut out."""
 
 _SMALL = 25
 _MOST_SMALL_BYTES = 48 * _MIB
@@ -62,10 +57,12 @@ def requantising(source: Source, options: Compression) -> int:
     symbols, up to a bound; its coefficients, where it is not streamed. A progressive file has no symbols to
     keep, and its coefficients twice while they are turned.
     """
-    across, down = (max(sampling[axis] for sampling in source.samplings) for axis in (0, 1))
+    assert source.jpeg is not None
+    samplings = source.jpeg.samplings
+    across, down = (max(sampling[axis] for sampling in samplings) for axis in (0, 1))
     blocks = sum(
         -(-source.width * its_across // (8 * across)) * -(-source.height * its_down // (8 * down))
-        for its_across, its_down in source.samplings
+        for its_across, its_down in samplings
     )
     symbols = min((4 * len(source.data) + 5 * blocks) * _SYMBOL_BYTES, _MOST_SYMBOL_BYTES)
     coefficients = 0 if source.is_streamable else blocks * _BLOCK_BYTES
@@ -77,17 +74,17 @@ def requantising(source: Source, options: Compression) -> int:
 def decoding(source: Source, options: Compression) -> int:
     """An upper bound of the bytes that decoding to pixels and encoding take, known from the header alone."""
     pixels = source.width * source.height
-    width, height = target_size(source, options)
+    width, height = source.target_size(options)
     encoding = width * height * _encoding(source, options, width * height * source.frames)
     if source.is_animated:
         found = pixels * source.frames * _FRAMES + encoding
     else:
-        decoded = pixels * (_DECODING_WEBP if source.format == formats.WEBP else _DECODING)
-        found = max(decoded, encoding)
+        found = max(pixels * source.format.decoding_bytes, encoding)
     return found + min(pixels * _SMALL, _MOST_SMALL_BYTES) + _ANY_BYTES
 
 
 def _encoding(source: Source, options: Compression, pixels: int) -> int:
+    """Bytes a pixel; `pixels` are those of all frames."""
     facts = Facts(
         format=source.format,
         quality=source.quality,
@@ -95,9 +92,8 @@ def _encoding(source: Source, options: Compression, pixels: int) -> int:
         is_animated=source.is_animated,
         is_resized=False,
     )
-    output = choice.output_format(facts, options)
-    if source.format in {formats.TIFF, formats.PSD} and pixels <= LOSSLESS_MAX_PIXELS:
+    if source.format.strip is None and pixels <= LOSSLESS_MAX_PIXELS:
         return _ENCODING_LOSSLESS
-    if output == formats.AVIF:
-        return _ENCODING_AVIF
-    return _ENCODING_ALPHA if output == formats.WEBP and source.may_be_transparent else _ENCODING
+    encoder = choice.output_format(facts, options).encoder
+    assert encoder is not None
+    return encoder.transparent_bytes if source.may_be_transparent else encoder.opaque_bytes

@@ -1,6 +1,7 @@
-"""Metadata that is kept when the user asks for it, made true for an upright picture.
+"""EXIF and XMP: the orientation, and what is kept when the user asks for it, made true for an upright
+picture.
 
-Used by `picture`; `strip` is its counterpart for pictures that are kept as they are.
+Used by `decode`; `strip` is its counterpart for pictures that are kept as they are.
 """
 
 import re
@@ -24,6 +25,20 @@ class Metadata:
 
 
 NONE = Metadata()
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it can't be read.
+
+    Like browsers, and unlike `Image.getexif`, it does not ask the XMP.
+    """
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        found = exif.get(ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF raises anything; the picture itself is fine
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def upright(image: Image.Image) -> Metadata:

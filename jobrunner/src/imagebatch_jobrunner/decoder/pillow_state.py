@@ -1,8 +1,8 @@
 """What Pillow keeps in globals of its modules: set for one piece of work, and set back after it, whatever
 happens.
 
-A process works on one image at a time, so nobody else sees them. Used by `compress`, `opening`, `encode`
-and `tiff`.
+A process works on one image at a time, so nobody else sees them. Used by `compress`, `probe` and
+the formats.
 """
 
 import warnings

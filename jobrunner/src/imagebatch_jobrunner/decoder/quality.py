@@ -49,7 +49,7 @@ class SourceQuality:
 
 
 LOSSLESS = SourceQuality(100, "exact")
-UNTOLD = SourceQuality(80, "assumed")
+ASSUMED = SourceQuality(80, "assumed")
 """WebP and AVIF do not say their quality; 80 is what their encoders and the common services default to."""
 
 
@@ -66,7 +66,7 @@ def estimate(tables: Mapping[int, Sequence[int]]) -> SourceQuality:
 def _estimated(tables: tuple[Table, ...]) -> SourceQuality:
     found = [tuple(min(value, _BASELINE_MAX) for value in table) for table in tables]
     if not found or any(len(table) != len(LUMINANCE) for table in found):
-        return UNTOLD
+        return ASSUMED
     joined = sum(found, ())
     exact = _by_tables(len(found)).get(joined)
     if exact is not None:

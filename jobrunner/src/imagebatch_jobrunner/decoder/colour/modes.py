@@ -1,6 +1,6 @@
 """Colours: every mode a decoder yields becomes L, RGB or RGBA of 8 bits, with a profile that fits.
 
-Used by `picture`.
+Used by `decode` and `encode`.
 """
 
 import io
@@ -32,7 +32,7 @@ class Coloured:
 def normalised(image: Image.Image, space: ColourSpace | None = None) -> Coloured:
     """A loaded frame in an encodable mode; colours that its profile could not explain there are converted.
 
-    So are those of a `space` that is told outside a profile; it takes the place of the profile.
+    So are those of a `space` that a file names outside a profile; it takes the place of the profile.
     """
     found = _in_plain_mode(image, b"" if space else image.info.get("icc_profile") or b"")
     if space is None or spaces.is_srgb(space) or CONVERTED in found.notes:

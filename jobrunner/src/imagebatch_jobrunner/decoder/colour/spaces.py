@@ -2,7 +2,7 @@
 
 A space becomes an ICC profile of matrix and curves (ICC.1:2001-04), which Little CMS converts by. The
 numbers of primaries and transfer functions are those of ITU-T H.273 (07/2024), tables 2 and 3. Used by
-`colour_tags` and `colour`.
+the formats and by `modes`.
 """
 
 import io
@@ -13,7 +13,6 @@ from functools import cache
 
 from PIL import Image, ImageCms
 
-from imagebatch_jobrunner.codec.formats import ImageFormat
 from imagebatch_jobrunner.decoder.errors import rare
 
 Point = tuple[float, float]
@@ -60,14 +59,14 @@ class ColourSpace:
 SRGB = ColourSpace()
 
 
-def by_h273(primaries: int, transfer: int, image_format: ImageFormat, *, is_full: bool) -> ColourSpace | None:
+def by_h273(primaries: int, transfer: int, format_name: str, *, is_full: bool) -> ColourSpace | None:
     """None where they are left open. Raises CodecError for what is not converted."""
     if transfer in _RARE_TRANSFERS:
-        raise rare(image_format, _RARE_TRANSFERS[transfer])
+        raise rare(format_name, _RARE_TRANSFERS[transfer])
     if _UNSPECIFIED in {primaries, transfer} and primaries not in _PRIMARIES:
         return None
     if primaries not in _PRIMARIES or transfer not in _LIKE_SRGB | _GAMMAS.keys() | {_UNSPECIFIED}:
-        raise rare(image_format, f"colour primaries {primaries} with transfer {transfer}")
+        raise rare(format_name, f"colour primaries {primaries} with transfer {transfer}")
     gamma = _GAMMAS.get(transfer, 0.0)
     return ColourSpace(_PRIMARIES[primaries], gamma, is_full)
 

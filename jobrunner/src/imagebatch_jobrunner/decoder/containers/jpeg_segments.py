@@ -1,6 +1,6 @@
 """How a JPEG file is built: its segments and scans, by ITU-T T.81 (1992), Annex B. Nothing is decoded.
 
-Used by `opening`, `strip` and `jpeg_whole`. What is damaged raises ValueError or IndexError.
+Used by the format `jpeg` and by the package `jpeg`. What is damaged raises ValueError or IndexError.
 """
 
 import re
@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
+APP0, APP1, APP2, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+MAX_CONTENT_BYTES = 0xFFFF - 2
 _FILL = 0xFF
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _NEXT_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
-"""The marker that ends a scan's data: not a stuffed zero, not a restart marker. It begins with a plain byte,
-so that the search jumps from one such byte to the next; fill bytes before it belong to it.
+"""The marker that ends a scan's data: not a stuffed zero, not a restart marker. It begins with a plain
+byte, so that the search jumps from one such byte to the next; fill bytes before it belong to it.
 """
 _NO_SCAN = memoryview(b"")
 
@@ -32,21 +34,21 @@ class Segment:
 def segments(data: bytes) -> Iterator[Segment]:
     """Every segment with content, up to the end of the picture; also of a file that just stops there."""
     at = 2
-    while (segment := _next(data, at)) is not None:
-        at = segment.end
-        if segment.marker == SOS:
+    while (found := _next(data, at)) is not None:
+        at = found.end
+        if found.marker == SOS:
             at = _scan_end(data, at)
-            segment = replace(segment, scan=memoryview(data)[segment.end : at], end=at)
-        yield segment
+            found = replace(found, scan=memoryview(data)[found.end : at], end=at)
+        yield found
 
 
 def before_scans(data: bytes) -> bytes:
     """All of a file up to its first scan's data; the whole of one that has none, or is damaged before it."""
     at = 2
     try:
-        while (segment := _next(data, at)) is not None:
-            at = segment.end
-            if segment.marker == SOS:
+        while (found := _next(data, at)) is not None:
+            at = found.end
+            if found.marker == SOS:
                 return data[:at]
     except ValueError:
         pass
@@ -66,9 +68,13 @@ def _next(data: bytes, at: int) -> Segment | None:
     return None
 
 
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+
 def lacks_end(data: bytes) -> bool:
-    """Whether its last scan is there, or some of it, and nothing after that: no end marker. False for what is
-    damaged before.
+    """Whether its last scan is there, or some of it, and nothing after that: no end marker. False for what
+    is damaged before.
     """
     if data.endswith(b"\xff\xd9"):
         return False

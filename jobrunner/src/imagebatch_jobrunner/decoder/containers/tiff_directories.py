@@ -1,7 +1,7 @@
 """The directories of a TIFF file: which pages it holds and what their tags say. Nothing is decoded.
 
 TIFF 6.0 (Adobe, 1992), 2; BigTIFF (libtiff.gitlab.io/libtiff/specification/bigtiff.html); SubIFDs by Adobe
-PageMaker 6.0 TIFF Technical Notes, 1. Used by `tiff_pages` and `tiff_layout`.
+PageMaker 6.0 TIFF Technical Notes, 1. Used by the format `tiff` and by the package `tiff`.
 """
 
 import struct
@@ -29,15 +29,20 @@ class Entry:
     at: int
     values_at: int
 
+    @property
+    def values_end(self) -> int:
+        return self.values_at + self.count * struct.calcsize(_LETTERS.get(self.kind, "B"))
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One page. `at` is where it stands in `data`; `order` is struct's."""
+    """One page. `at` is where it stands in `data`, `end` where its list of tags ends; `order` is struct's."""
 
     data: bytes
     order: str
     is_big: bool
     at: int
+    end: int
     entries: dict[int, Entry]
 
     def values(self, tag: int) -> tuple[int, ...]:
@@ -59,11 +64,20 @@ class Directory:
         return self.value(WIDTH, 0) * self.value(LENGTH, 0)
 
 
+def is_big(data: bytes) -> bool:
+    """Whether it is a BigTIFF."""
+    return data[2:4] in {b"+\0", b"\0+"}
+
+
+def first(data: bytes) -> Directory | None:
+    """The first page; None when the file ends before it."""
+    reader = _Reader(data)
+    return next(reader.chain(reader.first()), None)
+
+
 def directories(data: bytes) -> list[Directory]:
     """All that can be read: those of the chain, each followed by its sub-directories."""
-    order = "<" if data[:2] == b"II" else ">"
-    is_big = data[2:4] in {b"+\0", b"\0+"}
-    reader = _Reader(data, order, is_big)
+    reader = _Reader(data)
     found: dict[int, Directory] = {}
     for one in reader.chain(reader.first()):
         if one.at in found or len(found) >= _MOST_DIRECTORIES:
@@ -77,20 +91,23 @@ def directories(data: bytes) -> list[Directory]:
     return list(found.values())
 
 
-def first_offset_at(is_big: bool) -> slice:
+def first_offset_at(*, is_big: bool) -> slice:
     """Where the header says where the first directory is."""
     return slice(8, 16) if is_big else slice(4, 8)
 
 
 class _Reader:
-    def __init__(self, data: bytes, order: str, is_big: bool) -> None:
-        self._data, self._order, self._is_big = data, order, is_big
-        self._offset = struct.Struct(order + ("Q" if is_big else "I"))
-        self._count = struct.Struct(order + ("Q" if is_big else "H"))
-        self._entry = struct.Struct(order + ("HHQ" if is_big else "HHI"))
+    """Reads directories of a file, in its byte order and offset size."""
+
+    def __init__(self, data: bytes) -> None:
+        order = "<" if data[:2] == b"II" else ">"
+        self._data, self._order, self._is_big = data, order, is_big(data)
+        self._offset = struct.Struct(order + ("Q" if self._is_big else "I"))
+        self._count = struct.Struct(order + ("Q" if self._is_big else "H"))
+        self._entry = struct.Struct(order + ("HHQ" if self._is_big else "HHI"))
 
     def first(self) -> int:
-        place = self._data[first_offset_at(self._is_big)]
+        place = self._data[first_offset_at(is_big=self._is_big)]
         return int(self._offset.unpack(place)[0]) if len(place) == self._offset.size else 0
 
     def chain(self, at: int) -> Iterator[Directory]:
@@ -102,7 +119,7 @@ class _Reader:
                 return
             start, step = at + self._count.size, self._entry.size + self._offset.size
             entries = dict(self._entries(range(start, min(start + count * step, len(self._data)), step)))
-            yield Directory(self._data, self._order, self._is_big, at, entries)
+            yield Directory(self._data, self._order, self._is_big, at, start + count * step, entries)
             try:
                 (at,) = self._offset.unpack_from(self._data, start + count * step)
             except struct.error:

@@ -1,7 +1,7 @@
-"""Opening a Windows bitmap: its pixels as its header means them.
+"""Windows bitmaps: their pixels as the header means them.
 
 Headers by Microsoft's BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER; OS/2's by its Presentation
-Manager. Used by `opening`, and by `ico` for the bitmaps in icons.
+Manager.
 """
 
 import io
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from PIL import BmpImagePlugin, Image, ImageFile, ImagePalette
 
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.decoder.errors import rare
-from imagebatch_jobrunner.decoder.opened import Opened, unchanged
+from imagebatch_jobrunner.decoder.formats.format import Format, Opened, nothing_to_strip, unchanged
 
 _OS2_1, _OS2_2, _V3, _V4, _V5 = 12, 64, 56, 108, 124
+_HEADER_SIZES = frozenset({_OS2_1, 16, 40, 52, _V3, _OS2_2, _V4, _V5})
 _RAW, _RLE8, _RLE4, _BITFIELDS = 0, 1, 2, 3
 _NAMES = {
     4: "a JPEG in it",
@@ -30,7 +30,7 @@ _EMBEDDED = b"DEBM"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a bitmap's header says; `at` is where it stands."""
+    """What a bitmap's header says; `at` is where it lies in the file."""
 
     data: bytes
     at: int
@@ -58,12 +58,12 @@ class Header:
         return self.long(52) if self.size in {_V3, _V4, _V5} else 0
 
 
-def opened(data: bytes) -> Opened:
-    """Raises CodecError `unsupported_format`, and whatever Pillow does for damaged files."""
+def open_bitmap(data: bytes) -> Opened:
+    """Also of the bitmaps in icons. Raises CodecError, and whatever Pillow does for damaged files."""
     header = Header(data, 14)
     kind = _rarity(header)
     if kind is not None:
-        raise rare(formats.BMP, kind)
+        raise rare("bmp", kind)
     image = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
     _mend_palette(image, header)
     profile = _profile(header)
@@ -119,3 +119,10 @@ def _profile(header: Header) -> bytes:
         return b""
     start = header.at + header.long(112)
     return header.data[start : start + header.long(116)]
+
+
+def _matches(head: bytes) -> bool:
+    return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _HEADER_SIZES
+
+
+FORMAT = Format(name="bmp", matches=_matches, open=open_bitmap, strip=nothing_to_strip)

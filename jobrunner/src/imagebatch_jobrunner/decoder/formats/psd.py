@@ -1,8 +1,8 @@
-"""Opening a Photoshop document: its merged picture, as the file means it.
+"""Photoshop documents: their merged picture, as the file means it.
 
 By Adobe Photoshop File Formats Specification (November 2019). Pillow takes any fourth channel for
 transparency and does not ask whether there is a merged picture, so the file is read here; Pillow's decoders
-do the rest. Used by `opening` and `extras`.
+do the rest.
 """
 
 import io
@@ -10,11 +10,15 @@ import struct
 from dataclasses import dataclass
 from itertools import accumulate
 
-from PIL import ImageFile, ImagePalette
+from PIL import (
+    Image,
+    ImageFile,
+    ImagePalette,
+    PsdImagePlugin,  # noqa: F401 - for `Image.open`
+)
 
-from imagebatch_jobrunner.codec import formats
-from imagebatch_jobrunner.decoder.errors import corrupt, rare, truncated
-from imagebatch_jobrunner.decoder.opened import Opened
+from imagebatch_jobrunner.decoder.errors import BAD_HEADER, corrupt, rare, truncated
+from imagebatch_jobrunner.decoder.formats.format import Format, Opened, begins
 
 _HEADER = struct.Struct(">4sH6xHIIHH")
 _MODES = {0: "1", 1: "L", 2: "P", 3: "RGB", 4: "CMYK", 9: "LAB"}
@@ -50,21 +54,21 @@ class Document:
 
     @property
     def has_merged_picture(self) -> bool:
-        """Without "maximize compatibility" Photoshop saves a white one; resource 1057 tells."""
+        """Without "maximize compatibility" Photoshop saves a white one; resource 1057 says so."""
         version_info = self.resources.get(_VERSION_INFO, b"")
         return len(version_info) < 5 or version_info[4] != 0
 
 
-def opened(data: bytes) -> Opened:
+def _open(data: bytes) -> Opened:
     """Raises CodecError `unsupported_format`, `truncated` or `corrupt`."""
-    document = read(data)
+    document = _read(data)
     _check(document)
     has_alpha = document.layers < 0 and document.channels > _COLOURS[_MODES[document.mode]]
     return Opened(_Picture(data, document, has_alpha=has_alpha))
 
 
-def read(data: bytes) -> Document:
-    """What the file says of itself; nothing is decoded. Raises CodecError."""
+def _read(data: bytes) -> Document:
+    """The file's sections; nothing is decoded. Raises CodecError."""
     try:
         _, _, channels, height, width, depth, mode = _HEADER.unpack_from(data)
         palette, at = _block(data, _HEADER.size)
@@ -98,7 +102,7 @@ def _resources(block: bytes) -> dict[int, bytes]:
     found, at = {}, 0
     while at + 12 <= len(block):
         if not block[at : at + 4].isalpha() and block[at : at + 4] != b"8BIM":
-            raise corrupt("its header is damaged")
+            raise corrupt(BAD_HEADER)
         (number,) = struct.unpack_from(">H", block, at + 4)
         name_bytes = 1 + block[at + 6]
         start = at + 6 + name_bytes + name_bytes % 2
@@ -110,21 +114,21 @@ def _resources(block: bytes) -> dict[int, bytes]:
 
 def _check(document: Document) -> None:
     if not document.has_merged_picture:
-        raise rare(formats.PSD, "saved without its merged picture (save it with maximize compatibility)")
+        raise rare("psd", "saved without its merged picture (save it with maximize compatibility)")
     if document.mode not in _MODES:
-        raise rare(formats.PSD, _RARE_MODES.get(document.mode, f"colour mode {document.mode}"))
+        raise rare("psd", _RARE_MODES.get(document.mode, f"colour mode {document.mode}"))
     if document.depth != (1 if document.mode == 0 else 8):
-        raise rare(formats.PSD, f"{document.depth} bits a channel")
+        raise rare("psd", f"{document.depth} bits a channel")
     if document.compression not in {_RAW, _RLE}:
-        raise rare(formats.PSD, f"compression {document.compression}")
+        raise rare("psd", f"compression {document.compression}")
     if document.channels < _COLOURS[_MODES[document.mode]] or not document.width or not document.height:
-        raise corrupt("its header is damaged")
+        raise corrupt(BAD_HEADER)
     if (
         document.layers < 0
         and document.mode not in {1, 3}
         and document.channels > _COLOURS[_MODES[document.mode]]
     ):
-        raise rare(formats.PSD, "transparency in colours other than RGB and grey")
+        raise rare("psd", "transparency in colours other than RGB and grey")
     if document.mode == 2 and len(document.palette) != _PALETTE_BYTES:
         raise corrupt("its palette is damaged")
 
@@ -188,3 +192,11 @@ class _Picture(ImageFile.ImageFile):
         planes = range(0, len(rows), document.height)
         lengths = [sum(rows[first : first + document.height]) for first in planes]
         return list(accumulate(lengths, initial=document.pixels_at + table.size))
+
+
+def _has_more_pictures(data: bytes) -> bool:
+    with Image.open(io.BytesIO(data), formats=["PSD"]) as image:
+        return int(getattr(image, "n_frames", 1)) > 1
+
+
+FORMAT = Format(name="psd", matches=begins(b"8BPS\0\1"), open=_open, has_more_pictures=_has_more_pictures)

@@ -1,4 +1,4 @@
-"""What to ask of the requantiser, so that a quality keeps meaning libjpeg's. Used by `jpeg_to_jpeg`.
+"""What to ask of the requantiser, so that a quality keeps meaning libjpeg's. Used by `transcode`.
 
 AC coefficients between 0.5 and 0.6 of a step become 0, and the requantiser's steps are finer than libjpeg's
 where that is seen and coarser where it is not (`WEIGHTS` in tables.rs). At the same number that is now more

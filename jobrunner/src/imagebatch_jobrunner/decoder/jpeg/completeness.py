@@ -1,9 +1,9 @@
-"""Whether a JPEG's picture is whole, which its decoder does not tell.
+"""Whether a JPEG's picture is whole, which its decoder does not say.
 
 libjpeg fills what is missing with grey when a scan ends too early and the file still has an end marker, and
 only warns, which Pillow does not pass on. A progressive JPEG that has one and ends within its last scan
 passes: all of the picture is there, its lower part a bit less exact. One without an end marker must have
-every bit. Used by `picture`, after decoding.
+every bit. Used by the format `jpeg`, after decoding.
 """
 
 import io

@@ -1,5 +1,5 @@
-"""The requantiser in jobrunner/requantiser, called by way of C: a JPEG at a lower quality without its pixels.
-Used by `jpeg_to_jpeg`.
+"""The requantiser in jobrunner/requantiser, called by way of C: a JPEG at a lower quality without its
+pixels. Used by `transcode`.
 
 It is built where there is a Rust compiler; `is_available` says whether it is here.
 """
@@ -23,9 +23,9 @@ class NotRequantisableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to make of a file. `quality` is on libjpeg's scale, to a tenth, for tables like its own (`WEIGHTS`
-    in tables.rs); AC coefficients are rounded up from the fraction `rounds_up_from` / 1000 on. `orientation`
-    is EXIF's: the picture is turned by it.
+    """What to make of a file. `quality` is on libjpeg's scale, to a tenth, for tables like its own
+    (`WEIGHTS` in tables.rs); AC coefficients are rounded up from the fraction `rounds_up_from` / 1000 on.
+    `orientation` is EXIF's: the picture is turned by it.
     """
 
     quality: float
@@ -82,8 +82,8 @@ def about() -> str:
 
 
 def requantised(data: bytes, request: Request) -> bytes:
-    """The file at another quality, without metadata but for its colour profile. No step becomes finer than it
-    was.
+    """The file at another quality, without metadata but for its colour profile. No step becomes finer than
+    it was.
 
     Raises CodecError `truncated` or `corrupt`, NotRequantisableError.
     """

@@ -8,32 +8,30 @@ from dataclasses import dataclass
 from PIL import Image
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.decoder import choice, metadata, probe
 from imagebatch_jobrunner.decoder.choice import Choice, Facts
 from imagebatch_jobrunner.decoder.containers import jpeg_segments
+from imagebatch_jobrunner.decoder.containers.jpeg_segments import APP0, APP1, MAX_CONTENT_BYTES
 from imagebatch_jobrunner.decoder.encodable import Encodable
 from imagebatch_jobrunner.decoder.encode import METADATA_DROPPED, Encoded
+from imagebatch_jobrunner.decoder.formats import jpeg
 from imagebatch_jobrunner.decoder.jpeg import calibration, requantiser
 from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.decoder.metadata import Metadata
-from imagebatch_jobrunner.decoder.picture import target_size, upright_size
-from imagebatch_jobrunner.decoder.probe import Source
+from imagebatch_jobrunner.decoder.source import Source
 from imagebatch_jobrunner.limits import PictureLimits
 
 REQUANTISED = "requantised"
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_APP0, _APP1 = b"\xff\xe0", b"\xff\xe1"
 _JFIF_END = 20
-_MAX_BLOCK_BYTES = 0xFFFF - 2
 _MAX_SAMPLING = 4
 _ANY_QUALITY = 50
 
 
 def choose(source: Source, options: Compression) -> Choice | None:
     """What becomes of a JPEG that needs no pixels to be decoded; None for all others."""
-    if not _fits(source) or target_size(source, options) != upright_size(source):
+    if not _fits(source) or source.target_size(options) != source.upright_size:
         return None
     facts = Facts(
         format=source.format,
@@ -43,21 +41,21 @@ def choose(source: Source, options: Compression) -> Choice | None:
         is_resized=False,
     )
     chosen = choice.choose(facts, options)
-    return chosen if chosen.format == formats.JPEG else None
+    return chosen if chosen.format is jpeg.FORMAT else None
 
 
 def _fits(source: Source) -> bool:
     return (
-        source.format == formats.JPEG
+        source.jpeg is not None
         and requantiser.is_available()
-        and all(1 <= factor <= _MAX_SAMPLING for sampling in source.samplings for factor in sampling)
+        and all(1 <= factor <= _MAX_SAMPLING for sampling in source.jpeg.samplings for factor in sampling)
     )
 
 
 def opened(
     image: Image.Image, source: Source, chosen: Choice, options: Compression, limits: PictureLimits
 ) -> Encodable:
-    """The picture. One that is not worth encoding again is whole and undamaged.
+    """The picture; one that is compressed already is checked for damage here, as nothing will encode it.
 
     Raises CodecError, NotRequantisableError.
     """
@@ -71,7 +69,7 @@ def opened(
     )
     if chosen.is_already_compressed:
         file.check()
-    width, height = upright_size(source)
+    width, height = source.upright_size
     return Encodable(
         width=width, height=height, is_animated=False, encode=file.at_quality, without_loss=file.without_loss
     )
@@ -97,7 +95,7 @@ class _File:
         return _with(self.beside, data)
 
     def without_loss(self) -> Encoded | None:
-        raise NotRequantisableError("its segments can't be told apart")
+        raise NotRequantisableError("its segments can't be found")
 
     def _request(self, quality: int) -> Request:
         number, rounds_up_from = calibration.of(quality)
@@ -115,8 +113,8 @@ def _with(beside: Metadata, data: bytes) -> Encoded:
     """The file with these blocks, where EXIF 2.3 (4.5.4) and XMP (part 3, 1.1.3) want them."""
     exif = b"Exif\0\0" + beside.exif.removeprefix(b"Exif\0\0") if beside.exif else b""
     blocks = [block for block in (exif, _XMP + beside.xmp if beside.xmp else b"") if block]
-    fitting = [block for block in blocks if len(block) <= _MAX_BLOCK_BYTES]
-    segments = b"".join(_APP1 + (len(block) + 2).to_bytes(2, "big") + block for block in fitting)
+    fitting = [block for block in blocks if len(block) <= MAX_CONTENT_BYTES]
+    segments = b"".join(jpeg_segments.segment(APP1, block) for block in fitting)
     notes = (REQUANTISED,) if fitting == blocks else (REQUANTISED, METADATA_DROPPED)
-    at = _JFIF_END if data[2:4] == _APP0 else 2
+    at = _JFIF_END if data[2:4] == bytes((0xFF, APP0)) else 2
     return Encoded(data[:at] + segments + data[at:] if segments else data, notes)

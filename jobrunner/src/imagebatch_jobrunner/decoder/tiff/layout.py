@@ -1,7 +1,7 @@
 """Which layouts of a TIFF page are decoded: those that tests/jobrunner/test_layouts_tiff.py shows to be
 right.
 
-Everything else is refused by its name, on the header. Used by `tiff_pages`.
+Everything else is refused by its name, on the header. Used by `pages` and the format `tiff`.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,9 @@
 """The page of a TIFF file that is its picture.
 
-A thumbnail or a transparency mask is none, and neither is a camera's raw mosaic: of a raw file its preview is
-taken where it has (nearly) all the pixels. Used by `tiff` and `extras`.
+A thumbnail or a transparency mask is none, and neither is a camera's raw mosaic: of a raw file its preview
+is taken where it has (nearly) all the pixels. Used by the format `tiff`.
 """
 
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.decoder.containers import tiff_directories as tags
 from imagebatch_jobrunner.decoder.containers.tiff_directories import Directory, directories
 from imagebatch_jobrunner.decoder.errors import camera_raw, rare
@@ -21,18 +20,18 @@ _CANON_RAW = b"CR"
 def chosen(data: bytes) -> Directory | None:
     """The page to decode; None where no directory can be read.
 
-    Raises CodecError `unsupported_format` for a camera's raw file without a full preview, and for a page of a
-    layout that is not decoded.
+    Raises CodecError `unsupported_format` for a camera's raw file without a full preview, and for a page
+    of a layout that is not decoded.
     """
     if data[8:10] == _CANON_RAW:
-        raise camera_raw()  # its raw page does not tell its size, so that a preview can't be compared to it
+        raise camera_raw()  # its raw page does not say its size, so that no preview can be compared with it
     pages = [one for one in directories(data) if one.pixels and not _is_mask(one)]
     if not pages:
         return None
     page = _preview(pages) if _is_raw(pages) else _largest(pages)
     rarity = refusal(layout(page))
     if rarity is not None:
-        raise rare(formats.TIFF, rarity)
+        raise rare("tiff", rarity)
     return page
 
 

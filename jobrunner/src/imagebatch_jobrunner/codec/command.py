@@ -1,7 +1,6 @@
-"""How a codec process is started: its command line and its environment. Used by `pool` and the command
-line.
+"""How a codec process is started: its command line and its environment. Used by `pool`, and by `imagebatch`.
 
-What is imported there decodes what strangers made, so nobody here imports it.
+The decoder is started by its name and never imported here, for it opens what strangers made.
 """
 
 import os

@@ -1,6 +1,4 @@
-"""What a result has no more of the content beside the picture: further pages, a gain map. Used by
-`smallest`.
-"""
+"""The content beside the picture that a result has lost: further pages, a gain map. Used by `smallest`."""
 
 from imagebatch_jobrunner.decoder.formats.format import Format
 

@@ -1,4 +1,4 @@
-"""The formats that the table names, as their files describe them. Used by `recognise` and `choice`."""
+"""The formats of the table, as their files describe them. Used by `recognise` and `choice`."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What working on images needs, opened once a shard: the network, the codec processes, the byte budget."""
+"""The services that every image of a shard needs, opened once: network, codec processes, byte budget."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from imagebatch_jobrunner.settings import JobrunnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
-    """Handed to `process` and `image`."""
+class Services:
+    """Handed to `shard_run` and `image`."""
 
     fetcher: Fetcher
     codecs: CodecPool
@@ -22,14 +22,14 @@ class Workshop:
 
 
 @asynccontextmanager
-async def opened(settings: JobrunnerSettings) -> AsyncIterator[Workshop]:
+async def open_services(settings: JobrunnerSettings) -> AsyncIterator[Services]:
     """Raises CodecStartError when codec processes do not start."""
     limits = settings.fetch_limits
     async with (
         image_client(settings.address_policy, limits, named=settings.named) as http,
         CodecPool(settings.codec_limits, settings.picture_limits) as codecs,
     ):
-        yield Workshop(
+        yield Services(
             fetcher=Fetcher(http, limits),
             codecs=codecs,
             budget=ByteBudget(settings.bytes_in_flight),

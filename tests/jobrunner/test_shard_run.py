@@ -24,10 +24,10 @@ from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.errors import PoisonShardError
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
-from imagebatch_jobrunner.process import ShardRun, process_images
 from imagebatch_jobrunner.progress import Pace
+from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.settings import JobrunnerSettings
-from imagebatch_jobrunner.workshop import Workshop
+from imagebatch_jobrunner.shard_run import ShardRun, process_images
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.web import Page, Web, serving
 
@@ -55,18 +55,18 @@ def planned(store: MemoryStore, cells: Sequence[str], rows_per_shard: int = 100)
 
 
 @asynccontextmanager
-async def a_workshop() -> AsyncIterator[Workshop]:
+async def some_services() -> AsyncIterator[Services]:
     limits = FetchLimits(backoff_s=0.0)
     async with (
         image_client(AddressPolicy.parse("127.0.0.1/32"), limits) as http,
         CodecPool(CodecLimits(processes=1), PictureLimits()) as codecs,
     ):
-        yield Workshop(
+        yield Services(
             fetcher=Fetcher(http, limits), codecs=codecs, budget=ByteBudget(1 << 26), options=Compression()
         )
 
 
-def no_workshop() -> AbstractAsyncContextManager[Workshop]:
+def no_services() -> AbstractAsyncContextManager[Services]:
     raise AssertionError("nothing was to be done")
 
 
@@ -105,7 +105,7 @@ async def test_a_shard_with_all_kinds_of_failures_keeps_order_and_counts(
         f"http://10.1.2.3/x.jpg,{web.url('/login')},{web.url('/half.jpg')},{web.url('/chair.jpg?v=2')}",
     ]
     planned(store, cells)
-    await process_images(a_run(), store, a_workshop)
+    await process_images(a_run(), store, some_services)
     outcomes = outcomes_of(store)
     assert [(one.row, one.slot, one.error) for one in outcomes] == [
         (1, 1, None),
@@ -127,7 +127,7 @@ async def test_a_shard_with_all_kinds_of_failures_keeps_order_and_counts(
 
 async def test_images_are_stored_under_their_names_and_the_report_last(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url("/chair.jpg"), web.url("/a,b.png")])
-    await process_images(a_run(), store, a_workshop)
+    await process_images(a_run(), store, some_services)
     first, second = outcomes_of(store)
     key = keys.image_prefix(REQUEST_ID) + "0000001-001.jpg"
     assert (first.name, second.name) == ("0000001-001.jpg", "0000002-001.jpg")
@@ -141,7 +141,7 @@ async def test_images_are_stored_under_their_names_and_the_report_last(store: Me
 
 async def test_a_shard_numbers_rows_over_the_whole_file(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url("/chair.jpg")] * 5, rows_per_shard=2)
-    await process_images(a_run(index=1), store, a_workshop)
+    await process_images(a_run(index=1), store, some_services)
     assert [(one.row, one.name) for one in outcomes_of(store, 1)] == [
         (3, "0000003-001.jpg"),
         (4, "0000004-001.jpg"),
@@ -150,7 +150,7 @@ async def test_a_shard_numbers_rows_over_the_whole_file(store: MemoryStore, web:
 
 async def test_the_same_link_is_fetched_once_and_stored_under_each_name(store: MemoryStore, web: Web) -> None:
     planned(store, [f"{web.url('/chair.jpg')},{web.url('/gone')}"] * 3)
-    await process_images(a_run(), store, a_workshop)
+    await process_images(a_run(), store, some_services)
     assert (web.requests["/chair.jpg"], web.requests["/gone"]) == (1, 1)
     outcomes = outcomes_of(store)
     assert [one.succeeded for one in outcomes] == [True, False] * 3
@@ -162,14 +162,14 @@ async def test_the_same_link_is_fetched_once_and_stored_under_each_name(store: M
 async def test_a_report_that_exists_means_nothing_is_done(store: MemoryStore) -> None:
     report = Report("earlier", "fragment", 1, Counts())
     shard.commit(store, ShardId(REQUEST_ID, 1, 0), report)
-    await process_images(a_run(), store, no_workshop)
+    await process_images(a_run(), store, no_services)
     assert report_of(store) == report
     assert len(store.writes) == 1
 
 
 async def test_of_two_runs_of_a_shard_the_first_report_stands(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url("/chair.jpg")])
-    both = (process_images(a_run(run=run), store, a_workshop) for run in ("one", "two"))
+    both = (process_images(a_run(run=run), store, some_services) for run in ("one", "two"))
     await asyncio.gather(*both)
     assert store.writes.count(keys.report(REQUEST_ID, 1, 0)) == 1
     assert keys.fragment(REQUEST_ID, 1, 0, report_of(store).run) == report_of(store).fragment
@@ -177,14 +177,14 @@ async def test_of_two_runs_of_a_shard_the_first_report_stands(store: MemoryStore
 
 async def test_a_shard_without_links_is_done_too(store: MemoryStore) -> None:
     planned(store, ["", ""])
-    await process_images(a_run(), store, a_workshop)
+    await process_images(a_run(), store, some_services)
     assert outcomes_of(store) == []
     assert report_of(store).rows == 2
 
 
 async def test_progress_is_told_no_more_often_than_wished(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url(f"/missing{number}") for number in range(10)])
-    await process_images(a_run(window=1, pace=Pace(seconds=0, images=4)), store, a_workshop)
+    await process_images(a_run(window=1, pace=Pace(seconds=0, images=4)), store, some_services)
     key = keys.progress(REQUEST_ID, 1, 0)
     assert store.writes.count(key) == 2
     assert Progress.from_json(store.get(key)) == Progress("run-1", Counts(8, 0, 8))
@@ -198,7 +198,9 @@ async def test_progress_is_told_though_the_next_image_hangs(store: MemoryStore, 
 
     web.routes["/hanging.jpg"] = hang
     planned(store, [web.url("/missing"), web.url("/hanging.jpg")])
-    running = asyncio.create_task(process_images(a_run(pace=Pace(seconds=0.5, images=1)), store, a_workshop))
+    running = asyncio.create_task(
+        process_images(a_run(pace=Pace(seconds=0.5, images=1)), store, some_services)
+    )
     async with asyncio.timeout(30):
         while keys.progress(REQUEST_ID, 1, 0) not in store.writes:  # noqa: ASYNC110 - the store knows
             await asyncio.sleep(0.01)
@@ -209,7 +211,7 @@ async def test_progress_is_told_though_the_next_image_hangs(store: MemoryStore, 
 
 async def test_progress_waits_for_its_time_however_many_images(store: MemoryStore, web: Web) -> None:
     planned(store, [web.url(f"/missing{number}") for number in range(10)])
-    await process_images(a_run(pace=Pace(seconds=5, images=1, clock=lambda: 0.0)), store, a_workshop)
+    await process_images(a_run(pace=Pace(seconds=5, images=1, clock=lambda: 0.0)), store, some_services)
     assert keys.progress(REQUEST_ID, 1, 0) not in store.writes
 
 
@@ -220,27 +222,27 @@ async def test_input_that_is_gone_makes_a_poison_shard(store: MemoryStore, missi
     planned(store, ["http://x.test/1"])
     store.delete([missing])
     with pytest.raises(PoisonShardError):
-        await process_images(a_run(), store, no_workshop)
+        await process_images(a_run(), store, no_services)
 
 
 async def test_input_that_was_changed_makes_a_poison_shard(store: MemoryStore) -> None:
     planned(store, ["http://x.test/1"])
     store.put(keys.canonical_input(REQUEST_ID), HEAD + b"1,Chair,http://x.test/2\n", CSV)
     with pytest.raises(PoisonShardError, match="changed"):
-        await process_images(a_run(), store, no_workshop)
+        await process_images(a_run(), store, no_services)
 
 
 @pytest.mark.parametrize("text", [b"{}", b"not json", b'{"version": 99}'])
 async def test_an_unreadable_plan_makes_a_poison_shard(store: MemoryStore, text: bytes) -> None:
     store.put(keys.plan(REQUEST_ID), text, JSON)
     with pytest.raises(PoisonShardError):
-        await process_images(a_run(), store, no_workshop)
+        await process_images(a_run(), store, no_services)
 
 
 async def test_a_shard_that_the_plan_does_not_know_is_poison(store: MemoryStore) -> None:
     planned(store, ["http://x.test/1"])
     with pytest.raises(PoisonShardError, match="none is 7"):
-        await process_images(a_run(index=7), store, no_workshop)
+        await process_images(a_run(index=7), store, no_services)
 
 
 async def test_rows_that_are_not_as_planned_make_a_poison_shard(store: MemoryStore) -> None:
@@ -249,7 +251,7 @@ async def test_rows_that_are_not_as_planned_make_a_poison_shard(store: MemorySto
     wrong = ShardRange(only.offset, only.length, 1, 3, 0)
     store.put(keys.plan(REQUEST_ID), Plan(plan.etag, 3, 0, Dialect(), (wrong,)).to_json(), JSON)
     with pytest.raises(ExceptionGroup) as caught:
-        await process_images(a_run(), store, a_workshop)
+        await process_images(a_run(), store, some_services)
     assert caught.group_contains(PoisonShardError, match="2 rows; its plan says 3")
     assert keys.report(REQUEST_ID, 1, 0) not in store.writes
 
@@ -276,7 +278,7 @@ async def test_a_slow_host_with_many_links_keeps_no_other_host_waiting(encode: E
         fast.routes |= {f"/{number}": Page(data) for number in range(10)}
         slow_links = [web.url(f"/{number}") for number in range(40)]
         planned(watched, [*slow_links, *(fast.url(f"/{number}") for number in range(10))])
-        await process_images(a_run(window=16), watched, a_workshop)
+        await process_images(a_run(window=16), watched, some_services)
     outcomes = outcomes_of(watched)
     assert [one.row for one in outcomes] == list(range(1, 51))
     assert all(one.succeeded for one in outcomes)
@@ -295,7 +297,7 @@ async def test_an_error_of_the_store_is_the_shards_and_not_the_images(web: Web) 
     store = FullStore()
     planned(store, [web.url("/chair.jpg")] * 3)
     with pytest.raises(ExceptionGroup) as caught:
-        await process_images(a_run(), store, a_workshop)
+        await process_images(a_run(), store, some_services)
     assert caught.group_contains(StoreError, match="full")
     assert keys.report(REQUEST_ID, 1, 0) not in store.writes
 
@@ -304,11 +306,11 @@ async def test_a_later_attempt_does_again_only_what_failed(encode: Encode, store
     data = encode(Image.new("RGB", (40, 30), "teal"), "JPEG", quality=95)
     async with serving({"/1.jpg": Page(data)}) as web:
         planned(store, [web.url("/1.jpg"), web.url("/2.jpg")])
-        await process_images(a_run(), store, a_workshop)
+        await process_images(a_run(), store, some_services)
         web.routes["/2.jpg"] = Page(data)
         web.requests.clear()
         later = ShardRun(shard=ShardId(REQUEST_ID, 2, 0), run="run-2")
-        await process_images(later, store, a_workshop)
+        await process_images(later, store, some_services)
         assert dict(web.requests) == {"/2.jpg": 1}
     report = shard.read_report(store, later.shard)
     assert report is not None

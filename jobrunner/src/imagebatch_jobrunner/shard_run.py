@@ -1,6 +1,6 @@
 """One shard from its plan to its report.
 
-`process_images` is called by `__main__`, and by tests with a store in memory. The order of writes is the
+`process_images` is called by `main`, and by tests with a store in memory. The order of writes is the
 contract: images, then the fragment, then the report, which alone makes the shard count.
 """
 
@@ -21,20 +21,20 @@ from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner import shard_input
 from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
 from imagebatch_jobrunner.download.hosts import host_of
+from imagebatch_jobrunner.fair_queue import FairQueue, Permit
 from imagebatch_jobrunner.image import ImageWorker
 from imagebatch_jobrunner.progress import Pace, ProgressWriter
+from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.shard_input import ShardInput
-from imagebatch_jobrunner.turns import Turn, Turns
-from imagebatch_jobrunner.workshop import Workshop
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRun:
-    """Which shard is done by which run, and how eagerly. `window` links are under way at once.
+    """Which shard is done by which run, and how much at once: `window` links are under way.
 
-    `plan_key` is that of the batch's plan, where it has not the plain name.
+    `plan_key` is the key of the batch's plan, where it is not the usual one.
     """
 
     shard: ShardId
@@ -45,18 +45,18 @@ class ShardRun:
     pace: Pace = Pace()
 
 
-OpenWorkshop = Callable[[], AbstractAsyncContextManager[Workshop]]
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
 async def process_images(
     work: ShardRun,
     store: ShardStore,
-    open_workshop: OpenWorkshop,
+    open_services: OpenServices,
     put_directly: PutDirectly | None = None,
 ) -> None:
     """Do a shard whose report does not exist yet; afterwards it does, whether or not images failed.
 
-    The workshop is opened only when there is something to do. Raises PoisonShardError when the input is
+    The services are opened only when there is something to do. Raises PoisonShardError when the input is
     unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
     """
     async with AsyncStore(store, threads=work.store_threads, put_directly=put_directly) as blocking:
@@ -68,8 +68,8 @@ async def process_images(
             lambda its: shard_input.read(its, work.shard, work.plan_key or keys.plan(work.shard.request_id))
         )
         done = await blocking.run(lambda its: shard.earlier_successes(its, work.shard))
-        async with open_workshop() as workshop:
-            outcomes = await _outcomes(work, given, done, blocking, workshop)
+        async with open_services() as services:
+            outcomes = await _outcomes(work, given, done, blocking, services)
         await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
 
 
@@ -82,10 +82,10 @@ async def _outcomes(
     given: ShardInput,
     done: Mapping[tuple[int, int], ImageOutcome],
     store: AsyncStore,
-    workshop: Workshop,
+    services: Services,
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""
-    worker = ImageWorker(workshop, store, work.shard.request_id)
+    worker = ImageWorker(services, store, work.shard.request_id)
     window = asyncio.Semaphore(work.window)
     outcomes: list[ImageOutcome] = []
 
@@ -93,11 +93,11 @@ async def _outcomes(
         outcomes.append(outcome)
         await progress.add(outcome)
 
-    async def take(turn: Turn) -> None:
+    async def take(permit: Permit) -> None:
         try:
-            await finish(await worker.work(turn))
+            await finish(await worker.work(permit))
         finally:
-            turn.downloaded()
+            permit.release()
             window.release()
 
     async with (
@@ -109,9 +109,9 @@ async def _outcomes(
             if earlier := done.get((slot.row, slot.slot)):
                 await finish(earlier)
         missing = (slot for slot in slots if (slot.row, slot.slot) not in done)
-        turns = Turns(missing, lambda slot: host_of(slot.link), workshop.fetcher.per_host)
-        while await window.acquire() and (turn := await turns.next()):
-            group.create_task(take(turn))
+        queue = FairQueue(missing, lambda slot: host_of(slot.link), services.fetcher.per_host)
+        while await window.acquire() and (permit := await queue.next()):
+            group.create_task(take(permit))
     return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
 
 

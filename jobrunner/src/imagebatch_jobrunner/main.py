@@ -1,4 +1,4 @@
-"""The program: do the shard that the environment names, and say how it went.
+"""The program: do the shard that the environment names, and report how it ended.
 
 The exit code is one of `imagebatch.batch.exit_codes.Exit`; whoever started it decides by that alone. Why it
 failed stands in the log, as JSON lines on standard error, and in the termination log.
@@ -14,11 +14,12 @@ from imagebatch.batch.exit_codes import Exit
 from imagebatch.errors import SettingsError, StoreError
 from imagebatch.settings import read
 from imagebatch.storage.s3_direct import DirectStore
-from imagebatch_jobrunner import stopping, workshop
+from imagebatch_jobrunner import stopping
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
-from imagebatch_jobrunner.process import ShardRun, process_images
 from imagebatch_jobrunner.progress import Pace
+from imagebatch_jobrunner.services import open_services
 from imagebatch_jobrunner.settings import JobrunnerSettings
+from imagebatch_jobrunner.shard_run import ShardRun, process_images
 
 log = structlog.get_logger()
 
@@ -53,7 +54,7 @@ async def _supervised(settings: JobrunnerSettings) -> Exit:
         if not stop.is_asked:
             raise
         stopping.leave(_ended(settings, Exit.TERMINATED, "stopped from outside"))
-    except Exception as error:  # noqa: BLE001 - the edge of the program; logged, and told by the exit code
+    except Exception as error:  # noqa: BLE001 - the edge of the program; logged, and shown by the exit code
         stopping.leave(_failed(settings, error))
     return Exit.DONE
 
@@ -69,7 +70,7 @@ async def _do(settings: JobrunnerSettings) -> None:
     )
     connections = settings.store_connections
     async with DirectStore(settings, connections=connections, signed=settings.signed_links) as store:
-        await process_images(work, store, lambda: workshop.opened(settings), store.direct.put)
+        await process_images(work, store, lambda: open_services(settings), store.direct.put)
 
 
 def _failed(settings: JobrunnerSettings, error: Exception) -> Exit:

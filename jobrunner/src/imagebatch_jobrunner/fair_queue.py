@@ -1,6 +1,6 @@
-"""Whose turn it is: links of a shard in an order in which no host keeps the others waiting.
+"""A fair queue of links: in an order in which no host keeps the others waiting.
 
-Used by `process`. Rows come sorted by shop and thereby by host; taken in that order, the links of one slow
+Used by `shard_run`. Rows come sorted by shop and thereby by host; taken in that order, the links of one slow
 host would fill the whole window of work while all other hosts are idle.
 """
 
@@ -12,24 +12,24 @@ from collections.abc import Callable, Iterable
 from imagebatch_jobrunner.shard_input import Slot
 
 
-class Turn:
-    """A link that may be worked on now. It counts for its host until `downloaded`."""
+class Permit:
+    """Leave to work on a link now. It counts for its host until it is released."""
 
-    def __init__(self, slot: Slot, give_back: Callable[[], None]) -> None:
+    def __init__(self, slot: Slot, on_release: Callable[[], None]) -> None:
         self.slot = slot
-        self._give_back: Callable[[], None] | None = give_back
+        self._on_release: Callable[[], None] | None = on_release
 
-    def downloaded(self) -> None:
-        """The host has done its part, or failed; a second time does nothing."""
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
+    def release(self) -> None:
+        """The link is downloaded, or failed: its host has room again. A second call does nothing."""
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release()
 
 
-class Turns:
+class FairQueue:
     """The links in order, save that a host is passed over while it has all the links it may have under way.
 
-    `per_host` says how many a host may have; that may grow whenever one of its links is downloaded.
+    `per_host` says how many a host may have; that may grow whenever one of its links is released.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Turns:
         self._is_ready = set(self._queues)
         self._changed = asyncio.Event()
 
-    async def next(self) -> Turn | None:
+    async def next(self) -> Permit | None:
         """The first link whose host has room, once there is one; None when all links are handed out.
 
         For one caller at a time.
@@ -63,7 +63,7 @@ class Turns:
         if not queue:
             del self._queues[host]
         self._offer(host)
-        return Turn(slot, lambda: self._release(host))
+        return Permit(slot, lambda: self._release(host))
 
     def _release(self, host: str) -> None:
         self._active[host] -= 1

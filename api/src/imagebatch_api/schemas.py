@@ -192,6 +192,7 @@ STATUS = _object(
                     "assumed": _count("Images whose source does not tell its quality."),
                     "kept": _count("Images stored with their own picture."),
                     "encoded": _count("Images encoded with a quality."),
+                    "requantised": _count("JPEGs among them that were not decoded to pixels."),
                     "source_mean": _nullable(_mean("Of the sources' qualities.")),
                     "encoded_mean": _nullable(_mean("Of the qualities encoded with.")),
                 }

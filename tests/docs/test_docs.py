@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from imagebatch_api import tokens
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing.local import Up, imagebatch
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.records import Request
 
 
-class Meters:
+class Metrics:
     """The metrics of one operator, in a registry of their own."""
 
     def __init__(self) -> None:

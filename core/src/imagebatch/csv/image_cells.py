@@ -19,8 +19,8 @@ KNOWN = 1024
 
 class ImageCells(NamedTuple):
     """`name` is the stored object's, or empty; `error` holds the cells `ERROR_COLUMNS`, `facts` those of
-    `REPORT_FACTS`: of a stored image as its jobrunner reports it, which decodes what strangers made. `code` is
-    None exactly when the image is stored.
+    `REPORT_FACTS`: of a stored image as its jobrunner reports it, which decodes what strangers made.
+    `code` is None exactly when the image is stored.
     """
 
     name: str

@@ -177,7 +177,7 @@ class HostGuard:
     """Only the names in `allowed_hosts` are answered, and no page of another site may post.
 
     A page somewhere on the web can let its visitor's browser post to the visitor's own machine, or give
-    the machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site tell. With
+    the machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site show it. With
     tokens it is a second wall, for no browser adds a token by itself.
     """
 

@@ -128,7 +128,7 @@ def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
     if examples_url is not None:
         openings.append(f"{LOOPBACK}/32:{local.examples_port}")
     opened = NetworkSettings(allowed_networks=",".join(openings))
-    _ = opened.address_policy  # a mistake in it is told at start-up
+    _ = opened.address_policy  # a mistake in it is reported at start-up
     return opened
 
 

@@ -60,7 +60,7 @@ class ThreadReader(Generic[R]):
             await self._flush()
 
     async def finish(self) -> R:
-        """Tell the reader that this was all; its result, or what it raised."""
+        """Say to the reader that this was all; its result, or what it raised."""
         assert self._task is not None
         await self._flush()
         await self._pass(None)

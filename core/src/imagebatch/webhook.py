@@ -91,7 +91,7 @@ def check_secret(secret: str) -> None:
 
 
 def check_url(url: str, policy: AddressPolicy) -> None:
-    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL itself tells."""
+    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL shows."""
     bad = links.check(url)
     if bad is not None:
         raise InputRefusedError.of("invalid_webhook_url", f"webhook_url: {bad.message}")

@@ -32,7 +32,7 @@ class Metrics:
         self.registry.register(_QueueCollector(queue))
 
     def count_end(self, request: Request) -> None:
-        """Count a batch whose end this operator told."""
+        """Count a batch whose end this operator was the first to show."""
         self.ended.labels(request.phase.value).inc()
         self.images.labels("succeeded").inc(request.counts.succeeded)
         self.images.labels("failed").inc(request.counts.failed)

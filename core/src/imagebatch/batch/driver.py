@@ -50,14 +50,6 @@ class Services:
     now: Callable[[], datetime] = partial(datetime.now, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class _Merging:
-    """A merge under way, and the step that it carries out."""
-
-    task: BackgroundTask[Merged]
-    step: lifecycle.Merge
-
-
 class BatchDriver:
     """Brings one attempt on, a step a call. Who calls reads the `row` when it is not known."""
 
@@ -69,7 +61,8 @@ class BatchDriver:
         self._reports = ShardReports(request.request_id, request.attempt, plan_key)
         self._runs = ShardRuns()
         self._reading: BackgroundTask[Ingested] | None = None
-        self._merging: _Merging | None = None
+        self._merging: BackgroundTask[Merged] | None = None
+        self._merged_step = lifecycle.Merge()
         self._refusal: InputRefusedError | None = None
         self._input_sha256 = request.input_sha256
         self.row = KnownRow(services.records, request)
@@ -92,7 +85,7 @@ class BatchDriver:
 
     def stop_background(self) -> bool:
         """Stop what goes on beside the steps; whether it has stopped."""
-        tasks = [task for task in (self._reading, self._merging and self._merging.task) if task]
+        tasks = [task for task in (self._reading, self._merging) if task]
         for task in tasks:
             task.cancel()
         return all(task.is_over for task in tasks)
@@ -232,19 +225,19 @@ class BatchDriver:
         is_new, merging = self._merging is None, self._merging or self._start_merging(step)
         self._merging = merging
         if is_new:
-            await merging.task.wait_a_moment()
-        if not merging.task.is_over:
-            await self._show(self._while_merging(is_queued=merging.task.is_queued()))
+            await merging.wait_a_moment()
+        if not merging.is_over:
+            await self._show(self._while_merging(is_queued=merging.is_queued()))
             return SOON_S if is_new else BACKGROUND_LOOK_S
         self._merging = None
         try:
-            merged = merging.task.result()
+            merged = merging.result()
         except NotFoundError as error:
             return await self._commit(lifecycle.input_lost(str(error)), None)
-        ending = lifecycle.conclude(desired, merged.counts, merged.errors, merging.step.reason)
+        ending = lifecycle.conclude(desired, merged.counts, merged.errors, self._merged_step.reason)
         return await self._commit(ending, merged)
 
-    def _start_merging(self, step: lifecycle.Merge) -> _Merging:
+    def _start_merging(self, step: lifecycle.Merge) -> BackgroundTask[Merged]:
         plan, request, store = self._reports.plan, self.row.request, self._with.store.blocking
         assert plan is not None
 
@@ -253,7 +246,8 @@ class BatchDriver:
                 lambda: merge(store, request.request_id, request.attempt, plan, not_tried=step.not_tried)
             )
 
-        return _Merging(self._with.background.start(self._key, self._with.background.merges, work), step)
+        self._merged_step = step
+        return self._with.background.start(self._key, self._with.background.merges, work)
 
     def _while_merging(self, *, is_queued: bool) -> Request:
         return self._standing(Phase.MERGING, _MERGE_QUEUED if is_queued else None)

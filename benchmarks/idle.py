@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from imagebatch import migrations
 from imagebatch.settings import DatabaseSettings
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_testing import cluster_idle

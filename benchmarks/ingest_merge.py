@@ -28,7 +28,7 @@ from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

@@ -19,7 +19,7 @@ import httpx
 from imagebatch.csv import rows
 from imagebatch_api.server import serve
 from imagebatch_cli import examples
-from imagebatch_cli.folder import LOOPBACK, free_ports
+from imagebatch_cli.data_folder import LOOPBACK, free_ports
 
 BATCHES = 10
 ROWS = 40

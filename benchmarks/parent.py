@@ -29,7 +29,7 @@ from imagebatch.csv import rows
 from imagebatch.csv.ingest import ingest
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
 
 SIZE = (1200, 980)

@@ -37,7 +37,7 @@ from imagebatch.csv import rows
 from imagebatch.csv.ingest import ingest
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder, free_ports
+from imagebatch_cli.data_folder import DataFolder, free_ports
 from imagebatch_cli.seaweed import EmbeddedS3
 
 HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from imagebatch import records as records_module
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder, free_ports
+from imagebatch_cli.data_folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_testing.chart import CHART, load

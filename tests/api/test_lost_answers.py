@@ -16,7 +16,7 @@ from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings
 from imagebatch.storage import keys
 from imagebatch_api import uploads
-from imagebatch_api.uploads import request_id_of
+from imagebatch_api.idempotency import request_id_of
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.postgres_proxy import PostgresProxy, before
 

@@ -155,7 +155,14 @@ class TestWithRecords:
             errors_key=keys.errors(ID),
             report_key=keys.image_report(ID),
             qualities=Qualities(
-                exact=1, approximate=1, assumed=1, kept=1, encoded=2, source_sum=260, encoded_sum=91
+                exact=1,
+                approximate=1,
+                assumed=1,
+                kept=1,
+                encoded=2,
+                source_sum=260,
+                encoded_sum=91,
+                requantised=1,
             ),
         )
         await self.finish(records, Ending(Phase.COMPLETE, "3 of 4 images; 1 failed (timeout 1)"), result)
@@ -165,7 +172,7 @@ class TestWithRecords:
         assert document["errors_csv"] == f"http://127.0.0.1:8080/batches/{ID}/errors.csv"
         assert document["failures"] == {"timeout": 1}
         assert document["quality"] == {
-            "exact": 1, "approximate": 1, "assumed": 1, "kept": 1, "encoded": 2,
+            "exact": 1, "approximate": 1, "assumed": 1, "kept": 1, "encoded": 2, "requantised": 1,
             "source_mean": 86.7, "encoded_mean": 45.5,
         }  # fmt: skip
         report = await client.get(document["report_csv"])

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from imagebatch import thread_reader as handover
+from imagebatch import thread_reader as reading
 from imagebatch.storage.store import Media, Stored
-from imagebatch.thread_reader import BrokenOffError, Handover
+from imagebatch.thread_reader import BrokenOffError, ThreadReader
 from imagebatch_testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -258,12 +258,12 @@ async def test_an_early_refusal_ends_the_reading(make_app: Any, connect: Any) ->
     assert sent < 50
 
 
-# -- the handover alone ----------------------------------------------------------------------------------
+# -- the reading alone ----------------------------------------------------------------------------------
 
 
 async def test_a_handover_keeps_every_byte_in_order() -> None:
     chunks = [bytes([n % 256]) * (n * 37 % 5000) for n in range(500)]
-    async with Handover[bytes](anyio.CapacityLimiter(1)) as over:
+    async with ThreadReader[bytes](anyio.CapacityLimiter(1)) as over:
         over.start(b"".join)
         for chunk in chunks:
             await over.feed(chunk)
@@ -280,9 +280,9 @@ async def test_a_reader_never_takes_a_broken_stream_for_a_whole_one() -> None:
         except BrokenOffError:
             seen.append("broken")
 
-    async with Handover[None](anyio.CapacityLimiter(1)) as over:
+    async with ThreadReader[None](anyio.CapacityLimiter(1)) as over:
         over.start(read)
-        await over.feed(b"x" * handover.BLOCK_BYTES)
+        await over.feed(b"x" * reading.BLOCK_BYTES)
     assert seen == ["broken"]
 
 
@@ -290,12 +290,12 @@ async def test_what_the_reader_raises_reaches_the_feeder() -> None:
     def read(_: Iterable[bytes]) -> None:
         raise LookupError("early")
 
-    async with Handover[None](anyio.CapacityLimiter(1)) as over:
+    async with ThreadReader[None](anyio.CapacityLimiter(1)) as over:
         over.start(read)
         with pytest.raises(LookupError, match="early"):
             await feed_blocks(over, 100)
 
 
-async def feed_blocks(over: Handover[None], count: int) -> None:
+async def feed_blocks(over: ThreadReader[None], count: int) -> None:
     for _ in range(count):
-        await over.feed(b"x" * handover.BLOCK_BYTES)
+        await over.feed(b"x" * reading.BLOCK_BYTES)

@@ -20,10 +20,10 @@ from imagebatch.settings import read
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV
 from imagebatch_api import openapi, server, tokens
+from imagebatch_api.idempotency import request_id_of
 from imagebatch_api.middleware import OPEN_PATHS
 from imagebatch_api.settings import ApiSettings, ServerSettings
 from imagebatch_api.tokens import TokenFile
-from imagebatch_api.uploads import request_id_of
 from imagebatch_testing.memory_store import MemoryStore
 
 GOOD = b"Serial Number,Product Name,Input Image Urls\n1,Shoe,https://a.test/1.jpg\n"

@@ -21,7 +21,7 @@ from imagebatch.settings import S3Settings
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import Media
 from imagebatch_cli import seaweed
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing.chart import Helm, Json
 
 from .conftest import QUICKSTART

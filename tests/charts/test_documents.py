@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from imagebatch.storage.s3 import read_policy
+from imagebatch.storage.s3_access import read_policy
 from imagebatch_testing.chart import CHART, ROOT, Json, load, values_of
 
 GUIDE = ROOT / "docs" / "kubernetes.md"

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from imagebatch import links
 from imagebatch.batch.plan import Plan
-from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
+from imagebatch.batch.shard import FRAGMENT_COLUMNS, Report, ShardId, commit, write_fragment
 from imagebatch.csv import rows
+from imagebatch.csv.image_cells import CellMaker
 from imagebatch.csv.ingest import ingest
 from imagebatch.csv.merge import Merged, merge
+from imagebatch.csv.tally import Tally
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome, Qualities
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV
@@ -104,6 +106,22 @@ def test_the_report_has_a_line_for_each_image(store: MemoryStore) -> None:
     assert [found[1][name] for name in rows.REPORT_FACTS] == [""] * len(rows.REPORT_FACTS)
     assert merged.qualities == Qualities(exact=1, encoded=1, source_sum=90, encoded_sum=45)
     assert (merged.qualities.source_mean, merged.qualities.encoded_mean) == (90.0, 45.0)
+
+
+def test_requantised_images_are_counted_by_their_note() -> None:
+    cells = CellMaker(",")
+    tally = Tally()
+    for notes in ("", "requantised", "icc_kept requantised", "already_compressed"):
+        made = cells.of_record(record_of(notes))
+        tally.add_stored(made.bytes_in, made.bytes_out, made.quality)
+    assert (tally.qualities.encoded, tally.qualities.requantised, tally.qualities.kept) == (4, 2, 1)
+
+
+def record_of(notes: str) -> list[str]:
+    facts = {"row": "1", "slot": "1", "name": "1.jpg", "bytes_in": "9", "bytes_out": "4", "format": "jpeg", "width": "1",
+             "height": "1", "source_format": "jpeg", "source_quality": "90", "quality": "45", "quality_basis": "exact",
+             "notes": notes}  # fmt: skip
+    return [facts.get(column, "") for column in FRAGMENT_COLUMNS]
 
 
 class WatchedStore(MemoryStore):

@@ -12,7 +12,8 @@ import pytest
 from imagebatch.errors import AccessDeniedError, AlreadyExistsError, NotFoundError, SettingsError, StoreError
 from imagebatch.settings import S3Settings
 from imagebatch.storage import keys, s3, s3_writer
-from imagebatch.storage.s3 import S3Store, link_base
+from imagebatch.storage.s3 import S3Store
+from imagebatch.storage.s3_access import link_base
 from imagebatch.storage.store import CSV, JSON, Media
 from imagebatch_testing.cluster.relay import relaying
 

@@ -16,7 +16,7 @@ from imagebatch.net import transport
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Result
-from imagebatch.webhook import RETRY_SECONDS, Answer, Dispatcher, wait_seconds
+from imagebatch.webhook import RETRY_SECONDS, DeliveryResult, Dispatcher, wait_seconds
 from imagebatch_testing.receiver import Receiver, Reply
 
 pytestmark = pytest.mark.anyio
@@ -75,17 +75,17 @@ def test_an_attempt_has_one_id() -> None:
 @pytest.mark.parametrize(
     ("tries", "answer", "expected"),
     [
-        (0, Answer(ok=False), 5),
-        (1, Answer(ok=False), 300),
-        (8, Answer(ok=False), 86_400),
-        (9, Answer(ok=False), None),
-        (0, Answer(ok=False, gone=True), None),
-        (0, Answer(ok=False, retry_after=120), 120),
-        (0, Answer(ok=False, retry_after=1e9), 86_400),
+        (0, DeliveryResult(ok=False), 5),
+        (1, DeliveryResult(ok=False), 300),
+        (8, DeliveryResult(ok=False), 86_400),
+        (9, DeliveryResult(ok=False), None),
+        (0, DeliveryResult(ok=False, gone=True), None),
+        (0, DeliveryResult(ok=False, retry_after=120), 120),
+        (0, DeliveryResult(ok=False, retry_after=1e9), 86_400),
     ],
 )
 def test_waits_follow_the_schedule_and_retry_after(
-    tries: int, answer: Answer, expected: float | None
+    tries: int, answer: DeliveryResult, expected: float | None
 ) -> None:
     assert wait_seconds(tries, answer, 0.0) == expected
 

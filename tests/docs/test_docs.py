@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from imagebatch_api import tokens
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing.local import Up, imagebatch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,37 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (path.parent / target).exists(), f"{page} links to {target}"
+
+
+PACKAGES = {
+    "core": "core/src/imagebatch",
+    "api": "api/src/imagebatch_api",
+    "operator": "operator/src/imagebatch_operator",
+    "jobrunner": "jobrunner/src/imagebatch_jobrunner",
+    "cli": "cli/src/imagebatch_cli",
+}
+
+
+def paths_of(page: str) -> list[str]:
+    """Every path that a page names; one without a member is in that of the path before it in its line."""
+    found = []
+    for line in (ROOT / page).read_text().splitlines():
+        member = ""
+        for name, path in re.findall(r"`(?:(core|api|operator|jobrunner|cli): )?([\w./-]+(?:\.py|/))`", line):
+            if path.startswith("test_"):  # beside the one before it
+                continue
+            member = name or member
+            in_root = (ROOT / path).exists() and not name
+            found.append(path if in_root or not member else f"{PACKAGES[member]}/{path}")
+    return found
+
+
+@pytest.mark.parametrize(("page", "at_least"), [("ARCHITECTURE.md", 60), ("docs/assignment.md", 20)])
+def test_the_paths_of_a_page_can_be_opened(page: str, at_least: int) -> None:
+    paths = paths_of(page)
+    assert len(paths) > at_least
+    keys = {"images/"}  # on S3
+    assert [path for path in paths if not (ROOT / path).exists() and path not in keys] == []
 
 
 def block_of(name: str) -> list[str]:

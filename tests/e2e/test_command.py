@@ -17,7 +17,7 @@ from PIL import Image
 from imagebatch import links
 from imagebatch.csv import rows
 from imagebatch.storage import keys
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing.local import Up, csv_of, imagebatch, picture
 from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, serving

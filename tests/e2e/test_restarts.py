@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from imagebatch_cli import processes
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.processes import Program, Service, ServiceFailedError, keep_running
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.waiting import until

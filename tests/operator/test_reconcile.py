@@ -4,12 +4,14 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
+from imagebatch.batch.background import DOWNLOADS_AT_ONCE
 from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.shard import ShardId
 from imagebatch.records import Records
@@ -174,6 +176,50 @@ async def test_a_file_behind_a_url_is_read(make: Make) -> None:
         source = {"source": {"url": f"http://127.0.0.1:{port}/products.csv"}}
         batch = await make("downloaded", {**source, "sharding": {"rowsPerShard": 1}})
         await batch.finish()
+
+
+async def test_sources_that_drip_hold_up_nobody(operator: OperatorProcess, make: Make) -> None:
+    """More of them than may be read at once: others begin, and a cancel and a delete act at once."""
+
+    is_over = asyncio.Event()
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not is_over.is_set():
+                writer.write(b"S")
+                await writer.drain()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(is_over.wait(), 1)
+        writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        source = {"source": {"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/products.csv"}}
+        dripping = [await make("drip", source) for _ in range(DOWNLOADS_AT_ONCE + 2)]
+
+        async def one_is_queued() -> bool:
+            statuses = [await each.objects.status(each.name) for each in dripping]
+            return any(status.get("reason") == "Queued" for status in statuses)
+
+        await until(one_is_queued)
+        quick = await make("quick")
+        await quick.finish()
+        await dripping[0].objects.change(dripping[0].name, cancel=True)
+        await dripping[0].until_phase("Cancelled")
+        await dripping[1].objects.delete(dripping[1].name)
+        await until(lambda: dripping[1].objects.is_gone(dripping[1].name))
+        async with httpx.AsyncClient(base_url=operator.url, trust_env=False) as client:
+            assert (await client.get("/healthz")).status_code == 200
+        for each in dripping[2:]:
+            await each.objects.change(each.name, cancel=True)
+        for each in dripping[2:]:
+            await each.until_phase("Cancelled")
+        is_over.set()
+        await asyncio.gather(*(task for task in serving if task is not None))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from imagebatch.storage.store import ObjectStore
 from imagebatch_testing.cluster.relay import relaying
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.local import csv_of
+from imagebatch_testing.postgres_proxy import before
+from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import (
     JobController,
@@ -119,6 +121,31 @@ async def test_a_database_that_goes_and_comes_back_is_waited_for(
         relay.mend()
         await finish(own_objects, bucket, made)
         process.stop()
+
+
+async def test_a_small_batch_costs_eight_statements_at_most(
+    make: Make,
+    operator_environment: dict[str, str],
+    own_objects: Objects,
+    bucket: ObjectStore,
+    tmp_path: Path,
+) -> None:
+    """From the object to its end, with the webhook sent and shown."""
+    async with before(operator_environment["DATABASE_URL"], tmp_path) as proxy, Receiver() as receiver:
+        process = make(DATABASE_URL=proxy.url.replace("/postgres?", "/operated?"))
+        await until(lambda: "health and metrics are served" in process.said())
+        await until(lambda: any("min(due_at)" in words for words in proxy.statements))
+        proxy.statements.clear()
+        made = await own_objects.create(
+            new_name("cheap"), {**INLINE, "webhook": {"url": receiver.url("/hook")}}
+        )
+        await finish(own_objects, bucket, made)
+        await own_objects.until_status(
+            made["metadata"]["name"], lambda status: status.get("webhook", {}).get("state") == "delivered"
+        )
+        await asyncio.to_thread(process.stop)  # through the proxy, which this loop drives
+    kinds = [" ".join(words.split())[:60] for words in proxy.statements]
+    assert 5 <= len(kinds) <= 8, kinds
 
 
 async def test_an_operator_waits_for_its_database(make: Make, own_objects: Objects, unused_port: int) -> None:

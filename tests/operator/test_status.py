@@ -65,12 +65,12 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
 
 
 def test_what_is_known_of_the_qualities_is_told_and_read_back(a_batch: MakeBatch) -> None:
-    known = Qualities(exact=3, assumed=1, kept=2, encoded=1, source_sum=352, encoded_sum=45)
+    known = Qualities(exact=3, assumed=1, kept=2, encoded=1, source_sum=352, encoded_sum=45, requantised=1)
     links = Links(report="r.csv")
     status = status_of(a_batch(), a_request(Phase.COMPLETE, qualities=known), NOW, links=links)
     assert status["reportCsv"] == "r.csv"
     assert status["quality"] == {
-        "exact": 3, "approximate": 0, "assumed": 1, "kept": 2, "encoded": 1, "sourceMean": 88, "encodedMean": 45,
+        "exact": 3, "approximate": 0, "assumed": 1, "kept": 2, "encoded": 1, "requantised": 1, "sourceMean": 88, "encodedMean": 45,
     }  # fmt: skip
     assert qualities_of(status) == known
     assert "quality" not in status_of(a_batch(), a_request(Phase.RUNNING), NOW)

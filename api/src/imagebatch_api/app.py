@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from imagebatch_api import problems
 from imagebatch_api.endpoints import Endpoints
-from imagebatch_api.meters import Meters
+from imagebatch_api.metrics import Metrics
 from imagebatch_api.middleware import AddHeaders, HeaderLimit, HostGuard, Measure, Recover, TokenGuard
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
@@ -20,11 +20,11 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
 
     Raises SettingsError for a tokens file that is not usable.
     """
-    meters = Meters()
-    routes = _routes(Endpoints(services, settings, meters))
+    metrics = Metrics()
+    routes = _routes(Endpoints(services, settings, metrics))
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
     middleware = [
-        Middleware(Measure, meters, templates),
+        Middleware(Measure, metrics, templates),
         Middleware(AddHeaders),
         Middleware(Recover),
         Middleware(HeaderLimit, settings.max_header_bytes),

@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from imagebatch import records
 from imagebatch.errors import NotFoundError
 from imagebatch_api import health, openapi, page, private_file
-from imagebatch_api.meters import Meters
+from imagebatch_api.idempotency import Accepted
+from imagebatch_api.metrics import Metrics
 from imagebatch_api.middleware import OWNER
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.status import Links, is_request_id, status_document
-from imagebatch_api.uploads import Accepted, Incoming, Uploads
+from imagebatch_api.uploads import Incoming, Uploads
 
 NOT_STORED = {"Cache-Control": "no-store"}
 
@@ -24,11 +25,11 @@ NOT_STORED = {"Cache-Control": "no-store"}
 class Endpoints:
     """The handlers of one app, over what it works with."""
 
-    def __init__(self, services: Services, settings: ApiSettings, meters: Meters) -> None:
+    def __init__(self, services: Services, settings: ApiSettings, metrics: Metrics) -> None:
         self._services = services
         self._settings = settings
-        self._meters = meters
-        self._uploads = Uploads(services, settings, meters)
+        self._metrics = metrics
+        self._uploads = Uploads(services, settings, metrics)
         self._openapi = openapi.document(settings)
         self._page = page.load()
 
@@ -81,7 +82,7 @@ class Endpoints:
         return JSONResponse({"status": "ready"}, headers=NOT_STORED)
 
     async def metrics(self, _: Request) -> Response:
-        return Response(self._meters.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def openapi(self, _: Request) -> Response:
         return JSONResponse(self._openapi)

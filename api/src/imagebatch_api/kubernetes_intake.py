@@ -106,7 +106,7 @@ class KubernetesIntake:
         return True
 
     async def find(self, request_id: str) -> Request | None:
-        """A request as its object tells it, for one that has no row yet."""
+        """A request as its object shows it, for one that has no row yet."""
         found = await self._objects.get(request_id)
         if found is None or found["spec"].get("requestId") != request_id:
             return None

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagebatch.errors import Problem
 from imagebatch_api import problems
-from imagebatch_api.meters import Meters
+from imagebatch_api.metrics import Metrics
 from imagebatch_api.tokens import TokenFile
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -42,9 +42,9 @@ log = structlog.get_logger()
 class Measure:
     """Counts requests by method, route template and class of status."""
 
-    def __init__(self, app: ASGIApp, meters: Meters, templates: Mapping[object, str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, templates: Mapping[object, str]) -> None:
         self._app = app
-        self._meters = meters
+        self._metrics = metrics
         self._templates = templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +62,7 @@ class Measure:
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             route = self._templates.get(scope.get("endpoint"), "none")
-            self._meters.requests.labels(method, route, f"{status // 100}xx").inc()
+            self._metrics.requests.labels(method, route, f"{status // 100}xx").inc()
 
 
 class AddHeaders:
@@ -177,7 +177,7 @@ class HostGuard:
     """Only the names in `allowed_hosts` are answered, and no page of another site may post.
 
     A page somewhere on the web can let its visitor's browser post to the visitor's own machine, or give
-    the machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site tell. With
+    the machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site show it. With
     tokens it is a second wall, for no browser adds a token by itself.
     """
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from imagebatch_api import fields, schemas
 from imagebatch_api.form import CSV_TYPES, FILE_FIELD, MULTIPART
+from imagebatch_api.idempotency import MAX_KEY_CHARS
 from imagebatch_api.middleware import OPEN_PATHS, PROBES
 from imagebatch_api.private_file import MEDIA_TYPE as CSV_TYPE
 from imagebatch_api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from imagebatch_api.settings import ApiSettings
-from imagebatch_api.uploads import MAX_KEY_CHARS
 
 Json = dict[str, Any]
 

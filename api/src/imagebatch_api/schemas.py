@@ -75,7 +75,7 @@ FIELDS: Json = {
         maxLength=links.MAX_LINK_CHARS,
     ),
     "encoding": _text(
-        "The file's encoding, if its bytes do not tell it; before the file, or in the query.",
+        "The file's encoding, if its bytes do not show it; before the file, or in the query.",
         enum=[*ENCODINGS, ""],
     ),
     "quality": _text(
@@ -189,9 +189,10 @@ STATUS = _object(
                 {
                     "exact": _count("Images whose source's quality is known exactly."),
                     "approximate": _count("Images with the quality of the nearest tables."),
-                    "assumed": _count("Images whose source does not tell its quality."),
+                    "assumed": _count("Images whose source does not show its quality."),
                     "kept": _count("Images stored with their own picture."),
                     "encoded": _count("Images encoded with a quality."),
+                    "requantised": _count("JPEGs among them that were not decoded to pixels."),
                     "source_mean": _nullable(_mean("Of the sources' qualities.")),
                     "encoded_mean": _nullable(_mean("Of the qualities encoded with.")),
                 }

@@ -58,6 +58,7 @@ def _quality(known: Qualities) -> dict[str, Any]:
         "assumed": known.assumed,
         "kept": known.kept,
         "encoded": known.encoded,
+        "requantised": known.requantised,
         "source_mean": known.source_mean,
         "encoded_mean": known.encoded_mean,
     }

@@ -131,7 +131,7 @@ class TokenFile:
         version = self._version_now()
         if version == self._version:
             return
-        self._version = version  # also of a file that is wrong: that is told once
+        self._version = version  # also of a file that is wrong: that is logged once
         self._entries = parse(self._path.read_text(encoding="utf-8"))
         log.info("tokens read", path=str(self._path), tokens=len(self._entries))
 

@@ -7,11 +7,9 @@ is never another's; and when nobody knows whether the intake has taken it, nothi
 
 import asyncio
 import uuid
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from time import perf_counter
 
 import anyio
 import structlog
@@ -23,27 +21,22 @@ from imagebatch.errors import (
     ConflictError,
     InputRefusedError,
     OutcomeUnknownError,
-    Problem,
     RecordsError,
     StoreError,
 )
-from imagebatch.options import Compression
 from imagebatch.records import NewRequest, Request
 from imagebatch.storage import keys
-from imagebatch.thread_reader import Handover
+from imagebatch.thread_reader import ThreadReader
 from imagebatch_api import form
 from imagebatch_api.fields import Fields
 from imagebatch_api.form import ContentType, Field, FileBegins, FileEnds
-from imagebatch_api.meters import Meters
+from imagebatch_api.idempotency import Accepted, Found, accepted_as, request_id_of
+from imagebatch_api.metrics import Metrics
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
+from imagebatch_api.upload_bounds import BUSY_RETRY_S, UploadBounds
 
-NAMESPACE = uuid.UUID("5b4b3f5e-6a0f-5f0a-9c55-0d6f3c1c8a27")
-"""Of the request ids that idempotency keys make; never change it."""
-
-MAX_KEY_CHARS = 255
-BUSY_RETRY_S = 5
 RESUBMIT_PAUSES_S = (0.0, 0.5, 2.0, 5.0)
 """After a lost answer, the batch is handed to the intake again so often."""
 
@@ -71,26 +64,6 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What reading the file found; `sha256` is of the file as it came."""
-
-    rows: int
-    images: int
-    sha256: str
-    warnings: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A batch that was taken in."""
-
-    request_id: str
-    rows: int
-    images: int
-    warnings: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Identity:
     """The id of an upload, and the request that an earlier upload with its key made."""
 
@@ -104,12 +77,11 @@ Read = Callable[[Iterator[bytes]], Found]
 class Uploads:
     """Takes uploads in, a bounded number at once."""
 
-    def __init__(self, services: Services, settings: ApiSettings, meters: Meters) -> None:
+    def __init__(self, services: Services, settings: ApiSettings, metrics: Metrics) -> None:
         self._services = services
         self._settings = settings
-        self._meters = meters
+        self._bounds = UploadBounds(settings, metrics)
         self._threads = anyio.CapacityLimiter(settings.max_uploads)
-        self._running: Counter[str | None] = Counter()
         self._held: set[str] = set()
 
     async def take(self, incoming: Incoming) -> Accepted:
@@ -117,9 +89,9 @@ class Uploads:
 
         Raises RefusedError, InputRefusedError, StoreError or RecordsError; then nothing was promised.
         """
-        self._check_length(incoming.length or 0)
+        self._bounds.check_length(incoming.length or 0)
         fields = Fields(incoming.query, self._settings.form_limits)
-        with self._room(incoming.owner):
+        with self._bounds.room(incoming.owner):
             async with self._identity(incoming) as identity:
                 if identity.earlier is not None:
                     return await self._repeat(identity.earlier, incoming, fields)
@@ -203,7 +175,7 @@ class Uploads:
     async def _repeat(self, earlier: Request, incoming: Incoming, fields: Fields) -> Accepted:
         found = await self._receive(incoming, fields, self._compare)
         spec = fields.batch_spec(self._services.policy)
-        return _accepted_as(earlier, found, spec, fields.webhook_url)
+        return accepted_as(earlier, found, spec, fields.webhook_url)
 
     async def _accept_earlier(
         self, request_id: str, found: Found, spec: BatchSpec, webhook_url: str | None
@@ -212,7 +184,7 @@ class Uploads:
         earlier = await self._services.find(request_id)
         if earlier is None:
             raise unavailable("not_accepted", "the batch could not be recorded; upload it again")
-        return _accepted_as(earlier, found, spec, webhook_url)
+        return accepted_as(earlier, found, spec, webhook_url)
 
     @asynccontextmanager
     async def _identity(self, incoming: Incoming) -> AsyncIterator[_Identity]:
@@ -241,22 +213,22 @@ class Uploads:
         """Read the parts to the last; the file goes through a reader in a thread."""
         found: Found | None = None
         async with (
-            Handover[Found](self._threads) as handover,
-            aclosing(self._bounded(incoming.body)) as body,
+            ThreadReader[Found](self._threads) as reading,
+            aclosing(self._bounds.bounded(incoming.body)) as body,
             aclosing(form.parts(incoming.content_type, body, self._settings.form_limits)) as parts,
         ):
             async for part in parts:
                 match part:
                     case FileBegins(content_type):
-                        fields.batch_spec(self._services.policy)  # what is wrong by now is told by now
+                        fields.batch_spec(self._services.policy)  # what is wrong by now is refused by now
                         fields.begin_file()
-                        handover.start(reader(content_type, fields))
+                        reading.start(reader(content_type, fields))
                     case FileEnds():
-                        found = await handover.finish()
+                        found = await reading.finish()
                     case Field(name, value):
                         fields.add(name, value)
                     case chunk:
-                        await handover.feed(chunk)
+                        await reading.feed(chunk)
         if found is None:
             raise InputRefusedError.of("missing_file", "file: the form has no such field")
         return found
@@ -297,88 +269,3 @@ class Uploads:
     @property
     def _limits(self) -> Limits:
         return Limits(max_rows=self._settings.max_rows)
-
-    # -- bounds --------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _room(self, owner: str | None) -> Iterator[None]:
-        self._check_room(owner)
-        self._running[owner] += 1
-        started = perf_counter()
-        try:
-            with self._meters.uploads_in_progress.track_inprogress():
-                yield
-        finally:
-            self._running -= Counter([owner])  # also forgets an owner who has none left
-            self._meters.upload_seconds.observe(perf_counter() - started)
-
-    def _check_room(self, owner: str | None) -> None:
-        running, own = self._running.total(), self._running[owner]
-        if running >= self._settings.max_uploads:
-            message = f"{running} uploads are running, and there may be no more; try again soon"
-        elif owner is not None and own >= self._settings.max_uploads_per_token:
-            message = (
-                f"{own} uploads of yours are running, and there may be no more; try again when one is done"
-            )
-        else:
-            return
-        raise RefusedError(429, "too_many_uploads", message, retry_after_s=BUSY_RETRY_S)
-
-    async def _bounded(self, body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """The body's chunks, as long as they are not too many, don't stall and don't take too long."""
-        size, deadline = 0, asyncio.get_running_loop().time() + self._settings.upload_seconds
-        async with aclosing(body):
-            while chunk := await self._next(body, deadline):
-                size += len(chunk)
-                self._meters.upload_bytes.inc(len(chunk))
-                self._check_length(size)
-                yield chunk
-
-    async def _next(self, body: AsyncGenerator[bytes, None], deadline: float) -> bytes:
-        idle = asyncio.get_running_loop().time() + self._settings.upload_idle_seconds
-        try:
-            async with asyncio.timeout_at(min(idle, deadline)):
-                return await anext(body, b"")
-        except TimeoutError:
-            raise self._too_slow(is_stalled=idle < deadline) from None
-
-    def _too_slow(self, *, is_stalled: bool) -> RefusedError:
-        if is_stalled:
-            seconds = self._settings.upload_idle_seconds
-            return RefusedError(408, "upload_stalled", f"nothing came for {seconds:g} s; upload it again")
-        seconds = self._settings.upload_seconds
-        return RefusedError(
-            408, "upload_too_slow", f"an upload may take {seconds:g} s; split the file, or use a faster line"
-        )
-
-    def _check_length(self, size: int) -> None:
-        limit = self._settings.max_upload_bytes
-        if size > limit:
-            raise RefusedError(413, "too_large", f"an upload may have {limit} bytes; split the file")
-
-
-def request_id_of(idempotency_key: str, owner: str | None = None) -> str:
-    """The request id that an owner's key stands for. Raises RefusedError for a key that is not usable."""
-    key = idempotency_key.strip()
-    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
-        raise RefusedError(
-            400, "invalid_idempotency_key", f"an Idempotency-Key has 1 to {MAX_KEY_CHARS} ASCII characters"
-        )
-    return str(uuid.uuid5(NAMESPACE if owner is None else uuid.uuid5(NAMESPACE, owner), key))
-
-
-def _accepted_as(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> Accepted:
-    """The earlier upload's answer, for the same upload again. Raises RefusedError for another one."""
-    if not _is_same(earlier, found, spec, webhook_url):
-        raise RefusedError(
-            422, "idempotency_key_reused", "this Idempotency-Key was used for another file or other fields"
-        )
-    return Accepted(earlier.request_id, earlier.rows, found.images, found.warnings)
-
-
-def _is_same(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str | None) -> bool:
-    return (
-        found.sha256 == earlier.input_sha256
-        and spec.compression == Compression.parse(earlier.spec.get("compression", {}))
-        and webhook_url == earlier.webhook_url
-    )

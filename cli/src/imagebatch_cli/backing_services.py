@@ -9,7 +9,7 @@ from imagebatch import records
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings, S3Settings
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder, SystemFile
+from imagebatch_cli.data_folder import DataFolder, SystemFile
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.processes import Kept
 from imagebatch_cli.seaweed import EmbeddedS3

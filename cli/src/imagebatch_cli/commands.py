@@ -14,7 +14,7 @@ from rich.console import Console
 
 from imagebatch_api import tokens
 from imagebatch_cli.client import ApiClient
-from imagebatch_cli.folder import LOOPBACK, DataFolder
+from imagebatch_cli.data_folder import LOOPBACK, DataFolder
 from imagebatch_cli.follow import follow
 from imagebatch_cli.results import Wanted, save, summary
 from imagebatch_cli.settings import LocalSettings

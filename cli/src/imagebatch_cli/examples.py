@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from imagebatch_cli.folder import LOOPBACK
+from imagebatch_cli.data_folder import LOOPBACK
 
 GREETING = "The example images of ImageBatch."
 

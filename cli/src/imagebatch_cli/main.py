@@ -24,7 +24,7 @@ from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch_cli import commands, results
 from imagebatch_cli.client import RefusedError, TokenRefusedError
 from imagebatch_cli.commands import FAILED, Server, Submission, say, sentence
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.processes import kill_children
 from imagebatch_cli.results import UnwritableError, Wanted
 from imagebatch_cli.settings import LocalSettings

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 ROLE = "imagebatch"

@@ -22,7 +22,7 @@ from imagebatch_cli.shard_history import ShardHistory, after_end, backoff_second
 from imagebatch_cli.shards import ShardEnd, ShardProcesses, ShardWork
 
 LOOK_S = 2.0
-"""How often the progress of shards that run is read; their ends are told at once."""
+"""How often the progress of shards that run is read; their ends are seen at once."""
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ import psutil
 import structlog
 
 from imagebatch.errors import ImageBatchError
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 
 START_S = 60.0
 LEFTOVER_S = 5.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from imagebatch.settings import S3Settings
-from imagebatch_cli.folder import LOOPBACK, DataFolder, SystemFile, write_private
+from imagebatch_cli.data_folder import LOOPBACK, DataFolder, SystemFile, write_private
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 BUCKET = "imagebatch"

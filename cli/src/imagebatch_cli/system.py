@@ -20,8 +20,8 @@ from imagebatch_api.server import HeadLimits, serve
 from imagebatch_api.settings import ApiSettings
 from imagebatch_cli import engine, examples
 from imagebatch_cli.backing_services import BackingServices, backing_services
+from imagebatch_cli.data_folder import LOOPBACK, DataFolder, free_ports, is_free
 from imagebatch_cli.engine import LocalEngine
-from imagebatch_cli.folder import LOOPBACK, DataFolder, free_ports, is_free
 from imagebatch_cli.processes import ServiceFailedError, keep_running
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.shards import ShardProcesses
@@ -128,7 +128,7 @@ def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
     if examples_url is not None:
         openings.append(f"{LOOPBACK}/32:{local.examples_port}")
     opened = NetworkSettings(allowed_networks=",".join(openings))
-    _ = opened.address_policy  # a mistake in it is told at start-up
+    _ = opened.address_policy  # a mistake in it is reported at start-up
     return opened
 
 

@@ -223,7 +223,7 @@ def _moment(value: str | None) -> datetime | None:
 
 
 def counts_of(status: Mapping[str, Any]) -> Counts:
-    """The counts that an object's status tells."""
+    """The counts that an object's status shows."""
     images, size = status.get("images", {}), status.get("bytes", {})
     numbers = {name: images.get(name, 0) for name in ("total", "succeeded", "failed", "skipped")}
     return Counts(**numbers, bytes_in=size.get("in", 0), bytes_out=size.get("out", 0))
@@ -237,6 +237,7 @@ def quality_status(qualities: Qualities) -> dict[str, int]:
         "assumed": qualities.assumed,
         "kept": qualities.kept,
         "encoded": qualities.encoded,
+        "requantised": qualities.requantised,
         "sourceMean": qualities.source_mean,
         "encodedMean": qualities.encoded_mean,
     }
@@ -244,19 +245,20 @@ def quality_status(qualities: Qualities) -> dict[str, int]:
 
 
 def qualities_of(status: Mapping[str, Any]) -> Qualities:
-    """The qualities that an object's status tells. It has means of one decimal; of the sums it is only true
+    """The qualities that an object's status shows. It has means of one decimal; of the sums it is only true
     that they have these means.
     """
-    told = status.get("quality", {})
-    exact, approximate, assumed = (told.get(name, 0) for name in ("exact", "approximate", "assumed"))
+    shown = status.get("quality", {})
+    exact, approximate, assumed = (shown.get(name, 0) for name in ("exact", "approximate", "assumed"))
     return Qualities(
         exact=exact,
         approximate=approximate,
         assumed=assumed,
-        kept=told.get("kept", 0),
-        encoded=told.get("encoded", 0),
-        source_sum=round((exact + approximate + assumed) * told.get("sourceMean", 0)),
-        encoded_sum=round(told.get("encoded", 0) * told.get("encodedMean", 0)),
+        kept=shown.get("kept", 0),
+        encoded=shown.get("encoded", 0),
+        requantised=shown.get("requantised", 0),
+        source_sum=round((exact + approximate + assumed) * shown.get("sourceMean", 0)),
+        encoded_sum=round(shown.get("encoded", 0) * shown.get("encodedMean", 0)),
     )
 
 

@@ -200,11 +200,15 @@ class ImageOutcome:
 KEPT_NOTES = frozenset({"already_compressed", "kept_original"})
 """The notes of an image that was stored with its own picture."""
 
+REQUANTISED = "requantised"
+"""The note of a JPEG that was made smaller without decoding its pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Qualities:
     """What is known of the qualities of a batch's stored images: how many sources' are known which way, and
-    sums, for means, over all sources and over the images that got a quality.
+    sums, for means, over all sources and over the images that got a quality. `requantised` are those of the
+    encoded that the requantiser made; the others are the image library's.
     """
 
     exact: int = 0
@@ -214,6 +218,7 @@ class Qualities:
     encoded: int = 0
     source_sum: int = 0
     encoded_sum: int = 0
+    requantised: int = 0
 
     @property
     def source_mean(self) -> float | None:

@@ -1,6 +1,6 @@
 """From the event loop to a blocking reader: chunks that arrive are read in a worker thread, a few at a time.
 
-The reader runs to its end, or fails, before the block that opened the handover is left; and it never takes
+The reader runs to its end, or fails, before the block that opened it is left; and it never takes
 a stream that broke off for one that ended.
 """
 
@@ -25,7 +25,7 @@ class BrokenOffError(ImageBatchError):
     """The stream ended before its end; raised in the reader, never outside."""
 
 
-class Handover(Generic[R]):
+class ThreadReader(Generic[R]):
     """One reader and the chunks for it. An async context manager; leaving it early breaks the reader off."""
 
     def __init__(self, limiter: anyio.CapacityLimiter) -> None:
@@ -60,7 +60,7 @@ class Handover(Generic[R]):
             await self._flush()
 
     async def finish(self) -> R:
-        """Tell the reader that this was all; its result, or what it raised."""
+        """Say to the reader that this was all; its result, or what it raised."""
         assert self._task is not None
         await self._flush()
         await self._pass(None)

@@ -91,7 +91,7 @@ def check_secret(secret: str) -> None:
 
 
 def check_url(url: str, policy: AddressPolicy) -> None:
-    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL itself tells."""
+    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL shows."""
     bad = links.check(url)
     if bad is not None:
         raise InputRefusedError.of("invalid_webhook_url", f"webhook_url: {bad.message}")
@@ -117,7 +117,7 @@ def _how_to_open(error: AddressForbiddenError, host: str, port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeliveryResult:
     """What became of one try: `ok`, or an error; `retry_after` in seconds, `gone` when it must stop."""
 
     ok: bool
@@ -128,8 +128,8 @@ class Answer:
 
 async def trigger_webhook(
     client: httpx.AsyncClient, webhook_url: str, payload: str, *, message_id: str, secret: str = ""
-) -> Answer:
-    """POST a payload once, signed when there is a secret. Network errors are answers, not exceptions."""
+) -> DeliveryResult:
+    """POST a payload once, signed when there is a secret. Network errors are results, not exceptions."""
     headers = _headers(payload, message_id, secret, datetime.now(UTC))
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -137,11 +137,11 @@ async def trigger_webhook(
             response = await client.send(request, stream=True, follow_redirects=False)
             await response.aclose()
     except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, OSError, UnicodeError) as error:
-        return Answer(ok=False, error=f"{type(error).__name__}: {error}"[:500])
+        return DeliveryResult(ok=False, error=f"{type(error).__name__}: {error}"[:500])
     if response.is_success:
-        return Answer(ok=True)
+        return DeliveryResult(ok=True)
     retry_after = transport.retry_after_seconds(response.headers, datetime.now(UTC)) or 0.0
-    return Answer(False, f"HTTP {response.status_code}", retry_after, response.status_code == 410)
+    return DeliveryResult(False, f"HTTP {response.status_code}", retry_after, response.status_code == 410)
 
 
 def _headers(payload: str, message_id: str, secret: str, now: datetime) -> dict[str, str]:
@@ -155,12 +155,12 @@ def _headers(payload: str, message_id: str, secret: str, now: datetime) -> dict[
     return headers
 
 
-def wait_seconds(tries_before: int, answer: Answer, jitter: float) -> float | None:
+def wait_seconds(tries_before: int, result: DeliveryResult, jitter: float) -> float | None:
     """How long to wait after a failed try; None to give up. `jitter` lies in [0, 1)."""
-    if answer.gone or tries_before >= len(RETRY_SECONDS):
+    if result.gone or tries_before >= len(RETRY_SECONDS):
         return None
     planned = RETRY_SECONDS[tries_before] * (1 + JITTER * jitter)
-    return max(planned, min(answer.retry_after, RETRY_SECONDS[-1]))
+    return max(planned, min(result.retry_after, RETRY_SECONDS[-1]))
 
 
 class Dispatcher:
@@ -221,30 +221,32 @@ class Dispatcher:
         bound = log.bind(request_id=delivery.request_id, webhook_id=delivery.webhook_id)
         try:
             secret = await self._secret_for(delivery.secret)
-            answer = await trigger_webhook(
+            result = await trigger_webhook(
                 self._client, delivery.url, delivery.body, message_id=delivery.webhook_id, secret=secret
             )
         except ImageBatchError as error:
-            answer = Answer(ok=False, error=str(error)[:500])
+            result = DeliveryResult(ok=False, error=str(error)[:500])
         except Exception as error:  # noqa: BLE001 - one receiver must not stop the others
             bound.exception("webhook failed by a defect")
-            answer = Answer(ok=False, error=type(error).__name__)
+            result = DeliveryResult(ok=False, error=type(error).__name__)
         try:
-            return await self._settle(delivery, answer, bound)
+            return await self._settle(delivery, result, bound)
         except RecordsError as error:
             bound.warning("webhook not settled; it is sent again after its lease", error=str(error))
             return True
 
-    async def _settle(self, delivery: Delivery, answer: Answer, bound: "structlog.BoundLogger") -> bool:
-        wait = wait_seconds(delivery.tries, answer, random.random())  # noqa: S311 - jitter
-        if answer.ok:
+    async def _settle(
+        self, delivery: Delivery, result: DeliveryResult, bound: "structlog.BoundLogger"
+    ) -> bool:
+        wait = wait_seconds(delivery.tries, result, random.random())  # noqa: S311 - jitter
+        if result.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)
             await self._records.settle_delivery(delivery.webhook_id, delivered=True)
         elif wait is None:
-            bound.warning("webhook given up", error=answer.error, tries=delivery.tries + 1)
-            await self._records.settle_delivery(delivery.webhook_id, delivered=False, error=answer.error)
+            bound.warning("webhook given up", error=result.error, tries=delivery.tries + 1)
+            await self._records.settle_delivery(delivery.webhook_id, delivered=False, error=result.error)
         else:
-            bound.info("webhook failed", error=answer.error, next_try_seconds=round(wait))
-            await self._records.postpone_delivery(delivery.webhook_id, wait, answer.error)
+            bound.info("webhook failed", error=result.error, next_try_seconds=round(wait))
+            await self._records.postpone_delivery(delivery.webhook_id, wait, result.error)
             return True
         return False

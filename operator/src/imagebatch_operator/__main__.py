@@ -26,7 +26,7 @@ from imagebatch_operator import health, job_executor, kube, watches
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
-from imagebatch_operator.metrics import Meters
+from imagebatch_operator.metrics import Metrics
 from imagebatch_operator.pod_cache import PodCache
 from imagebatch_operator.reconcile import Reconciler, Services
 from imagebatch_operator.settings import OperatorSettings
@@ -92,7 +92,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
     dispatcher = webhook.Dispatcher(records, client, secrets.secret_for)
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
-    pods, meters, objects = PodCache(), Meters(), AsyncStore(store)
+    pods, metrics, objects = PodCache(), Metrics(), AsyncStore(store)
     queue = WorkQueue()
     drivers = driver.Services(
         records=records,
@@ -105,13 +105,13 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
         store=objects,
         sources=Sources(store, api, client, limits),
         pods=pods,
-        status=StatusWriter(api, PublicLinks(store, settings.public_url), meters.count_end),
+        status=StatusWriter(api, PublicLinks(store, settings.public_url), metrics.count_end),
         cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
         settings=settings,
     )
     reconciler = Reconciler(Services(drivers=drivers, executors=executors))
-    meters.watch(queue)
-    endpoints = Health(queue, records, objects, meters.registry)
+    metrics.watch(queue)
+    endpoints = Health(queue, records, objects, metrics.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
         work = [group.create_task(queue.run(reconciler.reconcile)), group.create_task(dispatcher.run())]

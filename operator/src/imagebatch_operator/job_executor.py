@@ -144,7 +144,7 @@ class JobExecutor:
         return pods.waiting(self._pods, last_done) or await self._without_pods()
 
     async def _without_pods(self) -> Waiting | None:
-        """Why a Job that should have pods has none, such as a quota: only its Events tell."""
+        """Why a Job that should have pods has none, such as a quota: only its Events say it."""
         if self._job is None or self._job.active or self._job.ended:
             return None
         selector = f"involvedObject.kind=Job,involvedObject.name={self._job_name},reason=FailedCreate"

@@ -10,7 +10,7 @@ from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.records import Request
 
 
-class Meters:
+class Metrics:
     """The metrics of one operator, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Meters:
         self.registry.register(_QueueCollector(queue))
 
     def count_end(self, request: Request) -> None:
-        """Count a batch whose end this operator told."""
+        """Count a batch whose end this operator was the first to show."""
         self.ended.labels(request.phase.value).inc()
         self.images.labels("succeeded").inc(request.counts.succeeded)
         self.images.labels("failed").inc(request.counts.failed)

@@ -149,6 +149,7 @@ class Reconciler:
         """Show the end as the row has it; clean up, follow the webhook, and delete after the TTL."""
         services, request = self._with.executors, attempt.driver.row.request
         written = await services.status.write_end(batch, request, attempt.driver.shards)
+        attempt.driver.release()
         await services.cleanup.delete_jobs(batch)
         webhook_due = await self._follow_webhook(written, attempt)
         ttl_due = await services.cleanup.expire(written, request)

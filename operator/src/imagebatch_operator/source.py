@@ -31,7 +31,7 @@ from imagebatch.net.http.encoding import UnsupportedEncodingError, decoded
 from imagebatch.net.transport import MAX_REDIRECTS
 from imagebatch.storage import keys
 from imagebatch.storage.store import ObjectStore
-from imagebatch.thread_reader import BrokenOffError, Handover
+from imagebatch.thread_reader import BrokenOffError, ThreadReader
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)
@@ -213,14 +213,14 @@ class Sources:
                 "source_not_found", f"spec.source.url answers with HTTP {response.status_code}"
             )
         size, pace = 0, _Pace()
-        async with Handover[Ingested](self._threads) as handover, aclosing(decoded(response)) as body:
-            handover.start(lambda chunks: self._ingest_blocking(batch, chunks, _encoding(batch)))
+        async with ThreadReader[Ingested](self._threads) as reading, aclosing(decoded(response)) as body:
+            reading.start(lambda chunks: self._ingest_blocking(batch, chunks, _encoding(batch)))
             async for chunk in body:
                 size += len(chunk)
                 self._check_size(max(size, response.num_bytes_downloaded))
                 pace.check(response.num_bytes_downloaded)
-                await handover.feed(chunk)
-            return await handover.finish()
+                await reading.feed(chunk)
+            return await reading.finish()
 
 
 def _check_redirect(link: str) -> None:

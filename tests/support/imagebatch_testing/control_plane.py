@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing.cluster import pki, prerequisites, programs
 from imagebatch_testing.cluster.command import ended, run, tail, until
 from imagebatch_testing.cluster.errors import ClusterError, UnavailableError

@@ -20,7 +20,7 @@ from imagebatch.csv import rows
 from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
-from imagebatch_cli.folder import DataFolder, free_ports
+from imagebatch_cli.data_folder import DataFolder, free_ports
 from imagebatch_cli.seaweed import BUCKET
 from imagebatch_testing.waiting import until
 

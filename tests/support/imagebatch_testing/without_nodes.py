@@ -18,7 +18,7 @@ from imagebatch.custom_resource import API_VERSION, KIND
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import ObjectStore
-from imagebatch_cli.folder import free_ports
+from imagebatch_cli.data_folder import free_ports
 from imagebatch_operator.names import BATCH_UID, CONTAINER, JOB_INDEX, SHARDS
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.waiting import until

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from imagebatch.batch import lifecycle
@@ -34,11 +35,8 @@ BACKGROUND_LOOK_S = 30.0
 
 _SUSPENDED = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
 _STOPPING = Waiting("Stopping", "what runs is being stopped")
-_QUEUED = "Queued"
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+_SOURCE_QUEUED = Waiting("Queued", "other sources are being read; this one has its turn after them")
+_MERGE_QUEUED = Waiting("Queued", "other batches are being merged; this one has its turn after them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +47,7 @@ class Services:
     store: AsyncStore
     background: BackgroundTasks
     webhook_owed: Callable[[], None]
-    now: Callable[[], datetime] = utc_now
-
-
-@dataclass(frozen=True, slots=True)
-class _Merging:
-    """A merge under way, and the step that it carries out."""
-
-    task: BackgroundTask[Merged]
-    step: lifecycle.Merge
+    now: Callable[[], datetime] = partial(datetime.now, UTC)
 
 
 class BatchDriver:
@@ -71,8 +61,10 @@ class BatchDriver:
         self._reports = ShardReports(request.request_id, request.attempt, plan_key)
         self._runs = ShardRuns()
         self._reading: BackgroundTask[Ingested] | None = None
-        self._merging: _Merging | None = None
+        self._merging: BackgroundTask[Merged] | None = None
+        self._merged_step = lifecycle.Merge()
         self._refusal: InputRefusedError | None = None
+        self._input_sha256 = request.input_sha256
         self.row = KnownRow(services.records, request)
 
     async def advance(self, spec: Mapping[str, Any]) -> float:
@@ -93,10 +85,15 @@ class BatchDriver:
 
     def stop_background(self) -> bool:
         """Stop what goes on beside the steps; whether it has stopped."""
-        tasks = [task for task in (self._reading, self._merging and self._merging.task) if task]
+        tasks = [task for task in (self._reading, self._merging) if task]
         for task in tasks:
             task.cancel()
         return all(task.is_over for task in tasks)
+
+    def release(self) -> None:
+        """Forget what is known of the shards, once the end is shown: objects may stay for months."""
+        self._reports.forget()
+        self._runs = ShardRuns()
 
     async def _step(self, spec: Mapping[str, Any]) -> float:
         wanted = self._parse(spec)
@@ -142,7 +139,12 @@ class BatchDriver:
         plan = await reports.load(self._with.store)
         if plan is None:
             return Observed(phase=request.phase)
-        self.row.request = replace(request, rows=plan.rows, counts=replace(request.counts, total=plan.images))
+        self.row.request = replace(
+            request,
+            rows=plan.rows,
+            counts=replace(request.counts, total=plan.images),
+            input_sha256=self._input_sha256,
+        )
         self._runs = await self._executor.observe()
         await reports.read_ended(self._runs.ended, self._with.store)
         return Observed(
@@ -176,7 +178,7 @@ class BatchDriver:
         except InputRefusedError as error:
             self._refusal = error
             return 0.0
-        self.row.request = replace(self.row.request, input_sha256=ingested.sha256)
+        self._input_sha256 = ingested.sha256
         return 0.0
 
     def _start_reading(self) -> BackgroundTask[Ingested]:
@@ -187,10 +189,9 @@ class BatchDriver:
     def _while_reading(self, *, is_queued: bool) -> Request:
         """Why the source could not be read last time stays to be seen until it is read."""
         if is_queued:
-            text = "other sources are being read; this one has its turn after them"
-            return replace(self.row.request, waiting=Waiting(_QUEUED, text))
+            return replace(self.row.request, waiting=_SOURCE_QUEUED)
         waiting = self.row.request.waiting
-        is_over = waiting is not None and waiting.reason in {_QUEUED, _SUSPENDED.reason}
+        is_over = waiting is not None and waiting in {_SOURCE_QUEUED, _SUSPENDED}
         return replace(self.row.request, waiting=None if is_over else waiting)
 
     # -- the shards ----------------------------------------------------------------------------------
@@ -224,19 +225,19 @@ class BatchDriver:
         is_new, merging = self._merging is None, self._merging or self._start_merging(step)
         self._merging = merging
         if is_new:
-            await merging.task.wait_a_moment()
-        if not merging.task.is_over:
-            await self._show(self._while_merging(is_queued=merging.task.is_queued()))
+            await merging.wait_a_moment()
+        if not merging.is_over:
+            await self._show(self._while_merging(is_queued=merging.is_queued()))
             return SOON_S if is_new else BACKGROUND_LOOK_S
         self._merging = None
         try:
-            merged = merging.task.result()
+            merged = merging.result()
         except NotFoundError as error:
             return await self._commit(lifecycle.input_lost(str(error)), None)
-        ending = lifecycle.conclude(desired, merged.counts, merged.errors, merging.step.reason)
+        ending = lifecycle.conclude(desired, merged.counts, merged.errors, self._merged_step.reason)
         return await self._commit(ending, merged)
 
-    def _start_merging(self, step: lifecycle.Merge) -> _Merging:
+    def _start_merging(self, step: lifecycle.Merge) -> BackgroundTask[Merged]:
         plan, request, store = self._reports.plan, self.row.request, self._with.store.blocking
         assert plan is not None
 
@@ -245,11 +246,11 @@ class BatchDriver:
                 lambda: merge(store, request.request_id, request.attempt, plan, not_tried=step.not_tried)
             )
 
-        return _Merging(self._with.background.start(self._key, self._with.background.merges, work), step)
+        self._merged_step = step
+        return self._with.background.start(self._key, self._with.background.merges, work)
 
     def _while_merging(self, *, is_queued: bool) -> Request:
-        text = "other batches are being merged; this one has its turn after them"
-        return self._standing(Phase.MERGING, Waiting(_QUEUED, text) if is_queued else None)
+        return self._standing(Phase.MERGING, _MERGE_QUEUED if is_queued else None)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> float:
         request = self._standing(self.row.request.phase)

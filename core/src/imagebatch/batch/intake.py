@@ -6,7 +6,7 @@ from typing import Protocol
 from imagebatch.records import NewRequest, Records, Request
 
 Wake = Callable[[str], None]
-"""Tells an engine that the request with this id wants attention."""
+"""Wakes an engine: the request with this id wants attention."""
 
 
 class BatchIntake(Protocol):
@@ -27,7 +27,7 @@ class BatchIntake(Protocol):
 
 
 class RecordedIntake:
-    """Takes a batch in by its row alone, and tells the engine of this process."""
+    """Takes a batch in by its row alone, and wakes the engine of this process."""
 
     def __init__(self, records: Records, wake: Wake) -> None:
         self._records = records

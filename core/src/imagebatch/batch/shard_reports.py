@@ -42,6 +42,12 @@ class ShardReports:
     _is_listed: bool = False
     _looked_s: float = -LOOK_GAP_S
 
+    def forget(self) -> None:
+        """Hold nothing any more; what is asked for again is read again."""
+        self.plan, self._is_listed = None, False
+        for known in (self.done, self._under_way, self._asked_after):
+            known.clear()
+
     def counts(self, active: Iterable[int]) -> Counts:
         """Of the shards done and, as far as they say, of those that run."""
         running = (self._under_way[index] for index in active if index in self._under_way)

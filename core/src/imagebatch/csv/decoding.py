@@ -126,7 +126,7 @@ class Utf8Source:
             except UnicodeDecodeError as error:
                 line = self._lines + 1 + _text_lines(error.object[: error.start], codec)
                 raise not_readable(error.object[error.start : error.start + 1], self.encoding, line) from None
-            except UnicodeError:  # UTF-16 without its mark, of which nothing tells the order
+            except UnicodeError:  # UTF-16 without its mark: nothing shows its byte order
                 raise InputRefusedError.of("not_utf8", "the file is not UTF-16", self._lines + 1) from None
             self._lines += text.count("\n")
             yield text.encode("utf-8", "surrogatepass")

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from imagebatch.batch import shard
 from imagebatch.csv import rows
 from imagebatch.csv.tally import Quality
-from imagebatch.outcome import EXPLANATIONS, KEPT_NOTES, ErrorCode, ImageOutcome, QualityBasis
+from imagebatch.outcome import EXPLANATIONS, KEPT_NOTES, REQUANTISED, ErrorCode, ImageOutcome, QualityBasis
 
 MAX_MESSAGE_CHARS = 500
 KNOWN = 1024
@@ -19,8 +19,8 @@ KNOWN = 1024
 
 class ImageCells(NamedTuple):
     """`name` is the stored object's, or empty; `error` holds the cells `ERROR_COLUMNS`, `facts` those of
-    `REPORT_FACTS`: of a stored image as its jobrunner told it, which decodes what strangers made. `code` is
-    None exactly when the image is stored.
+    `REPORT_FACTS`: of a stored image as its jobrunner reports it, which decodes what strangers made.
+    `code` is None exactly when the image is stored.
     """
 
     name: str
@@ -46,13 +46,13 @@ class CellMaker:
     def of_record(self, record: list[str]) -> ImageCells:
         """The cells for a fragment's record. Raises ValueError for one that is no outcome."""
         (
-            _, _, name, error, _, told_in, told_out, format_, width, height,
+            _, _, name, error, _, size_in, size_out, format_, width, height,
             source_format, source_quality, quality, basis, notes,
         ) = record  # fmt: skip
         if error:
             return self._of_failed(shard.outcome_of(record))
         d = self._delimiter
-        bytes_in, bytes_out = int(told_in), int(told_out)
+        bytes_in, bytes_out = int(size_in), int(size_out)
         formats = self._formats(source_format, format_)
         qualities, known = self._qualities(source_quality, quality, basis, notes)
         facts = f"{formats}{d}{int(width)}{d}{int(height)}{d}{bytes_in}{d}{bytes_out}{d}{qualities}"
@@ -67,8 +67,8 @@ class CellMaker:
         return self._failed(outcome.name or "", outcome.error, outcome.message)
 
     def _failed(self, name: str, code: ErrorCode, message: str) -> ImageCells:
-        told = rows.own_cell(message or EXPLANATIONS[code].cause)[:MAX_MESSAGE_CHARS]
-        error = f"{code.value}{self._delimiter}{self._quoted(told)}"
+        words = rows.own_cell(message or EXPLANATIONS[code].cause)[:MAX_MESSAGE_CHARS]
+        error = f"{code.value}{self._delimiter}{self._quoted(words)}"
         return ImageCells(name, error, self._no_facts, code)
 
     def _quality(self, source: str, encoded: str, basis: str, notes: str) -> tuple[str, Quality | None]:
@@ -80,8 +80,9 @@ class CellMaker:
         )
         if of_source is None or not basis:
             return cells, None
-        kept = not KEPT_NOTES.isdisjoint(notes.split())
-        return cells, Quality(of_source, its, cast(QualityBasis, basis), kept)
+        words = notes.split()
+        is_kept, is_requantised = not KEPT_NOTES.isdisjoint(words), REQUANTISED in words
+        return cells, Quality(of_source, its, cast(QualityBasis, basis), is_kept, is_requantised)
 
     def _words(self, *words: str) -> str:
         return self._delimiter.join(self._quoted(rows.own_cell(word)) for word in words)

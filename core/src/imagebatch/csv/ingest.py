@@ -7,7 +7,6 @@ with a link becomes that image's outcome.
 
 import csv
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from imagebatch.batch import plan
 from imagebatch.csv import encodings, plain_rows, rows
 from imagebatch.csv.decoding import Utf8Source, not_readable
 from imagebatch.csv.found_links import FoundLinks
+from imagebatch.csv.header import header_of
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, JSON, ObjectStore
@@ -23,10 +23,6 @@ from imagebatch.storage.store import CSV, JSON, ObjectStore
 MAX_PROBLEMS = 100
 ENCODINGS = encodings.ENCODINGS
 BLOCK_BYTES = 1 << 16
-
-_SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
-_COLUMN_NAMES = tuple(name.lower() for name in rows.COLUMNS)
-_OWN_NAMES = frozenset(name.lower() for name in rows.OWN_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +149,7 @@ class Reader:
         """The canonical header, then runs of rows and single rows, each added when those before are taken."""
         text = plain_rows.Text(self._source)
         lines = self._bounded(text)
-        yield self._header(lines).encode()
+        yield self._read_header(lines).encode()
         records = self._rows(lines)
         while True:
             if run := self._plain_run(text):
@@ -197,40 +193,19 @@ class Reader:
                 )
             yield line
 
-    # -- the header ----------------------------------------------------------------------------------
+    def _read_header(self, lines: Iterator[str]) -> str:
+        """Learn what the header says of the file; return the canonical header."""
+        header = header_of(self._counted(lines))
+        self._record_chars, self._unread_lines = 0, self._line
+        self._delimiter, self._field_count = header.delimiter, header.field_count
+        self.dialect = plan.Dialect(line_end=header.line_end, delimiter=header.delimiter)
+        return rows.record(rows.COLUMNS)
 
-    def _header(self, lines: Iterator[str]) -> str:
-        """Read the header, learn delimiter, line end and number of fields; return the canonical header."""
+    def _counted(self, lines: Iterator[str]) -> Iterator[str]:
         for line in lines:
             self._line += 1
             self._record_chars = 0
-            if _SEP_LINE.fullmatch(links.trimmed(line)) or not links.trimmed(line).strip(" \t\r\n,;"):
-                continue
-            self._learn(line)
-            self.dialect = plan.Dialect(line_end=_line_end(line), delimiter=self._delimiter)
-            return rows.record(rows.COLUMNS)
-        raise InputRefusedError.of("no_header", f"the file is empty; it must begin with {_EXPECTED}")
-
-    def _learn(self, line: str) -> None:
-        for delimiter in rows.DELIMITERS:
-            names = _names(line, delimiter)
-            if tuple(names[:3]) == _COLUMN_NAMES:
-                break
-        else:
-            raise InputRefusedError.of(
-                "wrong_header", f"the header is {_shown(line)}; it must be {_EXPECTED}", self._line
-            )
-        while names and not names[-1]:
-            names.pop()
-        unknown = [name for name in names[3:] if name not in _OWN_NAMES]
-        if unknown:
-            raise InputRefusedError.of(
-                "wrong_header",
-                f"unexpected column {_shown(unknown[0])}; the header must be {_EXPECTED}",
-                self._line,
-            )
-        self._delimiter, self._field_count = delimiter, len(names)
-        self._unread_lines = self._line
+            yield line
 
     # -- the rows ------------------------------------------------------------------------------------
 
@@ -318,26 +293,6 @@ class Reader:
         yield from self._links.warnings()
 
 
-_EXPECTED = ",".join(rows.COLUMNS)
-
-
-def _names(line: str, delimiter: str) -> list[str]:
-    try:
-        fields = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
-    except (csv.Error, StopIteration):
-        return []
-    return [" ".join(links.visible(field).lower().split()) for field in fields]
-
-
 def _fits_links(field: str) -> bool:
     text = links.trimmed(field)
     return not text or links.begins_like_link(text) or links.is_placeholder(text)
-
-
-def _line_end(line: str) -> str:
-    return next((end for end in ("\r\n", "\n", "\r") if line.endswith(end)), "\n")
-
-
-def _shown(text: str) -> str:
-    text = text.strip()
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")

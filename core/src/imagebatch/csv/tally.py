@@ -8,13 +8,14 @@ from imagebatch.outcome import Counts, ErrorCode, Qualities, QualityBasis
 
 class Quality(NamedTuple):
     """What is known of a stored image's quality: the source's, its own when it was encoded anew, how the
-    source's is known, and whether the picture was `kept` as it came.
+    source's is known, whether the picture was `kept` as it came, or made smaller without decoding its pixels.
     """
 
     source: int
     encoded: int | None
     basis: QualityBasis
     kept: bool
+    requantised: bool
 
 
 class Tally:
@@ -28,6 +29,7 @@ class Tally:
         self._codes: Counter[ErrorCode] = Counter()
         self._kept = 0
         self._encoded = 0
+        self._requantised = 0
         self._source_sum = 0
         self._encoded_sum = 0
 
@@ -37,10 +39,11 @@ class Tally:
         self._bytes_out += bytes_out
         if quality is None:
             return
-        source, encoded, basis, kept = quality
+        source, encoded, basis, kept, requantised = quality
         self._bases[basis] += 1
         self._source_sum += source
         self._kept += kept
+        self._requantised += requantised
         if encoded is not None:
             self._encoded += 1
             self._encoded_sum += encoded
@@ -68,6 +71,7 @@ class Tally:
             assumed=self._bases["assumed"],
             kept=self._kept,
             encoded=self._encoded,
+            requantised=self._requantised,
             source_sum=self._source_sum,
             encoded_sum=self._encoded_sum,
         )

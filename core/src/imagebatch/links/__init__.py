@@ -6,9 +6,10 @@ docs/csv.md shows the habits that are understood.
 """
 
 from imagebatch.links.address import MAX_LINK_CHARS, BadLink, check, looks_like_link
-from imagebatch.links.cell import begins_like_link, entries, is_placeholder, split, trimmed, visible
+from imagebatch.links.cell import begins_like_link, entries, is_placeholder, split
 from imagebatch.links.plain import count_plain
 from imagebatch.links.reading import Address, read
+from imagebatch.links.text import trimmed, visible
 
 __all__ = [
     "MAX_LINK_CHARS",

@@ -7,9 +7,10 @@ same: it costs its own place and no other.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from imagebatch.links.text import trimmed
 
 IMAGE_EXTENSIONS = "jpe?g|jpe|jfif|png|gif|webp|avif|bmp|tiff?|ico|psd|svg|heic|heif|jxl|jp2"
 
@@ -104,27 +105,6 @@ def begins_like_link(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Whether a text says that there is no link: `N/A`, `-`, `no image`."""
     return _PLACEHOLDER.match(text) is not None
-
-
-def trimmed(text: str) -> str:
-    """A text without blanks and invisible characters (Unicode's Cf, Z and Cc) at its ends."""
-    start, end = 0, len(text)
-    while start < end and _is_nothing(text[start]):
-        start += 1
-    while start < end and _is_nothing(text[end - 1]):
-        end -= 1
-    return text[start:end]
-
-
-def visible(text: str) -> str:
-    """A text without invisible characters, wherever they are."""
-    return text if text.isascii() else "".join(one for one in text if unicodedata.category(one) != "Cf")
-
-
-def _is_nothing(character: str) -> bool:
-    if "!" <= character <= "~":
-        return False
-    return character.isspace() or unicodedata.category(character) in {"Cf", "Zs", "Zl", "Zp", "Cc"}
 
 
 # -- lists ---------------------------------------------------------------------------------------------

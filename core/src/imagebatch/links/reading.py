@@ -1,6 +1,6 @@
 """What is fetched for an entry: the URL that a browser, or a person, would take it for.
 
-Each step that changes the link is told in the outcome's notes; what can't be decided is refused in words.
+Each step that changes the link is in the outcome's notes; what can't be decided is refused in words.
 """
 
 import re

@@ -13,7 +13,7 @@ from imagebatch.records import statements
 from imagebatch.records.failures import FAILURES, errors_translated, in_words, is_refusal, translate_errors
 from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
 from imagebatch.records.pool import TIMEOUT_S, opened
-from imagebatch.records.rows import request_of
+from imagebatch.records.row_mapping import request_of
 from imagebatch.settings import DatabaseSettings
 
 PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"

@@ -17,16 +17,6 @@ from typing import ParamSpec, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
-from minio import Minio
-from minio.credentials.credentials import Credentials
-from minio.credentials.providers import (
-    AWSConfigProvider,
-    ChainedProvider,
-    EnvAWSProvider,
-    IamAwsProvider,
-    Provider,
-    StaticProvider,
-)
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
@@ -34,13 +24,14 @@ from imagebatch.errors import (
     AccessDeniedError,
     AlreadyExistsError,
     NotFoundError,
-    SettingsError,
     StoreError,
 )
 from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
+from imagebatch.storage.s3_access import client_for, link_base, read_policy
+from imagebatch.storage.s3_errors import ABSENT, translated
 from imagebatch.storage.s3_request import Identity, Place
-from imagebatch.storage.s3_writer import SDK_ERRORS, Headers, S3Writer
+from imagebatch.storage.s3_writer import SDK_ERRORS, S3Writer, headers_of
 from imagebatch.storage.store import Media, Stored
 
 CHUNK_BYTES = 256 * 1024
@@ -48,34 +39,8 @@ CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 CHECK_S = 5.0
 TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
-_DENIED = frozenset(
-    {
-        "AccessDenied",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "AccountProblem",
-        "AllAccessDisabled",
-    }
-)
-_ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _translated(error: Exception) -> StoreError:
-    """The error of ours for an error of the SDK."""
-    if isinstance(error, S3Error):
-        text = f"S3: {error.code}: {error.message}"
-        if error.code in _DENIED:
-            return AccessDeniedError(text)
-        if error.code in _ABSENT:
-            return NotFoundError(text)
-        return StoreError(text)
-    return StoreError(f"S3: {type(error).__name__}: {error}")
 
 
 def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
@@ -86,7 +51,7 @@ def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
         try:
             result = call(*args, **kwargs)
         except SDK_ERRORS as error:
-            raise store._told(error) from error  # noqa: SLF001 - a decorator of its own methods
+            raise store._failed(error) from error  # noqa: SLF001 - a decorator of its own methods
         store.answered(is_well=True)
         return result
 
@@ -108,25 +73,10 @@ class S3Store:
         self._settings = settings
         self._signed = signed or {}
         self._bucket = settings.s3_bucket
-        endpoint = urlsplit(settings.s3_endpoint)
-        if endpoint.scheme not in {"http", "https"} or not endpoint.netloc or endpoint.path not in {"", "/"}:
-            raise SettingsError(
-                f"IMAGEBATCH_S3_ENDPOINT: {settings.s3_endpoint!r} is not a URL such as https://s3.example.com"
-            )
         self._http = urllib3.PoolManager(
             maxsize=connections, block=False, timeout=TIMEOUT, retries=_retries(retries)
         )
-        self._client = Minio(
-            endpoint.netloc,
-            region=settings.s3_region,
-            secure=endpoint.scheme == "https",
-            credentials=_credentials(settings),
-            http_client=self._http,
-        )
-        if settings.s3_addressing == "virtual":
-            self._client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
-        elif settings.s3_addressing == "path":
-            self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
+        self._client = client_for(settings, self._http)
         self._link_base = link_base(settings)
         self._is_well = False
 
@@ -137,11 +87,11 @@ class S3Store:
         """Remember whether the last answer was as it should be, for `check`."""
         self._is_well = is_well
 
-    def _told(self, error: Exception) -> StoreError:
-        """The error of ours for an error of the SDK; `check` hears of it."""
-        translated = _translated(error)
-        self.answered(is_well=isinstance(translated, NotFoundError))
-        return translated
+    def _failed(self, error: Exception) -> StoreError:
+        """The error of ours for an error of the SDK; `check` knows of it."""
+        failure = translated(error)
+        self.answered(is_well=isinstance(failure, NotFoundError))
+        return failure
 
     def check(self) -> None:
         if not self._is_well:
@@ -166,7 +116,7 @@ class S3Store:
         return self._put(key, data, media, only_if_absent=only_if_absent)
 
     def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
-        headers = _headers(media)
+        headers = headers_of(media)
         if only_if_absent:
             headers["If-None-Match"] = "*"
         try:
@@ -182,7 +132,7 @@ class S3Store:
         try:
             found = self._client._provider.retrieve()  # type: ignore[union-attr]  # noqa: SLF001 - see the module
         except SDK_ERRORS as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return Identity(found.access_key, found.secret_key, found.session_token or "", found.is_expired)
 
     def place(self) -> Place:
@@ -199,14 +149,14 @@ class S3Store:
 
     @contextmanager
     def writing(self, key: str, media: Media) -> Iterator[S3Writer]:
-        writer = S3Writer(self._client, self._bucket, key, _headers(media))
+        writer = S3Writer(self._client, self._bucket, key, headers_of(media))
         try:
             yield writer
             writer.finish()
         except BaseException as error:
             writer.abort()
             if isinstance(error, SDK_ERRORS):
-                raise self._told(error) from error
+                raise self._failed(error) from error
             raise
         self.answered(is_well=True)
 
@@ -246,19 +196,19 @@ class S3Store:
             return response
         response.drain_conn()
         response.release_conn()
-        told = f"S3: {key}: HTTP {response.status} for its signed link"
+        text = f"S3: {key}: HTTP {response.status} for its signed link"
         if response.status in {404, 412}:
-            raise NotFoundError(told)
+            raise NotFoundError(text)
         if response.status in {401, 403}:
-            raise AccessDeniedError(f"{told}; it may have expired")
-        raise StoreError(told)
+            raise AccessDeniedError(f"{text}; it may have expired")
+        raise StoreError(text)
 
     @_translate_errors
     def head(self, key: str) -> Stored | None:
         try:
             found = self._client.stat_object(self._bucket, key)
         except S3Error as error:
-            if error.code in _ABSENT:
+            if error.code in ABSENT:
                 return None
             raise
         return Stored(key, found.size or 0, (found.etag or "").strip('"'))
@@ -332,15 +282,6 @@ def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _headers(media: Media) -> Headers:
-    headers: Headers = {"Content-Type": media.content_type}
-    if media.cache_control:
-        headers["Cache-Control"] = media.cache_control
-    if media.disposition:
-        headers["Content-Disposition"] = media.disposition
-    return headers
-
-
 def _retries(total: int) -> urllib3.Retry:
     """Retries with growing pauses, for lost connections and for answers that ask to come again."""
     statuses = [500, 502, 503, 504]
@@ -351,71 +292,4 @@ def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK_BYTES)
     except urllib3.exceptions.HTTPError as error:
-        raise _translated(error) from error
-
-
-def read_policy(bucket: str) -> dict[str, object]:
-    """The bucket policy that lets anonymous clients read images and output CSVs, and list nothing.
-
-    An image's key has a hyphen and a dot; a folder's has none, and some servers answer for folders too.
-    """
-    resources = [
-        f"arn:aws:s3:::{bucket}/{keys.IMAGES}*-*.*",
-        f"arn:aws:s3:::{bucket}/{keys.CSV_FILES}*{keys.OUTPUT_SUFFIX}",
-    ]
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "ImageBatchPublicRead",
-                "Effect": "Allow",
-                "Principal": "*",
-                "Action": ["s3:GetObject"],
-                "Resource": resources,
-            }
-        ],
-    }
-
-
-def link_base(settings: S3Settings) -> str:
-    """The URL under which clients find the bucket's keys, without a slash at its end."""
-    if settings.s3_public_url:
-        if "," in settings.s3_public_url or urlsplit(settings.s3_public_url).scheme not in {
-            "http",
-            "https",
-        }:
-            raise SettingsError("IMAGEBATCH_S3_PUBLIC_URL must be an http(s) URL without a comma")
-        return settings.s3_public_url.rstrip("/")
-    endpoint = urlsplit(settings.s3_endpoint)
-    if endpoint.hostname == "s3.amazonaws.com":
-        return f"https://{settings.s3_bucket}.s3.{settings.s3_region}.amazonaws.com"
-    is_aws = (endpoint.hostname or "").endswith(".amazonaws.com")
-    if settings.s3_addressing == "virtual" or (is_aws and settings.s3_addressing == "auto"):
-        return f"{endpoint.scheme}://{settings.s3_bucket}.{endpoint.netloc}"
-    return f"{endpoint.scheme}://{endpoint.netloc}/{settings.s3_bucket}"
-
-
-def _credentials(settings: S3Settings) -> Provider:
-    if settings.s3_access_key:
-        return StaticProvider(
-            settings.s3_access_key,
-            settings.s3_secret_key.get_secret_value(),
-            settings.s3_session_token.get_secret_value() or None,
-        )
-    return _AwsChain()
-
-
-class _AwsChain(Provider):
-    """The AWS chain, with an error of ours when no link of it has credentials."""
-
-    def __init__(self) -> None:
-        self._chain = ChainedProvider([EnvAWSProvider(), AWSConfigProvider(), IamAwsProvider()])
-
-    def retrieve(self) -> Credentials:
-        try:
-            return self._chain.retrieve()
-        except (ValueError, *SDK_ERRORS) as error:
-            raise AccessDeniedError(
-                f"no S3 credentials: set IMAGEBATCH_S3_ACCESS_KEY and IMAGEBATCH_S3_SECRET_KEY, or give "
-                f"the program an AWS identity ({error})"
-            ) from error
+        raise translated(error) from error

@@ -41,7 +41,7 @@ R = TypeVar("R")
 class DirectS3:
     """An async context manager; at most `connections` requests at once.
 
-    `store` gives what is asked where plain rules don't tell the bucket's place, or the settings hold no key.
+    `store` gives what is asked where plain rules don't know the bucket's place, or the settings hold no key.
     `signed` are objects that are read with a signed link.
     """
 

@@ -34,7 +34,7 @@ class Place:
 
 
 def place_of(settings: S3Settings) -> Place | None:
-    """The bucket's place as far as plain rules tell it; None where the SDK has to be asked."""
+    """The bucket's place as far as plain rules know it; None where the SDK has to be asked."""
     url = urlsplit(settings.s3_endpoint)
     bucket, region, host = settings.s3_bucket, settings.s3_region, url.hostname or ""
     is_plain = url.scheme in _PORTS and url.path in {"", "/"} and url.netloc.lower() == url.netloc

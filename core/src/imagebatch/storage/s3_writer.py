@@ -12,7 +12,7 @@ from minio import Minio
 from minio.datatypes import Part
 from minio.error import MinioException
 
-from imagebatch.storage.store import Stored
+from imagebatch.storage.store import Media, Stored
 
 PART_BYTES = 5 * 1024 * 1024
 """All parts but the last have this size: S3 takes no smaller ones, and some servers want equal ones."""
@@ -86,3 +86,13 @@ class S3Writer:
         self._pending.clear()
         self._size += len(data)
         return data
+
+
+def headers_of(media: Media) -> Headers:
+    """Under which headers S3 stores an object, and serves it."""
+    headers: Headers = {"Content-Type": media.content_type}
+    if media.cache_control:
+        headers["Cache-Control"] = media.cache_control
+    if media.disposition:
+        headers["Content-Disposition"] = media.disposition
+    return headers

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebatch.settings import S3Settings
-from imagebatch_cli.folder import DataFolder
+from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.postgres import ROLE, EmbeddedPostgres
 from imagebatch_cli.processes import Program
 from imagebatch_cli.seaweed import EmbeddedS3

@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 
 
-class Meters:
-    """The meters of one app."""
+class Metrics:
+    """The metrics of one app."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagebatch_cli.folder import DataFolder, FolderBusyError, FolderUnusableError, free_ports, is_free
+from imagebatch_cli.data_folder import DataFolder, FolderBusyError, FolderUnusableError, free_ports, is_free
 from imagebatch_cli.postgres import _remove_if_stale
 from imagebatch_cli.processes import clear_leftover
 

@@ -134,7 +134,7 @@ class DataFolder:
         fresh.replace(self.path / "system.json")
 
     def remember_api(self, port: int) -> None:
-        """Tell others where the API of this folder is."""
+        """Note for others where the API of this folder is."""
         system = self.read()
         system.api_port = port
         self.write(system)

@@ -48,7 +48,7 @@ def encode(picture: Picture, output: Format, options: EncodeOptions) -> Encoded:
 
 
 def is_animated(data: bytes) -> bool:
-    """Whether a file of ours moves: encoders make one frame of frames that look the same."""
+    """Whether a file of ours is animated: encoders make one frame of frames that look the same."""
     with Image.open(io.BytesIO(data)) as image:
         return getattr(image, "n_frames", 1) > 1
 
@@ -57,7 +57,7 @@ def _fitted(picture: Picture, output: Format) -> "tuple[Picture, tuple[str, ...]
     """The picture as far as the format can hold it, and notes of what it can't."""
     assert output.encoder is not None
     notes: list[str] = []
-    if picture.is_animated and not output.can_move:
+    if picture.is_animated and not output.can_be_animated:
         picture = replace(picture, frames=picture.frames[:1], durations_ms=picture.durations_ms[:1])
         notes.append(FIRST_FRAME)
     if not output.encoder.has_alpha and picture.first.mode == "RGBA":

@@ -58,12 +58,12 @@ def _translated(error: Exception, data: bytes, image_format: Format) -> CodecErr
     kind = next((found.expand(kind) for sign, kind in _RARE_WORDS if (found := sign.match(words))), None)
     if kind is not None:
         return rare(image_format.name, kind)
-    if is_truncated(data, image_format):
+    if _is_truncated(data, image_format):
         return truncated()
     return corrupt(next((damage for sign, damage in _DAMAGES if sign.search(words)), DAMAGED))
 
 
-def is_truncated(data: bytes, image_format: Format) -> bool:
+def _is_truncated(data: bytes, image_format: Format) -> bool:
     """Whether the file's own structure places its end behind its bytes."""
     if image_format.end is None:
         return False

@@ -31,7 +31,7 @@ def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source
     data, opened = _opened(data, image_format, limits)
     image = opened.image
     with decoding(data, image_format):
-        frames = getattr(image, "n_frames", 1) if image_format.can_move else 1
+        frames = getattr(image, "n_frames", 1) if image_format.can_be_animated else 1
     _check_limits(image, image_format, frames, limits)
     source = Source(
         data=data,

@@ -37,7 +37,7 @@ def smallest(source: Source, picture: Encodable, chosen: Choice, options: Compre
             return _kept(source, picture, options, KEPT_ORIGINAL)
         raise
     encoded = found.encoded
-    has_stopped = picture.is_animated and chosen.format.can_move and not is_animated(encoded.data)
+    has_stopped = picture.is_animated and chosen.format.can_be_animated and not is_animated(encoded.data)
     if chosen.may_keep and (has_stopped or len(encoded.data) >= _kept_bytes(source, options)):
         kept = _kept(source, picture, options, KEPT_ORIGINAL)
         return kept if target.is_met(kept.data) else replace(kept, notes=(*kept.notes, MISSED))

@@ -62,8 +62,7 @@ def _plays(loop: int | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Format:
-    """One format. Only `name`, `matches` and `open` must be given; what else is left out is as the default
-    says.
+    """One format. `name`, `matches` and `open` must be given; all else has a default.
 
     Reading:
 
@@ -71,19 +70,18 @@ class Format:
     - `open`: reads the header. Raises CodecError, and whatever Pillow does for damaged files.
     - `repaired`: a file that `open` refused, without the damaged parts that no decoder needs; the file
       itself when there are none.
-    - `quality`: the quality that a file was saved with; None of it is lost by default.
+    - `quality`: the quality that a file was saved with; by default nothing was lost.
     - `colour_space`: what a file says of its colours outside an ICC profile; its second argument is
       whether it has one. Raises CodecError `unsupported_format` for one that is not converted, such as
       HDR.
     - `is_deep`: whether a file has more than the 8 bits a channel that its decoder gives.
     - `has_mask`: its transparency is known only when it is decoded.
-    - `can_move`: its files may be animations. `plays`: how often one runs (0: for ever), by Pillow's
-      `loop`.
+    - `can_be_animated`, and `plays`: how often an animation runs (0: for ever), by Pillow's `loop`.
     - `is_streamable`: a file may be recompressed without its pixels, and may have more of them for that.
     - `load`: decodes an opened image, at a reduced size (as stored) where one is given. Raises CodecError
       `truncated` when its decoder does not notice that.
-    - `end`: where a file's own structure places its end; None when decoders tell a missing end from
-      damage. Raises struct.error or IndexError when the file ends within that structure.
+    - `end`: where a file's own structure places its end; None when its decoder distinguishes a missing end
+      from damage. Raises struct.error or IndexError when the file ends within that structure.
     - `decoding_bytes`: a bound of the memory that decoding takes, a pixel.
 
     Beside the picture:
@@ -91,8 +89,8 @@ class Format:
     - `strip`: the file without metadata, its picture bit for bit; None when there is no lossless way. What
       it takes from the metadata is the EXIF orientation, its second argument. Raises ValueError,
       IndexError or struct.error for a file that is not built as its format says.
-    - `has_gain_map`, `has_more_pictures`: what else a file may hold. They may raise anything for damaged
-      files.
+    - `has_gain_map`, `has_more_pictures`: what else a file may hold. The latter may raise anything for a
+      damaged file.
 
     Writing: `encoder`, for formats that browsers show.
     """
@@ -105,7 +103,7 @@ class Format:
     colour_space: Callable[[bytes, bool], ColourSpace | None] = lambda _data, _has_profile: None
     is_deep: Callable[[bytes, Image.Image], bool] = lambda _data, _image: False
     has_mask: bool = False
-    can_move: bool = False
+    can_be_animated: bool = False
     plays: Callable[[int | None], int] = _plays
     is_streamable: bool = False
     load: Callable[[Image.Image, bytes, Size | None], None] = _load

@@ -76,7 +76,7 @@ FORMAT = Format(
     name="gif",
     matches=begins(b"GIF87a", b"GIF89a"),
     open=opener(GifImagePlugin.GifImageFile),
-    can_move=True,
+    can_be_animated=True,
     plays=_plays,
     strip=_strip,
     encoder=Encoder(encode=_encode, has_quality=False),

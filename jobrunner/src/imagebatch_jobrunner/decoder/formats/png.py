@@ -72,7 +72,7 @@ FORMAT = Format(
     repaired=png_chunks.without_damaged_extras,
     colour_space=colour_space,
     is_deep=_is_deep,
-    can_move=True,
+    can_be_animated=True,
     strip=_strip,
     encoder=Encoder(encode=_encode, has_quality=False),
 )

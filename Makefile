@@ -71,7 +71,7 @@ fuzz: $(INSTALLED) ## Damage JPEGs for an hour (SECONDS=3600), and see whether t
 	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.fuzzing $(or $(SECONDS),3600)
 
 clean: ## Remove what make made.
-	rm -f jobrunner/src/imagebatch_jobrunner/codec/librequantiser.so
+	rm -f jobrunner/src/imagebatch_jobrunner/decoder/jpeg/librequantiser.so
 	rm -rf $(REQUANTISER)/target $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(UV): requirements/uv.txt

@@ -19,7 +19,7 @@ from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.seaweed import EmbeddedS3
-from imagebatch_jobrunner.codec import pool
+from imagebatch_jobrunner.codec.command import ENVIRONMENT
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
@@ -92,7 +92,7 @@ def singles(place: Path) -> None:
 
 def _single(file: Path, output: str) -> str:
     command = [sys.executable, "-W", "ignore", "-c", _SINGLE, str(file), output]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=pool.ENVIRONMENT)
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT)
     taken, asked = ended.stdout.split()
     pixels = SINGLE_SIDE**2
     return f"{int(taken) / pixels:.1f} / {int(asked) / pixels:.0f}"
@@ -101,7 +101,7 @@ def _single(file: Path, output: str) -> str:
 _SINGLE = """
 import sys
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 def memory_bytes(name):
     line = next(line for line in open("/proc/self/status") if line.startswith(name))

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "codec" / "librequantiser.so"
+LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "decoder" / "jpeg" / "librequantiser.so"
 MISSING = "No rustc 1.85 or newer: JPEGs are recompressed by Pillow, which takes several times as long."
 FLAGS = ("--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-Cstrip=symbols")
 OLDEST = (1, 85)

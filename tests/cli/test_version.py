@@ -3,7 +3,7 @@
 from click.testing import CliRunner
 
 from imagebatch_cli.main import cli
-from imagebatch_jobrunner.codec import requantiser
+from imagebatch_jobrunner.decoder.jpeg import requantiser
 
 
 def test_the_version_tells_what_compresses_jpegs() -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec.pool import CodecPool, codec_command
+from imagebatch_jobrunner.codec.command import codec_command
+from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing.waiting import until
@@ -24,7 +25,7 @@ Encode = Callable[..., bytes]
 HOOKED = """
 import os, signal, sys, tempfile
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import __main__ as codec
+from imagebatch_jobrunner.decoder import __main__ as codec
 from imagebatch_jobrunner.errors import CodecError
 
 def hooked(data, options, limits, admit):

@@ -10,9 +10,10 @@ from PIL import Image, ImageCms, ImageSequence, PngImagePlugin
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import formats, strip
-from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.decoder import strip
+from imagebatch_jobrunner.decoder.compress import compress_image
+from imagebatch_jobrunner.decoder.recognise import recognise
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import jpegs
@@ -116,7 +117,7 @@ def test_of_stripped_metadata_only_the_orientation_is_left(
     corners: Image.Image, encode: Encode, source: str, orientation: int
 ) -> None:
     data = encode(lying(corners, orientation), source, exif=exif(orientation), xmp=b"<x>Somebody</x>")
-    bare = strip.stripped(data, formats.recognise(data).name, orientation)
+    bare = strip.stripped(data, recognise(data), orientation)
     assert len(bare) <= len(data)
     assert b"Somebody" not in bare
     assert opened(bare).tobytes() == opened(data).tobytes()

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner import formats
+from imagebatch_jobrunner.decoder.recognise import recognise
 from imagebatch_testing import corpus, drawn_corpus, jpegs
 from imagebatch_testing.corpus import Tried
 from imagebatch_testing.likeness import Film, film, likeness
@@ -60,7 +61,7 @@ def test_every_file_ends_in_an_image_or_an_error_of_its_own(outcomes: list[Tried
 def test_every_result_is_a_whole_image_of_its_format(outcomes: list[Tried]) -> None:
     for one in outcomes:
         if one.result is not None:
-            assert formats.recognise(one.result.data).name == one.result.format, name_of(one)
+            assert recognise(one.result.data).name == one.result.format, name_of(one)
             assert filmed(one.result.data).size == (one.result.width, one.result.height) or (
                 one.result.format == "ico"
             ), name_of(one)

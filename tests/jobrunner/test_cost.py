@@ -15,8 +15,9 @@ import pytest
 from PIL import Image, ImageMath
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import heap, requantiser
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec.command import ENVIRONMENT
+from imagebatch_jobrunner.decoder.compress import compress_image
+from imagebatch_jobrunner.decoder.jpeg import requantiser
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import natural
 from imagebatch_testing.jpegs import opened
@@ -69,7 +70,7 @@ def test_requantising_takes_no_more_instructions_than_it_did(
 FAULTS = """
 import resource, sys
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 data, options = open(sys.argv[1], "rb").read(), Compression(format=sys.argv[2])
 def compress(times):
@@ -90,7 +91,7 @@ def test_a_codec_process_takes_its_memory_once(
     file.write_bytes(encode(natural.drawn(1, (1200, 980)), stored))
     ran = subprocess.run(
         [sys.executable, "-c", FAULTS, file, output],
-        check=True, capture_output=True, text=True, env={**heap.ENVIRONMENT},
+        check=True, capture_output=True, text=True, env=ENVIRONMENT,
     )  # fmt: skip
     assert float(ran.stdout) <= FAULTS_A_PICTURE
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing.colours import ADOBE, BT709, BT2020, P3, converted, power, srgb_light

@@ -29,8 +29,8 @@ from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
-from imagebatch_jobrunner.process import ShardRun, process_images
-from imagebatch_jobrunner.workshop import Workshop
+from imagebatch_jobrunner.services import Services
+from imagebatch_jobrunner.shard_run import ShardRun, process_images
 from imagebatch_testing.certificates import Authority
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.web import Handler, Page, Web, serving
@@ -51,7 +51,7 @@ class World:
     picture: bytes
 
     @asynccontextmanager
-    async def workshop(self) -> AsyncIterator[Workshop]:
+    async def services(self) -> AsyncIterator[Services]:
         async def to_loopback(_: str, __: int) -> Sequence[Address]:
             return [ip_address("127.0.0.1")]
 
@@ -61,7 +61,7 @@ class World:
             image_client(policy, limits, resolve=to_loopback, tls=tls) as http,
             CodecPool(CodecLimits(processes=1), PictureLimits()) as codecs,
         ):
-            yield Workshop(
+            yield Services(
                 fetcher=Fetcher(http, limits),
                 codecs=codecs,
                 budget=ByteBudget(1 << 26),
@@ -104,7 +104,7 @@ async def done(world: World, data: bytes) -> Done:
     store = MemoryStore()
     ingested = ingest(store, "r1", [data])
     for index in range(len(ingested.plan.shards)):
-        await process_images(ShardRun(shard=ShardId("r1", 1, index), run="run"), store, world.workshop)
+        await process_images(ShardRun(shard=ShardId("r1", 1, index), run="run"), store, world.services)
     merged = merge(store, "r1", 1, ingested.plan)
     report = Report.from_json(store.get(keys.report("r1", 1, 0)))
     return Done(

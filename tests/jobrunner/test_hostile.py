@@ -29,8 +29,8 @@ from imagebatch_jobrunner.download.budget import ByteBudget
 from imagebatch_jobrunner.download.fetch import Fetcher, image_client
 from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import CodecLimits, FetchLimits, PictureLimits
-from imagebatch_jobrunner.process import ShardRun, process_images
-from imagebatch_jobrunner.workshop import Workshop
+from imagebatch_jobrunner.services import Services
+from imagebatch_jobrunner.shard_run import ShardRun, process_images
 from imagebatch_testing.certificates import Authority
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.web import Handler, Page, Route, Web, reset, serving
@@ -367,14 +367,14 @@ async def test_one_shard_with_all_of_them_is_done_and_its_good_images_are_stored
     budget = ByteBudget(8 * MIB)
 
     @asynccontextmanager
-    async def workshop() -> AsyncIterator[Workshop]:
+    async def services() -> AsyncIterator[Services]:
         async with (
             world.fetcher(limits) as fetcher,
             CodecPool(CodecLimits(processes=1), PictureLimits()) as codecs,
         ):
-            yield Workshop(fetcher=fetcher, codecs=codecs, budget=budget, options=Compression())
+            yield Services(fetcher=fetcher, codecs=codecs, budget=budget, options=Compression())
 
-    await process_images(ShardRun(shard=ShardId(REQUEST_ID, 1, 0), run="run-1"), store, workshop)
+    await process_images(ShardRun(shard=ShardId(REQUEST_ID, 1, 0), run="run-1"), store, services)
     report = Report.from_json(store.get(keys.report(REQUEST_ID, 1, 0)))
     outcomes = list(shard.read_fragment([store.get(report.fragment)]))
     assert [(one.row, one.slot) for one in outcomes] == [

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import bitmap_files as files
 from imagebatch_testing.bitmap_files import Bitmap, Grid, Icon

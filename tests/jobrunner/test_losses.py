@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
 from imagebatch_jobrunner.codec.compressed import Compressed
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import jpegs
 from imagebatch_testing.likeness import film, likeness

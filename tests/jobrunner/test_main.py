@@ -15,7 +15,7 @@ from imagebatch.batch.exit_codes import Exit
 from imagebatch.errors import SettingsError, StoreError
 from imagebatch.options import Compression
 from imagebatch.settings import read, variable
-from imagebatch_jobrunner import program
+from imagebatch_jobrunner import main
 from imagebatch_jobrunner.errors import CodecStartError, PoisonShardError
 from imagebatch_jobrunner.settings import JobrunnerSettings
 from imagebatch_testing.web import Page, Web, serving
@@ -161,7 +161,7 @@ def test_what_went_wrong_decides_the_exit_code(
     for name, value in NEEDED.items():
         monkeypatch.setenv(name, value)
     settings = read(JobrunnerSettings, termination_log=str(tmp_path / "none"))
-    assert program._failed(settings, error) == code
+    assert main._failed(settings, error) == code
 
 
 def test_settings_have_names_defaults_and_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageChops
 
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import memory, opening, pool
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.codec.command import ENVIRONMENT
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.codec.pool import CodecPool
+from imagebatch_jobrunner.decoder import memory, probe
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing import jpegs, natural
 
@@ -25,7 +26,7 @@ MIB = 1 << 20
 
 
 def needed(data: bytes, **options: Any) -> int:
-    _, source = opening.open_source(data, PictureLimits())
+    _, source = probe.open_source(data, PictureLimits())
     return memory.decoding(source, Compression(**options))
 
 
@@ -87,8 +88,8 @@ async def test_pictures_wait_for_memory_and_their_wait_is_not_their_time(encode:
 MEASURED = """
 import sys
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec import memory
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder import memory
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from PIL import Image
 options = Compression(format=sys.argv[1], progressive=len(sys.argv) > 4)
@@ -113,7 +114,7 @@ def test_the_documented_sizes_fit_and_hardly_more_do(
     encode: Encode, mode: str, output: Any, megapixels: int
 ) -> None:
     """By default, of what one picture may take; by the header of a small one, whose size is replaced."""
-    _, source = opening.open_source(encode(Image.new(mode, (9, 9)), "PNG"), PictureLimits())
+    _, source = probe.open_source(encode(Image.new(mode, (9, 9)), "PNG"), PictureLimits())
     needs = [
         memory.decoding(replace(source, width=1_000_000, height=count), Compression(format=output))
         for count in (megapixels, megapixels + 1)
@@ -221,7 +222,7 @@ def measured(
             sys.executable, "-W", "ignore", "-c", MEASURED, output, place / "large", place / "small",
             *(["progressive"] if progressive else []),
         ],
-        check=True, capture_output=True, timeout=120, env=pool.ENVIRONMENT,
+        check=True, capture_output=True, timeout=120, env=ENVIRONMENT,
     )  # fmt: skip
     grown, asked = (int(number) for number in answer.stdout.split())
     return grown, asked

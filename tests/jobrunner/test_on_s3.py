@@ -112,7 +112,7 @@ def count(frame, event, argument):
     calls += event == "call"
     if not modules and frame.f_code.co_name == "acquire" and frame.f_globals["__name__"] == "imagebatch.net.http.pool":
         modules = sum(module.partition(".")[0] not in {OPTIONAL} for module in sys.modules)
-from imagebatch_jobrunner.program import main
+from imagebatch_jobrunner.main import main
 sys.setprofile(count)
 code = main()
 sys.setprofile(None)

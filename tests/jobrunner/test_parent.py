@@ -13,7 +13,8 @@ from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch.storage.store import Media
 from imagebatch_jobrunner.async_store import AsyncStore
-from imagebatch_jobrunner.codec.pool import CodecPool, codec_command
+from imagebatch_jobrunner.codec.command import codec_command
+from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing.memory_store import MemoryStore
@@ -29,7 +30,7 @@ MOST_MODULES = 225
 
 COUNTING = """
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import __main__ as codec
+from imagebatch_jobrunner.decoder import __main__ as codec
 from imagebatch_jobrunner.errors import CodecError
 
 frames = 0
@@ -51,7 +52,7 @@ codec.main()
 
 
 def test_a_codec_process_loads_no_library_of_its_parent() -> None:
-    program = "import sys, imagebatch_jobrunner.codec.__main__; print(*sys.modules)"
+    program = "import sys, imagebatch_jobrunner.decoder.__main__; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True)
     modules = ran.stdout.split()
     assert PARENTS_LIBRARIES.isdisjoint(modules)

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from imagebatch_jobrunner.codec import quality
-from imagebatch_jobrunner.codec.quality import SourceQuality
+from imagebatch_jobrunner.decoder import quality
+from imagebatch_jobrunner.decoder.quality import SourceQuality
 
 
 def tables_of(mode: str, number: int, subsampling: int) -> dict[int, list[int]]:
@@ -41,4 +41,4 @@ def test_tables_of_sixteen_bits_are_compared_as_eight() -> None:
 
 @pytest.mark.parametrize("tables", [{}, {0: [1, 2, 3]}], ids=["none", "too short"])
 def test_without_usable_tables_the_quality_is_assumed(tables: dict[int, list[int]]) -> None:
-    assert quality.estimate(tables) == quality.UNTOLD
+    assert quality.estimate(tables) == quality.ASSUMED

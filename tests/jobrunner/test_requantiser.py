@@ -15,9 +15,9 @@ from PIL import Image
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import calibration, requantiser
-from imagebatch_jobrunner.codec.compress import compress_image
-from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Request
+from imagebatch_jobrunner.decoder.compress import compress_image
+from imagebatch_jobrunner.decoder.jpeg import calibration, requantiser
+from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import fuzzing, natural

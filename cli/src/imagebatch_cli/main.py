@@ -119,9 +119,9 @@ json_option = click.option(
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """With what compresses JPEGs, which depends on how it was installed."""
     if wanted:
-        from imagebatch_jobrunner.codec import requantiser  # noqa: PLC0415 - loads a decoder
+        from imagebatch_jobrunner.codec.command import codec_version  # noqa: PLC0415 - for this alone
 
-        click.echo(f"ImageBatch {version('imagebatch-cli')}, JPEG by {requantiser.about()}")
+        click.echo(f"ImageBatch {version('imagebatch-cli')}, JPEG by {codec_version()}")
         context.exit()
 
 

@@ -2,11 +2,12 @@
 
 ::
 
-    __main__ ── process ─┬─ shard_input   which links
-                         ├─ image         one link: fetch, compress, put
-                         │    ├─ download.fetch (hosts, budget)   the network, in this process
-                         │    └─ codec.pool ══ socket ══ codec ── compress
-                         └─ progress      how far
+    main ── shard_run ─┬─ shard_input   which links
+                       ├─ fair_queue    in which order
+                       ├─ image         one link: fetch, compress, put
+                       │    ├─ download.fetch (hosts, budget)   the network, in this process
+                       │    └─ codec.pool ══ socket ══ decoder ── compress   in codec processes
+                       └─ progress      how far
 
-The parent process does the network and never decodes; the codec processes decode and know no secret.
+The parent process does the network and never decodes; the codec processes run `decoder` and know no secret.
 """

@@ -16,7 +16,7 @@ if __name__ == "__main__":
     import sys
 
     gc.disable()  # nothing of what is imported is garbage, and looking for it takes a tenth of that time
-    from imagebatch_jobrunner.program import main  # only now: these imports take their time
+    from imagebatch_jobrunner.main import main  # only now: these imports take their time
 
     gc.freeze()
     gc.enable()

@@ -1,6 +1,6 @@
 """One link from start to end: fetched, compressed, stored, and its outcome.
 
-Used by `process`, for many links at once. A bad image is an outcome; only the store's errors pass on, for
+Used by `shard_run`, for many links at once. A bad image is an outcome; only the store's errors pass on, for
 they concern the whole shard.
 """
 
@@ -15,14 +15,14 @@ from imagebatch import links
 from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media
+from imagebatch_jobrunner import formats
 from imagebatch_jobrunner.async_store import AsyncStore
-from imagebatch_jobrunner.codec import formats
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError
+from imagebatch_jobrunner.fair_queue import Permit
+from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.shard_input import Slot
-from imagebatch_jobrunner.turns import Turn
-from imagebatch_jobrunner.workshop import Workshop
 
 log = structlog.get_logger()
 
@@ -36,35 +36,35 @@ _PERHAPS_WRITTEN_WRONG = frozenset(
 class ImageWorker:
     """Works on the links of one shard. The same link twice is fetched and compressed once."""
 
-    def __init__(self, workshop: Workshop, store: AsyncStore, request_id: str) -> None:
-        self._workshop = workshop
+    def __init__(self, services: Services, store: AsyncStore, request_id: str) -> None:
+        self._services = services
         self._store = store
         self._prefix = keys.image_prefix(request_id)
         self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
         self._log = log.bind()  # once: unbound, it would be made anew for each line, shown or not
 
-    async def work(self, turn: Turn) -> ImageOutcome:
-        """Tells `turn` when its link is downloaded. Raises StoreError when S3 fails."""
-        slot = turn.slot
+    async def work(self, permit: Permit) -> ImageOutcome:
+        """Releases the permit when its link is downloaded. Raises StoreError when S3 fails."""
+        slot = permit.slot
         digest = hashlib.sha256(slot.link.encode()).digest()
         first = self._first.get(digest)
         if first is not None:
             outcome = await first
-            turn.downloaded()
+            permit.release()
             return await self._copy(outcome, slot)
         promise = self._first[digest] = asyncio.get_running_loop().create_future()
         try:
-            outcome = await self._image(turn)
+            outcome = await self._image(permit)
         except BaseException:
             promise.cancel()
             raise
         promise.set_result(outcome)
         return outcome
 
-    async def _image(self, turn: Turn) -> ImageOutcome:
-        slot = turn.slot
+    async def _image(self, permit: Permit) -> ImageOutcome:
+        slot = permit.slot
         try:
-            outcome = await self._stored(turn)
+            outcome = await self._stored(permit)
         except ImageError as error:
             self._log.info(
                 "image failed", row=slot.row, slot=slot.slot, code=error.code, link=_loggable(slot.link)
@@ -73,32 +73,32 @@ class ImageWorker:
         self._log.debug("image done", row=slot.row, slot=slot.slot, bytes_out=outcome.bytes_out)
         return outcome
 
-    async def _stored(self, turn: Turn) -> ImageOutcome:
-        meant = links.read(turn.slot.link)
+    async def _stored(self, permit: Permit) -> ImageOutcome:
+        meant = links.read(permit.slot.link)
         if isinstance(meant, links.BadLink):
             raise FetchError(meant.code, meant.message)
         first, *others = meant
         try:
-            return await self._stored_from(turn, first)
+            return await self._stored_from(permit, first)
         except ImageError as error:
             if not others or error.code not in _PERHAPS_WRITTEN_WRONG:
                 raise ImageError(error.code, error.message + _how_read(first)) from error
             try:
-                return await self._stored_from(turn, others[0])
+                return await self._stored_from(permit, others[0])
             except ImageError:
                 raise error from None
 
-    async def _stored_from(self, turn: Turn, address: links.Address) -> ImageOutcome:
-        async with self._workshop.budget.lease() as lease:
+    async def _stored_from(self, permit: Permit, address: links.Address) -> ImageOutcome:
+        async with self._services.budget.lease() as lease:
             data = await self._fetched(address.url, lease)
-            turn.downloaded()
-            compressed = await self._workshop.codecs.compress(data, self._workshop.options)
-            outcome = await self._put(turn.slot, compressed, len(data))
+            permit.release()
+            compressed = await self._services.codecs.compress(data, self._services.options)
+            outcome = await self._put(permit.slot, compressed, len(data))
             return replace(outcome, notes=(*outcome.notes, *address.notes))
 
     async def _fetched(self, link: str, lease: Lease) -> bytes:
         try:
-            return await self._workshop.fetcher.fetch(link, lease)
+            return await self._services.fetcher.fetch(link, lease)
         except ImageError:
             raise
         except Exception as error:
@@ -133,7 +133,7 @@ class ImageWorker:
             return replace(outcome, row=slot.row, slot=slot.slot)
         stored_as = formats.BY_NAME[outcome.format]
         name = keys.image_name(slot.row, slot.slot, stored_as.extension)
-        async with self._workshop.budget.lease() as lease:
+        async with self._services.budget.lease() as lease:
             await lease.reach(outcome.bytes_out)
             data = await self._store.get(self._prefix + outcome.name)
             await self._store.put(self._prefix + name, data, Media.image(stored_as.content_type))

@@ -1,6 +1,6 @@
-"""Telling how far a shard is, seldom enough that S3 does not mind.
+"""Writing how far a shard is, seldom enough that S3 does not mind.
 
-Used by `process`. Progress is a hint: if it can't be written, the shard goes on.
+Used by `shard_run`. Progress is a hint: if it can't be written, the shard goes on.
 """
 
 import asyncio

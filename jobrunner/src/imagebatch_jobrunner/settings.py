@@ -1,4 +1,4 @@
-"""What the environment says to a jobrunner. Read once, in `program`."""
+"""What the environment says to a jobrunner. Read once, in `main`."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """What a shard has to do: its range of the canonical CSV, as the plan says, link by link.
 
-Read by `process` before anything else happens. What does not fit the plan is a poison shard.
+Read by `shard_run` before anything else happens. What does not fit the plan is a poison shard.
 """
 
 import csv

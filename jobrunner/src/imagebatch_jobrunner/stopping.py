@@ -1,6 +1,6 @@
 """Being stopped from outside: SIGTERM, Ctrl-C, or the end of a supervisor.
 
-Used by `__main__`. The running task is cancelled, which kills the codec processes; should that take too
+Used by `main`. The running task is cancelled, which kills the codec processes; should that take too
 long (a name lookup or an S3 call can't be interrupted), the process ends itself.
 """
 
@@ -36,7 +36,7 @@ class Stop:
 
 
 def listen(*, stdin_eof: bool) -> Stop:
-    """Listen for the wish to stop the current task."""
+    """Cancel the current task when somebody asks this process to stop."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None

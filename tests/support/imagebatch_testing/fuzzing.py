@@ -20,8 +20,8 @@ from typing import Any
 
 from PIL import Image
 
-from imagebatch_jobrunner.codec import requantiser
-from imagebatch_jobrunner.codec.requantiser import NotRequantisableError, Request
+from imagebatch_jobrunner.decoder.jpeg import requantiser
+from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
 from imagebatch_jobrunner.errors import CodecError
 
 REPOSITORY = Path(__file__).resolve().parents[3]

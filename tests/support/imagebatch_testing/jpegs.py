@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from imagebatch_jobrunner.codec import requantiser
+from imagebatch_jobrunner.decoder.jpeg import requantiser
 
 HAS_REQUANTISER = requantiser.is_available()
 NOTES = ("requantised",) if HAS_REQUANTISER else ()

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from imagebatch.options import Compression
-from imagebatch_jobrunner.codec.compress import compress_image
+from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 
@@ -27,6 +29,7 @@ def traces(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[int,
 
     To be called in a process of its own: elsewhere other threads open and close files meanwhile.
     """
+    Image.preinit()  # Pillow loads these plugins with the first file that it opens or saves
     tried(next(iter(files.values())), options)  # modules are loaded once
     succeeded = 0
     found = {}

@@ -1,6 +1,6 @@
 """The parent's end of the socket to a codec process: a frame out, a frame in, one at a time.
 
-Used by `pool`. A picture costs one `sendmsg` of the file where it lies and, as answers fit the buffer, one
+Used by `process`. A picture costs one `sendmsg` of the file where it lies and, as answers fit the buffer, one
 `recv`: asyncio's streams would copy both several times, in pieces of a pipe's size, with a turn of the loop
 for each.
 """
@@ -20,14 +20,14 @@ _SOCKET_BYTES = 1 << 20
 
 
 class Frame(NamedTuple):
-    """What a codec process says."""
+    """What a codec process sends."""
 
     header: dict[str, Any]
     body: bytes
 
 
 class Channel(asyncio.BufferedProtocol):
-    """Begins by waiting for the process's greeting. Whatever it says unasked makes the channel useless."""
+    """It begins by waiting for READY. A frame that comes unasked makes the channel useless."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -56,7 +56,7 @@ class Channel(asyncio.BufferedProtocol):
             self._answer = None
 
     async def ask(self, header: Mapping[str, Any], data: bytes) -> Frame:
-        """Say something, and wait for the answer. Raises EOFError, OSError or WireError."""
+        """Send a frame, and wait for the answer. Raises EOFError, OSError or WireError."""
         if self._broken is not None:
             raise self._broken
         self._answer = asyncio.get_running_loop().create_future()

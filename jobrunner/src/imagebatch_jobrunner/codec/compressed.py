@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 
 from imagebatch.outcome import QualityBasis
-from imagebatch_jobrunner.codec.formats import FormatName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressed:
     """A compressed image and what was done. Sizes are in pixels, as shown (after any rotation).
 
-    `quality` is None where the source's picture was kept or the format knows none.
+    `format` and `source_format` are names of the table in `imagebatch_jobrunner.formats`. `quality` is
+    None where the source's picture was kept or the format has none.
     """
 
     data: bytes
-    format: FormatName
+    format: str
     width: int
     height: int
-    source_format: FormatName
+    source_format: str
     source_quality: int
     quality: int | None
     quality_basis: QualityBasis

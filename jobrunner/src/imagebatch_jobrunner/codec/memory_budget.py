@@ -14,7 +14,7 @@ class MemoryBudget:
     def __init__(self, total_bytes: int) -> None:
         self._total = total_bytes
         self._used = 0
-        self._turn = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._freed = asyncio.Event()
 
     @property
@@ -23,7 +23,7 @@ class MemoryBudget:
 
     def take_at_once(self, size: int) -> int:
         """`size` where there is room for it and nobody waits, else 0; then `give_back` it."""
-        if self._turn.locked() or self._used + size > self._total:
+        if self._queue.locked() or self._used + size > self._total:
             return 0
         self._used += size
         return size
@@ -35,7 +35,7 @@ class MemoryBudget:
     @asynccontextmanager
     async def grant(self, size: int) -> AsyncIterator[None]:
         """Wait until there is room for `size` bytes."""
-        async with self._turn:
+        async with self._queue:
             while self._used and self._used + size > self._total:
                 self._freed.clear()
                 await self._freed.wait()

@@ -1,13 +1,10 @@
-"""The codec processes as their parent sees them: up to one a core, each killable with the image it works on.
+"""The pool of codec processes: up to one a core, each killable with the image it works on.
 
 Used by `image`. A decoder that hangs, or crashes twice, costs one image; a new process takes its place at
 once.
 """
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -16,44 +13,23 @@ import structlog
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.codec import heap, wire
-from imagebatch_jobrunner.codec.channel import Channel, Frame, pair
+from imagebatch_jobrunner.codec import wire
+from imagebatch_jobrunner.codec.command import codec_command
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
+from imagebatch_jobrunner.codec.process import CodecProcess
 from imagebatch_jobrunner.errors import CodecError, CodecStartError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 
 log = structlog.get_logger()
 
-_START_SECONDS = 60.0
-_GRACE_SECONDS = 5.0
 _MOST_NEEDS = 2
-"""What is left by the cheap way of a JPEG asks again; the first grant is given back before that."""
-_STDERR_BYTES = 2048
+"""How often a picture may ask for memory. A JPEG asks once to be requantised, and again when it has to be
+decoded to pixels after all; the first grant is given back before the second.
+"""
 
 _AT_ONCE_BYTES = 80 * 1024 * 1024
 """What a picture gets without asking where so much is free: enough for a JPEG of two megapixels."""
-
-ENVIRONMENT = {
-    **{name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ},
-    **heap.ENVIRONMENT,
-}
-"""Of a codec process."""
-
-
-def codec_command(limits: CodecLimits) -> tuple[str, ...]:
-    """The command of a codec process. `-I` keeps the environment and the working folder out of it.
-
-    It may write what it compiles, as every Python, unless this one may not: without that each start compiles
-    Pillow anew, which takes longer than all else. It does so before it sees the first image.
-    """
-    compiled = ("-B",) if sys.dont_write_bytecode else ()
-    return (
-        sys.executable, "-I", *compiled, "-m", "imagebatch_jobrunner.codec",
-        "--memory-bytes", str(limits.memory_bytes),
-        "--seconds", str(limits.seconds + _GRACE_SECONDS),
-        "--nice", str(limits.nice),
-    )  # fmt: skip
 
 
 class CodecPool:
@@ -68,8 +44,8 @@ class CodecPool:
         self._limits = limits
         self._pictures = pictures
         self._command = tuple(command or codec_command(limits))
-        self._idle: asyncio.Queue[_Codec] = asyncio.Queue()
-        self._all: set[_Codec] = set()
+        self._idle: asyncio.Queue[CodecProcess] = asyncio.Queue()
+        self._all: set[CodecProcess] = set()
         self._begun = 1
         self._starting = asyncio.TaskGroup()
         self._memory = MemoryBudget(limits.picture_bytes)
@@ -93,8 +69,8 @@ class CodecPool:
     async def _add(self) -> None:
         self._idle.put_nowait(await self._started())
 
-    async def _idle_one(self) -> "_Codec":
-        """A process with nothing to do; one more is begun when all that there are have something."""
+    async def _idle_one(self) -> CodecProcess:
+        """A process with nothing to do; one more is started when all of them are busy."""
         if self._idle.empty() and self._begun < self._limits.processes:
             self._begun += 1
             self._starting.create_task(self._add())
@@ -112,8 +88,8 @@ class CodecPool:
         """Raises CodecError, or CodecStartError when no process can take the place of a lost one.
 
         A process that dies may have been killed for what others took of the memory, so the image is tried
-        once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard is
-        stopped.
+        once more, alone, in a fresh one. Cancelling it ends its codec process for good: it is how a shard
+        is stopped.
         """
         codec = await self._idle_one()
         try:
@@ -132,9 +108,10 @@ class CodecPool:
             fresh.kill()
             raise
 
-    async def _settled(self, codec: "_Codec", work: Coroutine[Any, Any, Compressed]) -> Compressed:
-        """Its result; a process that can go on is idle again, one that can't is replaced or, when lost,
-        told of.
+    async def _settled(self, codec: CodecProcess, work: Coroutine[Any, Any, Compressed]) -> Compressed:
+        """The result of `work`. Afterwards the process is idle again, or replaced when it can't go on.
+
+        Raises CodecError, or _LostError for a process that ended: the caller replaces that one.
         """
         try:
             result = await work
@@ -154,7 +131,7 @@ class CodecPool:
         return result
 
     async def _ask(
-        self, codec: "_Codec", data: bytes, options: Compression, memory: MemoryBudget
+        self, codec: CodecProcess, data: bytes, options: Compression, memory: MemoryBudget
     ) -> Compressed:
         """Compress with what is free of `memory` at once, or else wait for what the picture needs."""
         left_s = self._limits.seconds
@@ -167,7 +144,7 @@ class CodecPool:
             left_s -= loop.time() - started
             for _ in range(_MOST_NEEDS):
                 needed_bytes = wire.read_need(header)
-                if needed_bytes is None:  # it is done, or no picture, or over a limit
+                if needed_bytes is None:  # the header is an answer: a result, or an error
                     break
                 memory.give_back(held)
                 held = 0
@@ -185,16 +162,16 @@ class CodecPool:
         finally:
             memory.give_back(held)
 
-    def _replace(self, codec: "_Codec") -> None:
+    def _replace(self, codec: CodecProcess) -> None:
         codec.kill()
         self._all.discard(codec)
         self._starting.create_task(self._exchange(codec))
 
-    async def _exchange(self, codec: "_Codec") -> None:
+    async def _exchange(self, codec: CodecProcess) -> None:
         await codec.stop()
         self._idle.put_nowait(await self._started())
 
-    async def _started(self) -> "_Codec":
+    async def _started(self) -> CodecProcess:
         """A new process. Raises CodecStartError when several in a row did not start, with growing pauses."""
         for pause_s in self._limits.start_pauses_s:
             try:
@@ -204,8 +181,8 @@ class CodecPool:
                 await asyncio.sleep(pause_s)
         return await self._start()
 
-    async def _start(self) -> "_Codec":
-        codec = await _Codec.start(self._command)
+    async def _start(self) -> CodecProcess:
+        codec = await CodecProcess.start(self._command)
         self._all.add(codec)
         return codec
 
@@ -223,108 +200,3 @@ class _LostError(Exception):
     def __init__(self, how: str) -> None:
         super().__init__(how)
         self.how = how
-
-
-class _Codec:
-    """One codec process. It does one image at a time."""
-
-    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
-        assert process.stderr is not None
-        self._process = process
-        self._channel = channel
-        self._stderr = process.stderr
-        self._terms: wire.Terms | None = None
-        self._tail = b""
-        self._draining = asyncio.create_task(self._drain())
-
-    @classmethod
-    async def start(cls, command: Sequence[str]) -> "_Codec":
-        """Raises CodecStartError."""
-        try:
-            codec = await cls._begun(command)
-        except OSError as error:  # such as too little memory, or too many processes
-            raise CodecStartError(f"a codec process did not start: {error.strerror}") from error
-        try:
-            await codec.greet()
-        except BaseException:
-            codec.kill()
-            await codec.stop()
-            raise
-        return codec
-
-    @classmethod
-    async def _begun(cls, command: Sequence[str]) -> "_Codec":
-        ours, theirs = pair()
-        channel = await Channel.over(ours)
-        try:
-            with theirs:
-                end = theirs.fileno()
-                process = await asyncio.create_subprocess_exec(
-                    *command, stdin=end, stdout=end, stderr=asyncio.subprocess.PIPE, env=ENVIRONMENT
-                )
-        except BaseException:
-            channel.close()
-            raise
-        return cls(process, channel)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def last_words(self) -> str:
-        """The end of what the process wrote to standard error."""
-        return self._tail.decode(errors="replace").strip()
-
-    async def compress(self, data: bytes, granted_bytes: int, terms: wire.Terms) -> Frame:
-        """Its answer, or its need for more memory. Raises WireError, EOFError or OSError when it is lost."""
-        news = None if terms == self._terms else terms
-        self._terms = terms
-        return await self._channel.ask(wire.request(granted_bytes, news), data)
-
-    async def go_on(self) -> Frame:
-        """Grant what it needs, and let it answer. Raises as `compress` does."""
-        return await self._channel.ask(wire.GO, b"")
-
-    def kill(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-
-    async def stop(self) -> str:
-        """Make sure that the process is gone. How it ended, as the end of a sentence about it."""
-        self._channel.close()
-        try:
-            async with asyncio.timeout(_GRACE_SECONDS):
-                status = await self._process.wait()
-        except TimeoutError:
-            self.kill()
-            status = await self._process.wait()
-        await self._draining
-        return _ended(status)
-
-    async def greet(self) -> None:
-        """Wait until it is ready. Raises CodecStartError."""
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                header, _ = await self._channel.frame()
-        except (OSError, EOFError, TimeoutError, wire.WireError) as error:
-            if isinstance(error, TimeoutError):
-                self.kill()  # else it ended by itself, and Popen.kill would take its status from asyncio
-            how = await self.stop()
-            raise CodecStartError(f"a codec process did not start: it {how}. {self.last_words}") from error
-        if header != wire.READY:
-            raise CodecStartError("a codec process is not one")
-
-    async def _drain(self) -> None:
-        """Keep the process from blocking on standard error, and its noise out of the log."""
-        while chunk := await self._stderr.read(_STDERR_BYTES):
-            self._tail = (self._tail + chunk)[-_STDERR_BYTES:]
-
-
-def _ended(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

@@ -1,7 +1,7 @@
-"""What the jobrunner and its codec processes say to each other over a socket.
+"""The messages between the jobrunner and its codec processes, over a socket.
 
-A picture takes one frame there and one back: it comes with leave for as much memory as there was room for at
-once, and only who needs more asks and waits. How pictures are compressed is said with a process's first one.
+A picture takes one frame there and one back. It comes with a grant of as much memory as was free at once; a
+codec process that needs more for it asks, and waits. Options and limits go with a process's first picture.
 
 A frame is two big-endian lengths (4 bytes for the header, 8 for the body), a header of JSON and a body of
 bytes. No pickle: a codec process decodes hostile bytes, so its parent believes nothing it has not checked.
@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode, QualityBasis
-from imagebatch_jobrunner.codec import formats
+from imagebatch_jobrunner import formats
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
@@ -44,7 +44,7 @@ class Terms:
 
 
 class WireError(Exception):
-    """What arrived is not what the other side should say."""
+    """What arrived is not what the other side should send."""
 
 
 def frame_head(header: Mapping[str, Any], body_bytes: int) -> bytes:
@@ -72,17 +72,17 @@ def header(text: bytes | bytearray) -> dict[str, Any]:
 
 
 def request(granted_bytes: int, terms: Terms | None = None) -> dict[str, Any]:
-    """The header of a picture that may take so much memory; `terms` are said when they are new."""
+    """The header of a picture that may take so much memory. `terms` are sent when they are new."""
     if terms is None:
         return {"granted_bytes": granted_bytes}
-    said = {"options": terms.options.as_spec(), "limits": asdict(terms.limits)}
-    return {"granted_bytes": granted_bytes, "terms": said}
+    spec = {"options": terms.options.as_spec(), "limits": asdict(terms.limits)}
+    return {"granted_bytes": granted_bytes, "terms": spec}
 
 
 def read_terms(found: Mapping[str, Any]) -> Terms | None:
-    """The terms that a request says; None when those of the last hold."""
-    said = found.get("terms")
-    return said and Terms(Compression.parse(said["options"]), PictureLimits(**said["limits"]))
+    """The terms in a request; None when those of the last one hold."""
+    spec = found.get("terms")
+    return spec and Terms(Compression.parse(spec["options"]), PictureLimits(**spec["limits"]))
 
 
 def need(needed_bytes: int) -> dict[str, Any]:
@@ -107,27 +107,31 @@ def success(compressed: Compressed) -> dict[str, Any]:
 
 
 def failure(error: CodecError) -> dict[str, Any]:
-    told = {"error": error.code.value, "message": error.message[:_MAX_MESSAGE_CHARS]}
-    return {**told, "cause": error.cause[:_MAX_MESSAGE_CHARS]}
+    """The header of an answer without a picture."""
+    return {
+        "error": error.code.value,
+        "message": error.message[:_MAX_MESSAGE_CHARS],
+        "cause": error.cause[:_MAX_MESSAGE_CHARS],
+    }
 
 
 def read_answer(found: Mapping[str, Any], data: bytes) -> Compressed:
-    """Raises the CodecError that the answer tells of, or WireError for an answer that can't be true."""
+    """The picture. Raises the CodecError that was answered, or WireError for an answer that can't be true."""
     if "error" in found:
-        raise _told_error(found)
+        raise _error(found)
     try:
         return _checked(found, data)
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(f"an answer is not well formed: {error}") from error
 
 
-def _told_error(found: Mapping[str, Any]) -> Exception:
+def _error(found: Mapping[str, Any]) -> Exception:
     try:
-        told = CodecError(ErrorCode(found["error"]), _text(found["message"], _MAX_MESSAGE_CHARS))
-        told.cause = _text(found.get("cause", ""), _MAX_MESSAGE_CHARS)
-    except (KeyError, TypeError, ValueError) as error:
-        return WireError(f"an answer is not well formed: {error}")
-    return told
+        error = CodecError(ErrorCode(found["error"]), _text(found["message"], _MAX_MESSAGE_CHARS))
+        error.cause = _text(found.get("cause", ""), _MAX_MESSAGE_CHARS)
+    except (KeyError, TypeError, ValueError) as malformed:
+        return WireError(f"an answer is not well formed: {malformed}")
+    return error
 
 
 _BASES: tuple[QualityBasis, ...] = get_args(QualityBasis)

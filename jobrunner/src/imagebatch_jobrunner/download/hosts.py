@@ -63,7 +63,7 @@ class HostHealth:
         return is_stranger or self._failures >= FAILURES_TO_SKIP
 
     def may_try(self) -> bool:
-        """Ask just before each try; a True may be the probe, so tell what became of it."""
+        """Ask just before each try. True may stand for the probe, so report how the try ended."""
         if not self._is_given_up:
             return True
         if self.is_skipped:

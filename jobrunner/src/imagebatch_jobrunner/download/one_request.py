@@ -1,4 +1,4 @@
-"""One request on the way to an image: byte limit, deadline, and what its failure is called.
+"""One HTTP exchange on the way to an image: byte limit, deadline, and the error code of each failure.
 
 Used by `fetch`. The client comes from `imagebatch.net.transport`, which checks every address that it dials.
 """

@@ -1,6 +1,6 @@
 """Pages of services for sharing files: a link that shows one has no picture behind it, whoever asks.
 
-Used by `fetch`. Other pages are told by the codec, as what is no image.
+Used by `fetch`. Other pages are refused by the codec: they are no image.
 """
 
 import re

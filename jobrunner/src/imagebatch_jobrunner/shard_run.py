@@ -1,0 +1,138 @@
+"""One shard from its plan to its report.
+
+`process_images` is called by `main`, and by tests with a store in memory. The order of writes is the
+contract: images, then the fragment, then the report, which alone makes the shard count.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import structlog
+
+from imagebatch.batch import shard
+from imagebatch.batch.shard import Report, ShardId
+from imagebatch.outcome import Counts, ImageOutcome
+from imagebatch.storage import keys
+from imagebatch.storage.store import ShardStore
+from imagebatch_jobrunner import shard_input
+from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
+from imagebatch_jobrunner.download.hosts import host_of
+from imagebatch_jobrunner.fair_queue import FairQueue, Permit
+from imagebatch_jobrunner.image import ImageWorker
+from imagebatch_jobrunner.progress import Pace, ProgressWriter
+from imagebatch_jobrunner.services import Services
+from imagebatch_jobrunner.shard_input import ShardInput
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRun:
+    """Which shard is done by which run, and how much at once: `window` links are under way.
+
+    `plan_key` is the key of the batch's plan, where it is not the usual one.
+    """
+
+    shard: ShardId
+    run: str
+    plan_key: str = ""
+    window: int = 128
+    store_threads: int = 16
+    pace: Pace = Pace()
+
+
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+async def process_images(
+    work: ShardRun,
+    store: ShardStore,
+    open_services: OpenServices,
+    put_directly: PutDirectly | None = None,
+) -> None:
+    """Do a shard whose report does not exist yet; afterwards it does, whether or not images failed.
+
+    The services are opened only when there is something to do. Raises PoisonShardError when the input is
+    unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
+    """
+    async with AsyncStore(store, threads=work.store_threads, put_directly=put_directly) as blocking:
+        if await blocking.run(lambda its: is_reported(its, work.shard)):
+            log.info("the shard is done already")
+            return
+        started_at = time.time()
+        given = await blocking.run(
+            lambda its: shard_input.read(its, work.shard, work.plan_key or keys.plan(work.shard.request_id))
+        )
+        done = await blocking.run(lambda its: shard.earlier_successes(its, work.shard))
+        async with open_services() as services:
+            outcomes = await _outcomes(work, given, done, blocking, services)
+        await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
+
+
+def is_reported(store: ShardStore, which: ShardId) -> bool:
+    return store.head(keys.report(which.request_id, which.attempt, which.index)) is not None
+
+
+async def _outcomes(
+    work: ShardRun,
+    given: ShardInput,
+    done: Mapping[tuple[int, int], ImageOutcome],
+    store: AsyncStore,
+    services: Services,
+) -> list[ImageOutcome]:
+    """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""
+    worker = ImageWorker(services, store, work.shard.request_id)
+    window = asyncio.Semaphore(work.window)
+    outcomes: list[ImageOutcome] = []
+
+    async def finish(outcome: ImageOutcome) -> None:
+        outcomes.append(outcome)
+        await progress.add(outcome)
+
+    async def take(permit: Permit) -> None:
+        try:
+            await finish(await worker.work(permit))
+        finally:
+            permit.release()
+            window.release()
+
+    async with (
+        ProgressWriter(store, work.shard, work.run, work.pace) as progress,
+        asyncio.TaskGroup() as group,
+    ):
+        slots = list(given.slots())
+        for slot in slots:
+            if earlier := done.get((slot.row, slot.slot)):
+                await finish(earlier)
+        missing = (slot for slot in slots if (slot.row, slot.slot) not in done)
+        queue = FairQueue(missing, lambda slot: host_of(slot.link), services.fetcher.per_host)
+        while await window.acquire() and (permit := await queue.next()):
+            group.create_task(take(permit))
+    return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
+
+
+def _commit(
+    store: ShardStore, work: ShardRun, given: ShardInput, outcomes: list[ImageOutcome], started_at: float
+) -> None:
+    report = Report(
+        run=work.run,
+        fragment=shard.write_fragment(store, work.shard, work.run, outcomes),
+        rows=given.range.rows,
+        counts=_counts(outcomes),
+        errors=dict(Counter(str(outcome.error) for outcome in outcomes if outcome.error)),
+        started_at=started_at,
+        finished_at=time.time(),
+    )
+    is_first = shard.commit(store, work.shard, report)
+    log.info("shard done", is_first=is_first, images=report.counts.total, failed=report.counts.failed)
+
+
+def _counts(outcomes: list[ImageOutcome]) -> Counts:
+    counts = Counts()
+    for outcome in outcomes:
+        counts = counts.with_outcome(outcome)
+    return counts

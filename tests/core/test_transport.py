@@ -1,4 +1,4 @@
-"""The guarded way out: what it dials, and what it tells."""
+"""The guarded way out: what it dials, and what it raises."""
 
 import asyncio
 from collections.abc import Sequence
@@ -138,7 +138,7 @@ async def test_redirects_end_after_five(receiver: Receiver) -> None:
     assert len(receiver.requests) == 6
 
 
-async def test_a_name_without_address_is_told_apart() -> None:
+async def test_a_name_without_address_has_an_error_of_its_own() -> None:
     with pytest.raises(transport.NameNotFoundError):
         await get("http://nothing-here.invalid/")
 

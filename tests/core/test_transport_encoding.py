@@ -112,7 +112,7 @@ async def test_members_without_end_are_refused() -> None:
     ids=["cut", "cut member", "no member", "garbage", "checksum"],
 )
 @pytest.mark.parametrize("size", [7, 1_000_000])
-async def test_damage_is_told(data: bytes, says: str, size: int) -> None:
+async def test_damage_is_reported(data: bytes, says: str, size: int) -> None:
     with pytest.raises(httpx.DecodingError, match=says):
         await whole(answer("gzip", data, size))
 

@@ -13,16 +13,11 @@ import pytest
 from hypothesis import given, strategies
 
 from imagebatch.net.guard import Address, AddressPolicy
-from imagebatch.net.http.connection import (
-    EVENTS_BETWEEN_TURNS,
-    FEED_BYTES,
-    MAX_WAITING_BYTES,
-    Connection,
-    Outgoing,
-    Timeouts,
-)
+from imagebatch.net.http.connection import EVENTS_BETWEEN_TURNS, FEED_BYTES, Connection
 from imagebatch.net.http.dial import Dialler, Origin, tls_context
 from imagebatch.net.http.pool import Pool
+from imagebatch.net.http.request import Outgoing, Timeouts
+from imagebatch.net.http.wire import MAX_WAITING_BYTES
 from imagebatch.net.transport import GuardedTransport
 from imagebatch_testing.certificates import Authority
 from imagebatch_testing.web import Page, Route, Web, reset, serving
@@ -330,8 +325,8 @@ def test_there_is_one_tls_context_a_process() -> None:
     assert tls_context() is tls_context()
 
 
-class Wire(asyncio.Transport):
-    """The far end of a connection, played: it remembers whether it may send."""
+class FarEnd(asyncio.Transport):
+    """A host that the test plays. It remembers whether it may send."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -351,11 +346,11 @@ class Wire(asyncio.Transport):
         return False
 
 
-async def asked() -> tuple[Connection, Wire]:
-    connection, wire = Connection(), Wire()
-    connection.connection_made(wire)
+async def asked() -> tuple[Connection, FarEnd]:
+    connection, host = Connection(), FarEnd()
+    connection.connection_made(host)
     await connection.send(Outgoing.of(httpx.Request("GET", "http://shop.test/")), None)
-    return connection, wire
+    return connection, host
 
 
 async def drained(connection: Connection) -> list[int]:
@@ -367,18 +362,18 @@ async def drained(connection: Connection) -> list[int]:
 
 
 async def test_a_host_that_sends_faster_than_it_is_read_is_stopped() -> None:
-    connection, wire = await asked()
+    connection, host = await asked()
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
     await connection.read_head(None)
     sent = 0
-    while wire.may_send:
+    while host.may_send:
         connection.data_received(bytes(16_384))
         sent += 16_384
     assert sent <= MAX_WAITING_BYTES + 16_384
     taken = 0
     while taken < sent:
         taken += len(await connection.read_body(None))
-    assert wire.may_send
+    assert host.may_send
 
 
 async def test_a_piece_of_a_body_is_never_large_whatever_comes_at_once() -> None:
@@ -458,7 +453,7 @@ def test_an_answer_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
 async def test_what_comes_unasked_ends_a_connection() -> None:
     ended: list[bool] = []
 
-    class Closable(Wire):
+    class Closable(FarEnd):
         def abort(self) -> None:
             ended.append(True)
 

@@ -1,8 +1,8 @@
 """Which addresses may be dialled for strangers.
 
-Image links, CSV `url` sources and webhooks name hosts of their authors' choice. Every address such a name
-resolves to is checked here, at the moment of dialling (see `imagebatch.net.transport`). Only global unicast
-is open by default; `IMAGEBATCH_ALLOWED_NETWORKS` opens more, except cloud metadata services, ever.
+Strangers choose the hosts of image links, CSV `url` sources and webhooks. Whenever `imagebatch.net.http.dial`
+dials a name, the policy here checks every address of that name. Only global unicast is open by default;
+`IMAGEBATCH_ALLOWED_NETWORKS` opens more, but never a cloud's metadata service.
 
 Sources: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its successors), and
 the clouds' documentation for the metadata addresses.
@@ -98,7 +98,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """The rule for one process: what is closed by default, less what was opened."""
+    """The rule of one process: what is open by default, and what its administrator opened."""
 
     openings: Sequence[Opening] = ()
 
@@ -176,4 +176,4 @@ def _port(text: str) -> int:
 
 
 WIDEST = AddressPolicy.parse("0.0.0.0/0,[::/0]")
-"""What any administrator may open; for hosts that he names himself."""
+"""All that an administrator may open. For hosts that he names himself."""

@@ -1,8 +1,8 @@
-"""The cookies of one chain of redirects.
+"""The cookies of one chain of redirects, kept as long as the chain.
 
-Some hosts set a cookie and redirect to the same link, and do so for ever to who does not send it back. So
-what a chain's answers set goes with the chain's next requests, and is forgotten with it: nothing is known of
-one image's chain in another's. Used by who follows redirects himself.
+Some hosts set a cookie and redirect to the same link until they get it back. So the cookies that the answers
+of a chain set are sent with its next requests; no other image's requests see them. Used by the jobrunner's
+`fetch`, which follows redirects itself.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from ipaddress import ip_address
 import httpx
 
 MAX_COOKIES = 20
+"""RFC 2109 section 6.3 asks clients to keep this many of a host."""
+
 MAX_BYTES = 4096
-"""Of all of them together; what does not fit is not kept."""
+"""Of all cookies of a chain; RFC 2109 asks as much for each. Those that do not fit are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class _Cookie:
 
 
 class ChainCookies:
-    """Set-Cookie and Cookie, as far as a chain needs them (RFC 6265, without dates)."""
+    """Reads Set-Cookie and writes Cookie (RFC 6265, without dates: a chain ends before they matter)."""
 
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], _Cookie] = {}
@@ -36,7 +38,7 @@ class ChainCookies:
             self._set(line, response.request.url)
 
     def send(self, request: httpx.Request) -> None:
-        """Put what belongs to its URL on the request, instead of what it carried."""
+        """Set the request's Cookie to what belongs to its URL; a Cookie that it had is removed."""
         request.headers.pop("Cookie", None)
         pairs = [cookie.pair for cookie in self._cookies.values() if _belongs(cookie, request.url)]
         if pairs:
@@ -72,7 +74,7 @@ def _is_removal(attributes: dict[str, str]) -> bool:
 
 
 def _cookie(pair: str, attributes: dict[str, str], url: httpx.URL) -> _Cookie | None:
-    """None for a cookie of another host, or for a whole top-level domain."""
+    """None for a cookie that is set for another host, or for a whole top-level domain."""
     host, domain = url.host.lower(), attributes.get("domain", "").lstrip(".").lower()
     if domain and domain != host and ("." not in domain or not _is_under(host, domain)):
         return None

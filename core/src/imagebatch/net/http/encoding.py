@@ -1,7 +1,7 @@
-"""Content encodings of answers, undone piece by piece: no bomb ever makes more than a piece at once.
+"""Content encodings, decoded piece by piece: a bomb never makes more than one piece at once.
 
-Used for images and CSV sources, in place of httpx's own decoders, which inflate whatever arrives whole. What
-hosts write into Content-Encoding that is none (`none`, `utf-8`, `image/jpeg`) is ignored, as browsers do.
+Used for images and CSV sources instead of httpx's decoders, which inflate all that arrives at once. Words in
+Content-Encoding that name no encoding (`none`, `utf-8`, `image/jpeg`) are ignored, as browsers do.
 """
 
 import re
@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, Iterator
 import httpx
 
 PIECE_BYTES = 64 * 1024
+"""The longest piece: so much memory a decoder takes at once, whatever the ratio of the compression."""
 
 MAX_MEMBERS = 1000
-"""A gzip file may have several members; each costs a decoder, however little is in it."""
+"""Of a gzip file. Each costs a decoder, however little it holds. 1,000 of BGZF's (64 KiB each) are 64 MB."""
 
 _NOT_UNDONE = frozenset(
     {
@@ -30,7 +31,7 @@ _NOT_UNDONE = frozenset(
         "bzip2",
     }
 )
-"""Encodings (IANA's registry, and two more) that are none of ours. Every other word is no encoding."""
+"""IANA's other content codings, and lzma and bzip2. Every other word is ignored."""
 
 _ZLIB_METHOD = 8
 _GZIP_START = b"\x1f\x8b"
@@ -42,18 +43,19 @@ _IMAGE_START = re.compile(
     re.DOTALL,
 )
 _IMAGE_START_BYTES = 16
+"""No alternative of the pattern is longer."""
 
 
 class UnsupportedEncodingError(httpx.DecodingError):
-    """The answer is encoded in a way that was not asked for and that is not undone here."""
+    """The body has an encoding that was not asked for and that is not decoded here."""
 
 
 async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The body in pieces of at most PIECE_BYTES. Stop taking them, and no more are made.
+    """The decoded body in pieces of at most PIECE_BYTES, made as they are asked for.
 
-    A piece is empty when what arrived makes nothing yet: so a caller sees that something came, and can bound
-    that too. Raises UnsupportedEncodingError at the body's beginning, DecodingError for what is damaged or
-    cut short. A body that is plainly an image is what it is, whatever the header says.
+    A piece is empty when the bytes that arrived decode to nothing yet, so that the caller can count these
+    bytes too. A body that begins as an image is not decoded, whatever the header says. Raises
+    UnsupportedEncodingError before the first byte, DecodingError when the body is damaged or cut short.
     """
     names = _encodings(response.headers)
     start, pieces = b"", response.aiter_raw()
@@ -80,17 +82,17 @@ async def decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 
 def is_encoded(headers: httpx.Headers) -> bool:
-    """Whether the body's length is not the file's."""
+    """Whether the body must be decoded, so that its length is not the file's."""
     return bool(_encodings(headers))
 
 
 def is_image(start: bytes) -> bool:
-    """Whether a body that begins so is an image as it stands."""
+    """Whether a body with these first bytes is an image that needs no decoding."""
     return _IMAGE_START.match(start) is not None
 
 
 def _encodings(headers: httpx.Headers) -> list[str]:
-    """The words of Content-Encoding that are encodings."""
+    """The encodings that Content-Encoding names."""
     given = headers.get("Content-Encoding", "").lower()
     names = (word.partition(";")[0].strip() for word in given.split(","))
     return [name for name in names if name in _WINDOW_BITS or name in _NOT_UNDONE]
@@ -110,9 +112,9 @@ def _inflated(inflater: "Inflater", raw: bytes) -> Iterator[bytes]:
 
 
 class Inflater:
-    """gzip (RFC 1952, one member or more) or deflate (RFC 1950; some hosts mean the bare RFC 1951).
+    """Decodes gzip (RFC 1952, one member or more) or deflate (RFC 1950; some hosts send bare RFC 1951).
 
-    What follows the end and is no further member is padding, and ignored.
+    Bytes behind the end that begin no further member are ignored.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -123,7 +125,7 @@ class Inflater:
         self._started = False
 
     def feed(self, raw: bytes) -> bytes:
-        """The first piece that `raw` makes; then ask for `more`, until there is none."""
+        """Take encoded bytes, and return their first piece; `more` returns the others."""
         if raw and not self._started:
             self._started = True
             if self._encoding == "deflate" and raw[0] & 0x0F != _ZLIB_METHOD:
@@ -132,7 +134,7 @@ class Inflater:
         return self.more()
 
     def more(self) -> bytes:
-        """The next piece of what was fed; empty when all of that is undone."""
+        """The next piece of what was fed; b"" when all of it is decoded."""
         while self._rest and self._has_member():
             try:
                 piece = self._zlib.decompress(self._rest, PIECE_BYTES)
@@ -141,7 +143,7 @@ class Inflater:
             self._rest = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
             if piece:
                 return piece
-        # What zlib still holds of a window that it could not give out comes without further input.
+        # zlib keeps what did not fit into the last piece, and returns it without further input.
         return b"" if self._zlib.eof or not self._started else self._zlib.decompress(b"", PIECE_BYTES)
 
     def finish(self) -> None:
@@ -149,7 +151,7 @@ class Inflater:
             raise httpx.DecodingError("its Content-Encoding is cut short")
 
     def _has_member(self) -> bool:
-        """Whether the rest is to be undone: go on to the next member at the end of one."""
+        """Whether the rest is to be decoded; at the end of a member, go on to the next one."""
         if not self._zlib.eof:
             return True
         if self._encoding == "deflate" or not _GZIP_START.startswith(self._rest[:2]):

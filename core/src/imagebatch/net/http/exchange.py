@@ -1,16 +1,18 @@
-"""One request and its answer over a pool's connections.
+"""One request and its answer: which connection they use, and when the request is sent again.
 
-Used by `imagebatch.net.transport` behind httpx's API, and by `imagebatch.storage.s3_direct` without it.
+Used by `imagebatch.net.transport`.
 """
 
 import h11
 import httpx
 
-from imagebatch.net.http.connection import Connection, Outgoing, StaleConnectionError, Timeouts
+from imagebatch.net.http.connection import Connection, StaleConnectionError
 from imagebatch.net.http.dial import Origin
 from imagebatch.net.http.pool import Pool
+from imagebatch.net.http.request import Outgoing, Timeouts
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
+"""These may be sent twice with the same result (RFC 9110 section 9.2.2)."""
 
 
 class Exchange:
@@ -23,13 +25,14 @@ class Exchange:
         self._connection: Connection | None = None
 
     async def head(self, request: Outgoing) -> h11.Response:
+        """Send the request, and read its answer's head. Raises what `Pool.acquire` and `Connection` raise."""
         connection = self._connection = await self._pool.acquire(self._origin, self._timeouts)
         try:
             return await self._ask(connection, request)
         except StaleConnectionError:
             if request.method not in _IDEMPOTENT:
                 raise httpx.ReadError("the host closed the connection") from None
-        # The host closed it while the request was under way, as hosts do with connections that were kept.
+        # Hosts close kept connections when they like; this one did it while the request was under way.
         self._connection = None
         connection = self._connection = await self._pool.renew(connection, self._origin, self._timeouts)
         return await self._ask(connection, request)

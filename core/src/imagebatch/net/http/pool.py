@@ -1,21 +1,23 @@
-"""Connections that are kept for the next request to the same origin, and never more than so many.
+"""The open connections, never more than a maximum: each serves one request, or is kept for the next one.
 
-Used by `transport`. A connection is used by one request at a time. It is kept only after its answer was
-read to the end, and for another origin it is never used, even at the same address: TLS was for its name.
+Used by `exchange`. A connection is kept only when its answer was read to the end. It is never used for
+another origin, even at the same address, for its TLS certificate was checked for one name.
 """
 
 import asyncio
 
 import httpx
 
-from imagebatch.net.http.connection import Connection, Timeouts
+from imagebatch.net.http.connection import Connection
 from imagebatch.net.http.dial import Dialler, Origin
+from imagebatch.net.http.request import Timeouts
 
 KEEP_S = 15.0
+"""How long a connection is kept. Hosts close theirs after 5 s (Apache) to 75 s (nginx) by default."""
 
 
 class Pool:
-    """At most `connections` are open: used, kept, or being dialled."""
+    """At most `connections` are open, counting those in use, those kept, and those being dialled."""
 
     def __init__(self, dialler: Dialler, *, connections: int, keep_s: float = KEEP_S) -> None:
         self._dialler = dialler
@@ -37,11 +39,11 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """How many connections there are, with those that are not there yet."""
+        """How many connections are in use, kept, or being dialled."""
         return len(self._used) + len(self._kept) + self._dialled
 
     async def acquire(self, origin: Origin, timeouts: Timeouts) -> Connection:
-        """A connection to `origin`, kept or new; `release` it. Raises what dialling does, and PoolTimeout."""
+        """A connection to `origin`, kept or new; `release` it. Raises PoolTimeout, or as `Dialler` does."""
         if self._room.locked():
             await self._until_room(timeouts.pool)
         else:
@@ -62,7 +64,7 @@ class Pool:
             raise httpx.PoolTimeout("no connection was free in time") from None
 
     async def renew(self, stale: Connection, origin: Origin, timeouts: Timeouts) -> Connection:
-        """A new connection in the place of one that the host had closed; `stale` is released either way."""
+        """A new connection instead of one that the host closed. `stale` is released, whatever this raises."""
         self._used.discard(stale)
         stale.abort()
         try:
@@ -74,7 +76,7 @@ class Pool:
         return connection
 
     def release(self, connection: Connection, origin: Origin) -> None:
-        """Keep the connection when its request left it clean, else close it. A second time does nothing."""
+        """Keep the connection when it can be used again, else close it. A second call does nothing."""
         if connection not in self._used:
             return
         self._used.remove(connection)
@@ -85,7 +87,7 @@ class Pool:
             connection.abort()
 
     async def close(self) -> None:
-        """Close all; requests under way end with an error."""
+        """Close every connection; requests under way end with an error."""
         every = [*self._used, *self._kept]
         for connection in every:
             connection.abort()
@@ -93,7 +95,7 @@ class Pool:
         self._dialler.close()
 
     async def _new(self, origin: Origin, timeouts: Timeouts) -> Connection:
-        # Kept connections give way: with this one there must be no more than the most.
+        # The oldest kept connections make room for the new one.
         while self._kept and self.open >= self._max:
             self._drop(next(iter(self._kept)))
         self._dialled += 1
@@ -105,7 +107,7 @@ class Pool:
         return connection
 
     def _kept_for(self, origin: Origin) -> Connection | None:
-        """The one used last: it is the least likely to be closed by the host."""
+        """The kept connection that was used last, for the host is least likely to have closed that one."""
         for connection in [one for one, its in reversed(self._kept.items()) if its == origin]:
             self._forget(connection)
             if connection.is_usable():

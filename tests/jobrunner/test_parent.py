@@ -12,11 +12,11 @@ from imagebatch.errors import StoreError
 from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch.storage.store import Media
-from imagebatch_jobrunner.async_store import AsyncStore
 from imagebatch_jobrunner.codec.command import codec_command
 from imagebatch_jobrunner.codec.pool import CodecPool
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
+from imagebatch_jobrunner.store_threads import StoreThreads
 from imagebatch_testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -100,7 +100,7 @@ async def test_a_put_takes_a_thread_only_when_it_did_not_work_without() -> None:
     async def directly(*_: object) -> bool:
         return answers.pop(0)
 
-    async with AsyncStore(store, threads=1, put_directly=directly) as blocking:
+    async with StoreThreads(store, threads=1, put_directly=directly) as blocking:
         await blocking.put("images/1", b"x", Media("image/jpeg"))
         assert store.writes == []
         await blocking.put("images/2", b"x", Media("image/jpeg"))
@@ -115,6 +115,6 @@ async def test_what_the_store_says_of_a_put_that_did_not_work_is_told() -> None:
     async def directly(*_: object) -> bool:
         return False
 
-    async with AsyncStore(Full(), threads=1, put_directly=directly) as blocking:  # type: ignore[arg-type]
+    async with StoreThreads(Full(), threads=1, put_directly=directly) as blocking:  # type: ignore[arg-type]
         with pytest.raises(StoreError, match="full"):
             await blocking.put("images/1", b"x", Media("image/jpeg"))

@@ -16,13 +16,13 @@ from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media
 from imagebatch_jobrunner import formats
-from imagebatch_jobrunner.async_store import AsyncStore
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError
 from imagebatch_jobrunner.fair_queue import Permit
 from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.shard_input import Slot
+from imagebatch_jobrunner.store_threads import StoreThreads
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ _PERHAPS_WRITTEN_WRONG = frozenset(
 class ImageWorker:
     """Works on the links of one shard. The same link twice is fetched and compressed once."""
 
-    def __init__(self, services: Services, store: AsyncStore, request_id: str) -> None:
+    def __init__(self, services: Services, store: StoreThreads, request_id: str) -> None:
         self._services = services
         self._store = store
         self._prefix = keys.image_prefix(request_id)

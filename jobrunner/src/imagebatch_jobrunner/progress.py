@@ -16,7 +16,7 @@ from imagebatch.errors import StoreError
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import JSON
-from imagebatch_jobrunner.async_store import AsyncStore
+from imagebatch_jobrunner.store_threads import StoreThreads
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class ProgressWriter:
     What may not be written yet is written when its time has come, though no further image ends until then.
     """
 
-    def __init__(self, store: AsyncStore, shard: ShardId, run: str, pace: Pace) -> None:
+    def __init__(self, store: StoreThreads, shard: ShardId, run: str, pace: Pace) -> None:
         self._store = store
         self._key = keys.progress(shard.request_id, shard.attempt, shard.index)
         self._run = run

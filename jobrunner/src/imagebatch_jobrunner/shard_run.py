@@ -19,13 +19,13 @@ from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner import shard_input
-from imagebatch_jobrunner.async_store import AsyncStore, PutDirectly
 from imagebatch_jobrunner.download.hosts import host_of
 from imagebatch_jobrunner.fair_queue import FairQueue, Permit
 from imagebatch_jobrunner.image import ImageWorker
 from imagebatch_jobrunner.progress import Pace, ProgressWriter
 from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.shard_input import ShardInput
+from imagebatch_jobrunner.store_threads import PutDirectly, StoreThreads
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ async def process_images(
     The services are opened only when there is something to do. Raises PoisonShardError when the input is
     unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
     """
-    async with AsyncStore(store, threads=work.store_threads, put_directly=put_directly) as blocking:
+    async with StoreThreads(store, threads=work.store_threads, put_directly=put_directly) as blocking:
         if await blocking.run(lambda its: is_reported(its, work.shard)):
             log.info("the shard is done already")
             return
@@ -81,7 +81,7 @@ async def _outcomes(
     work: ShardRun,
     given: ShardInput,
     done: Mapping[tuple[int, int], ImageOutcome],
-    store: AsyncStore,
+    store: StoreThreads,
     services: Services,
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""

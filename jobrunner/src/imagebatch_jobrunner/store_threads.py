@@ -19,8 +19,8 @@ PutDirectly = Callable[[str, bytes, Media], Awaitable[bool]]
 """Puts an object without a thread; False when it may not be stored and the store shall do it."""
 
 
-class AsyncStore:
-    """`async with AsyncStore(store, threads=16)`: at most `threads` calls at once."""
+class StoreThreads:
+    """`async with StoreThreads(store, threads=16)`: at most `threads` calls at once."""
 
     def __init__(self, store: ShardStore, *, threads: int, put_directly: PutDirectly | None = None) -> None:
         self._store = store

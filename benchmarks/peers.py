@@ -9,6 +9,7 @@ Each file that comes out is opened; likeness is SSIMULACRA2 of the first ones. N
 peers into build/peers. Writes docs/performance.md.
 """
 
+import argparse
 import asyncio
 import getpass
 import io
@@ -59,18 +60,22 @@ class Bench:
 
 
 def main() -> None:
-    pictures, rounds = numbers()
+    given = arguments()
     install()
     with tempfile.TemporaryDirectory() as name:
-        found = asyncio.run(measured(Path(name).resolve(), pictures, rounds))
-    text = page(found, pictures, rounds)
+        found = asyncio.run(measured(Path(name).resolve(), given.pictures, given.rounds))
+    text = page(found, given.pictures, given.rounds)
     (ROOT / "docs" / "performance.md").write_text(text)
     print(text)
 
 
-def numbers() -> tuple[int, int]:
-    pictures, rounds = (*map(int, sys.argv[1:]), *(PICTURES, ROUNDS)[len(sys.argv) - 1 :])
-    return pictures, rounds
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pictures", type=int, nargs="?", default=PICTURES)
+    parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS)
+    return parser.parse_args()
 
 
 def install() -> None:

@@ -1,7 +1,7 @@
 """Keeps and removes what a batch leaves: the finalizer, Jobs and their pods, working files, the object."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -73,26 +73,25 @@ class Cleanup:
     async def stop(self, batch: ImageBatch) -> bool:
         """Delete the batch's Jobs; whether its pods are gone."""
         await self.delete_jobs(batch)
-        found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
-        await self._forget_stuck(found)
-        return not found
+        return not await self._pods_now(batch)
 
     async def has_unfinished_pods(self, batch: ImageBatch) -> bool:
         """Whether any of the batch's pods may still write."""
-        found = await self._kube.list_pods(batch.key.namespace, self.selector(batch))
-        await self._forget_stuck(found)
+        found = await self._pods_now(batch)
         return any(pod.get("status", {}).get("phase") not in OVER for pod in found)
 
     async def forget_stuck_pods(self, batch: ImageBatch) -> None:
         """Forget pods that their node does not end: the Job would wait for them for ever."""
-        await self._forget_stuck(await self._kube.list_pods(batch.key.namespace, self.selector(batch)))
+        await self._pods_now(batch)
 
-    async def _forget_stuck(self, found: Iterable[Json]) -> None:
-        now = datetime.now(UTC)
+    async def _pods_now(self, batch: ImageBatch) -> list[Json]:
+        """The batch's pods; those that their node does not end any more are forgotten on the way."""
+        found, now = await self._kube.list_pods(batch.key.namespace, self.selector(batch)), datetime.now(UTC)
         for pod in found:
             if pod_facts(pod).is_stuck(now):
                 log.warning("pod forgotten: its node does not end it", pod=pod["metadata"]["name"])
                 await self._kube.delete_pod_now(pod)
+        return found
 
     async def expire(self, batch: ImageBatch, request: Request) -> float | None:
         """Delete a finished object whose time has come; else says in how many seconds that is."""

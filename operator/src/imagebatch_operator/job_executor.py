@@ -111,7 +111,8 @@ class JobExecutor:
     async def _create(self, shards: frozenset[int], plan: Plan) -> float:
         """Create the attempt's Job over all shards that have no report."""
         batch, settings = self.batch, self._with.settings
-        files = InputKeys(plan.input_of(batch.request_id), plan_key(batch))
+        plan_key = keys.plan(batch.request_id, batch.upload)
+        files = InputKeys(plan.input_of(batch.request_id), plan_key)
         links = await self._input_links(files) if settings.jobrunner_s3_secret else None
         job = shard_job(batch, sorted(shards), len(plan.shards), settings, JobInput(files, links))
         try:
@@ -170,8 +171,3 @@ class JobExecutor:
 
     async def show(self, request: Request, shards: ShardCounts | None) -> None:
         self.batch = await self._with.status.write(self.batch, request, shards, self._job_name)
-
-
-def plan_key(batch: ImageBatch) -> str:
-    """Where the batch's plan is."""
-    return keys.plan(batch.request_id, batch.upload)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from imagebatch.batch import lifecycle
-from imagebatch.batch.background import BackgroundTask, BackgroundTasks, in_thread
+from imagebatch.batch.background import BackgroundTask, BackgroundTasks, R, in_thread
 from imagebatch.batch.executor import Executor, ShardCounts, ShardRuns
 from imagebatch.batch.finish import commit
 from imagebatch.batch.known_row import KnownRow, RowChangedError
@@ -80,7 +80,7 @@ class BatchDriver:
             return 0.0
         except UnavailableError as error:
             self.row.distrust()  # what was under way when it failed may have been done
-            await self.show_trouble(error)
+            await self._show_trouble(error)
             raise
 
     def stop_background(self) -> bool:
@@ -165,11 +165,8 @@ class BatchDriver:
         self.row.request = replace(self.row.request, phase=Phase.PLANNING)
         is_new, reading = self._reading is None, self._reading or self._start_reading()
         self._reading = reading
-        if is_new:
-            await reading.wait_a_moment()
-        if not reading.is_over:
-            await self._show(self._while_reading(is_queued=reading.is_queued()))
-            return SOON_S if is_new else BACKGROUND_LOOK_S
+        if look_s := await self._look_at(reading, self._while_reading, is_new=is_new):
+            return look_s
         self._reading = None
         try:
             ingested = reading.result()
@@ -181,12 +178,23 @@ class BatchDriver:
         self._input_sha256 = ingested.sha256
         return 0.0
 
+    async def _look_at(
+        self, task: BackgroundTask[R], standing: Callable[[bool], Request], *, is_new: bool
+    ) -> float:
+        """0 when the task is over; else show how it stands, and return when to look again."""
+        if is_new:
+            await task.wait_a_moment()
+        if task.is_over:
+            return 0.0
+        await self._show(standing(task.is_queued()))
+        return SOON_S if is_new else BACKGROUND_LOOK_S
+
     def _start_reading(self) -> BackgroundTask[Ingested]:
         background = self._with.background
         room = background.downloads if self._executor.downloads_source else background.reads
         return background.start(self._key, room, self._executor.read_source)
 
-    def _while_reading(self, *, is_queued: bool) -> Request:
+    def _while_reading(self, is_queued: bool) -> Request:
         """Why the source could not be read last time stays to be seen until it is read."""
         if is_queued:
             return replace(self.row.request, waiting=_SOURCE_QUEUED)
@@ -197,11 +205,10 @@ class BatchDriver:
     # -- the shards ----------------------------------------------------------------------------------
 
     async def _run(self, shards: frozenset[int], spec: BatchSpec) -> float:
-        plan, reports = self._reports.plan, self._reports
-        assert plan is not None
-        look_s = await self._executor.run(shards, plan, spec)
-        await reports.look(self._runs.active, self._with.store)
-        waiting = await self._executor.waiting(reports.last_done)
+        assert self._reports.plan is not None
+        look_s = await self._executor.run(shards, self._reports.plan, spec)
+        await self._reports.look(self._runs.active, self._with.store)
+        waiting = await self._executor.waiting(self._reports.last_done)
         await self._show(self._standing(Phase.RUNNING, waiting))
         deadline_s = spec.desired.deadline_seconds
         if deadline_s is None:
@@ -224,11 +231,8 @@ class BatchDriver:
             return SOON_S
         is_new, merging = self._merging is None, self._merging or self._start_merging(step)
         self._merging = merging
-        if is_new:
-            await merging.wait_a_moment()
-        if not merging.is_over:
-            await self._show(self._while_merging(is_queued=merging.is_queued()))
-            return SOON_S if is_new else BACKGROUND_LOOK_S
+        if look_s := await self._look_at(merging, self._while_merging, is_new=is_new):
+            return look_s
         self._merging = None
         try:
             merged = merging.result()
@@ -249,7 +253,7 @@ class BatchDriver:
         self._merged_step = step
         return self._with.background.start(self._key, self._with.background.merges, work)
 
-    def _while_merging(self, *, is_queued: bool) -> Request:
+    def _while_merging(self, is_queued: bool) -> Request:
         return self._standing(Phase.MERGING, _MERGE_QUEUED if is_queued else None)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> float:
@@ -276,7 +280,7 @@ class BatchDriver:
         await self.row.write(request)
         await self._executor.show(self.row.request, self.shards)
 
-    async def show_trouble(self, error: UnavailableError) -> None:
+    async def _show_trouble(self, error: UnavailableError) -> None:
         """Show why nothing moves. That Postgres or the cluster is away may be what it waits for."""
         if not error.is_worth_showing or self.row.request.phase.is_terminal:
             return

@@ -7,6 +7,8 @@ from imagebatch import webhook
 from imagebatch.batch.lifecycle import Desired
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv import columns
+from imagebatch.csv.columns import ColumnOptions
 from imagebatch.errors import InputRefusedError, Problem
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.options import OPTION_NAMES, Compression
@@ -23,8 +25,8 @@ NUMBERS = {
 }
 """The whole numbers, with their bounds."""
 
-NAMES = (WEBHOOK, ENCODING, *OPTION_NAMES, *NUMBERS)
-NEEDED_FIRST = frozenset({ENCODING, ROWS_PER_SHARD})
+NAMES = (WEBHOOK, ENCODING, *columns.OPTION_NAMES, *OPTION_NAMES, *NUMBERS)
+NEEDED_FIRST = frozenset({ENCODING, *columns.OPTION_NAMES, ROWS_PER_SHARD})
 """What is needed while the file is read, and so has to come before it."""
 
 
@@ -78,11 +80,12 @@ class Fields:
         """What the batch is to do. Raises InputRefusedError with everything that is wrong."""
         problems: list[Problem] = []
         compression = self._compression(problems)
+        named = self._columns(problems)
         numbers = {name: self._number(name, problems) for name in NUMBERS}
         self._check_webhook(policy, problems)
         if problems:
             raise InputRefusedError(problems)
-        return _spec(compression, numbers)
+        return _spec(named, compression, numbers)
 
     def _compression(self, problems: list[Problem]) -> Compression:
         given = {name: value for name in OPTION_NAMES if (value := self._given(name)) is not None}
@@ -91,6 +94,13 @@ class Fields:
         except InputRefusedError as error:
             problems += error.problems
             return Compression()
+
+    def _columns(self, problems: list[Problem]) -> ColumnOptions:
+        try:
+            return ColumnOptions.parse({name: self._given(name) for name in columns.OPTION_NAMES})
+        except InputRefusedError as error:
+            problems += error.problems
+            return columns.UNDECLARED
 
     def _number(self, name: str, problems: list[Problem]) -> int | None:
         low, high = NUMBERS[name]
@@ -114,10 +124,11 @@ class Fields:
         return self._values.get(name, "").strip() or None
 
 
-def _spec(compression: Compression, numbers: dict[str, int | None]) -> BatchSpec:
+def _spec(named: ColumnOptions, compression: Compression, numbers: dict[str, int | None]) -> BatchSpec:
     default = Desired()
     parallelism, failed = numbers["parallelism"], numbers["maxFailedPercent"]
     return BatchSpec(
+        columns=named,
         compression=compression,
         rows_per_shard=numbers[ROWS_PER_SHARD] or DEFAULT_ROWS_PER_SHARD,
         desired=Desired(

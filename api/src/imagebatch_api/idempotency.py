@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv.columns import ColumnOptions
 from imagebatch.errors import Problem
 from imagebatch.options import Compression
 from imagebatch.records import Request
@@ -58,5 +59,6 @@ def _is_same(earlier: Request, found: Found, spec: BatchSpec, webhook_url: str |
     return (
         found.sha256 == earlier.input_sha256
         and spec.compression == Compression.parse(earlier.spec.get("compression", {}))
+        and spec.columns == ColumnOptions.parse(earlier.spec.get("source", {}))
         and webhook_url == earlier.webhook_url
     )

@@ -122,8 +122,8 @@ def _upload() -> Json:
     return {
         **_operation("upload", "Upload a CSV", accepted, [400, 408, 409, 413, 415, 422, 429, 503]),
         "description": (
-            "Fields may come in any order, but `encoding` and `rowsPerShard` come before the file, "
-            "or in the query. With a bare CSV body all fields are in the query."
+            "Fields may come in any order, but `encoding`, `columns`, `preset`, `inPlace` and `rowsPerShard` "
+            "come before the file, or in the query. With a bare CSV body all fields are in the query."
         ),
         "parameters": [IDEMPOTENCY_KEY, *(_query(name) for name in fields.NAMES)],
         "requestBody": {

@@ -5,6 +5,7 @@ from typing import Any, get_args
 from imagebatch import links
 from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.csv.columns import PRESETS
 from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch_api.fields import NAMES, NUMBERS
@@ -66,6 +67,7 @@ _DEFAULT = Compression()
 _PORT = "[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _HOST = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 _URL = f"^(https?://{_HOST}(:({_PORT}))?([/?#][!-~]*)?)?$"
+_ROLES = r"(((serial|name)=[^,=]*,)*links=[^,=]*[^,=+\s][^,=]*)"
 """An empty field counts as not given, so the patterns let it pass."""
 
 FIELDS: Json = {
@@ -78,6 +80,13 @@ FIELDS: Json = {
         "The file's encoding, if its bytes do not show it; before the file, or in the query.",
         enum=[*ENCODINGS, ""],
     ),
+    "columns": _text(
+        "Which columns hold what: `serial=Handle,name=Title,links=Image Src`; several columns of links are "
+        "joined with +; before the file, or in the query.",
+        pattern=f"^({_ROLES})?$",
+    ),
+    "preset": _text("The columns of a shop's export; before the file, or in the query.", enum=[*PRESETS, ""]),
+    "inPlace": _flag(False, "Put the new links in the places of the old, too; before the file."),
     "quality": _text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
         pattern="^((100|[1-9][0-9]?)%?)?$",

@@ -236,7 +236,7 @@ class Uploads:
     def _ingest(self, request_id: str, places: keys.InputKeys) -> Callable[[ContentType, Fields], Read]:
         def reader(content_type: ContentType, fields: Fields) -> Read:
             encoding = fields.encoding(content_type)
-            rows_per_shard = fields.batch_spec(self._services.policy).rows_per_shard
+            spec = fields.batch_spec(self._services.policy)
 
             def read(chunks: Iterator[bytes]) -> Found:
                 done = ingest(
@@ -244,7 +244,8 @@ class Uploads:
                     request_id,
                     chunks,
                     encoding=encoding,
-                    rows_per_shard=rows_per_shard,
+                    columns=spec.columns,
+                    rows_per_shard=spec.rows_per_shard,
                     limits=self._limits,
                     places=places,
                 )
@@ -256,10 +257,10 @@ class Uploads:
 
     def _compare(self, content_type: ContentType, fields: Fields) -> Read:
         """A reader that reads as ingest does, and stores nothing."""
-        encoding = fields.encoding(content_type)
+        encoding, columns = fields.encoding(content_type), fields.batch_spec(self._services.policy).columns
 
         def read(chunks: Iterator[bytes]) -> Found:
-            reader = Reader(chunks, encoding=encoding, limits=self._limits)
+            reader = Reader(chunks, encoding=encoding, columns=columns, limits=self._limits)
             for _ in reader.canonical():
                 pass
             return Found(len(reader.index), reader.images, reader.sha256, tuple(reader.warnings))

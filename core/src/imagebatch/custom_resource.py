@@ -46,7 +46,10 @@ def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
         "spec": {
             **without_nothing(request.spec),
             "requestId": request.request_id,
-            "source": {"s3": {"key": keys.canonical_input(request.request_id, request.upload)}},
+            "source": {
+                **request.spec.get("source", {}),
+                "s3": {"key": keys.canonical_input(request.request_id, request.upload)},
+            },
             **webhook,
         },
     }

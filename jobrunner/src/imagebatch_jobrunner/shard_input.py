@@ -8,15 +8,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from imagebatch import links
 from imagebatch.batch.plan import Plan, ShardRange
 from imagebatch.batch.shard import ShardId
 from imagebatch.csv import rows
+from imagebatch.csv.layout import Layout
 from imagebatch.errors import NotFoundError
 from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner.errors import PoisonShardError
-
-_LINKS_COLUMN = rows.COLUMNS.index("Input Image Urls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +32,24 @@ class ShardInput:
 
     range: ShardRange
     data: bytes
+    layout: Layout = Layout()
 
     def slots(self) -> Iterator[Slot]:
         """Every link in order. Raises PoisonShardError when the rows are not what the plan says."""
         count = 0
         try:
             for count, record in enumerate(rows.parse([self.data]), start=1):
-                yield from _slots_of(self.range.first_row + count - 1, record)
+                yield from self._slots_of(self.range.first_row + count - 1, record)
         except (csv.Error, UnicodeDecodeError) as error:
             raise PoisonShardError(f"the shard's rows are not CSV: {error}") from error
         if count != self.range.rows:
             raise PoisonShardError(f"the shard has {count} rows; its plan says {self.range.rows}")
+
+    def _slots_of(self, row: int, record: list[str]) -> Iterator[Slot]:
+        if len(record) != len(self.layout.header):
+            raise PoisonShardError(f"row {row} has {len(record)} fields")
+        for number, link in enumerate(self.layout.entries(record), start=1):
+            yield Slot(row, number, link)
 
 
 def read(store: ShardStore, shard: ShardId, plan_key: str) -> ShardInput:
@@ -61,17 +66,10 @@ def read(store: ShardStore, shard: ShardId, plan_key: str) -> ShardInput:
         raise PoisonShardError(f"the plan has {len(plan.shards)} shards, none is {shard.index}") from None
     if len(data) != found.length:
         raise PoisonShardError(f"the shard has {len(data)} bytes; its plan says {found.length}")
-    return ShardInput(found, data)
+    return ShardInput(found, data, plan.layout)
 
 
 def _read_range(store: ShardStore, key: str, found: ShardRange, etag: str) -> bytes:
     if not found.length:
         return b""
     return store.get(key, offset=found.offset, length=found.length, etag=etag)
-
-
-def _slots_of(row: int, record: list[str]) -> Iterator[Slot]:
-    if len(record) != len(rows.COLUMNS):
-        raise PoisonShardError(f"row {row} has {len(record)} fields")
-    for number, link in enumerate(links.split(record[_LINKS_COLUMN]), start=1):
-        yield Slot(row, number, link)

@@ -131,13 +131,15 @@ class Sources:
         return await in_thread(lambda: read(stop), stop.now)
 
     def _ingest_blocking(self, batch: ImageBatch, chunks: Iterator[bytes], encoding: str | None) -> Ingested:
+        spec = BatchSpec.from_spec(batch.spec)
         try:
             return ingest(
                 self._store,
                 batch.request_id,
                 chunks,
                 encoding=encoding,
-                rows_per_shard=BatchSpec.from_spec(batch.spec).rows_per_shard,
+                columns=spec.columns,
+                rows_per_shard=spec.rows_per_shard,
                 limits=Limits(max_rows=self._limits.max_rows),
                 places=keys.input_of_snapshot(batch.request_id, uuid.uuid4().hex),
             )

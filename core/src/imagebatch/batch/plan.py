@@ -11,9 +11,13 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
+from imagebatch.csv.layout import Layout
 from imagebatch.storage import keys
 
 VERSION = 1
+LAYOUT_VERSION = 2
+"""Of a plan whose columns are not our own three: a program that knows no layouts must not read it."""
+
 MAX_SHARDS = 1000
 DEFAULT_ROWS_PER_SHARD = 500
 
@@ -43,8 +47,8 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a batch. `etag` is that of the canonical CSV, whose rows begin after its header, and
-    `input_key` its key.
+    """The plan of a batch. `etag` is that of the canonical CSV, whose rows begin after its header,
+    `input_key` its key, and `layout` says what its columns are.
     """
 
     etag: str
@@ -53,21 +57,28 @@ class Plan:
     dialect: Dialect
     shards: tuple[ShardRange, ...]
     input_key: str = ""
+    layout: Layout = Layout()
 
     def input_of(self, request_id: str) -> str:
         """The canonical CSV's key; plans of earlier versions do not name it."""
         return self.input_key or keys.canonical_input(request_id)
 
     def to_json(self) -> bytes:
-        return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()
+        values = {"version": LAYOUT_VERSION, **asdict(self)}
+        if self.layout == Layout():
+            del values["layout"]
+            values["version"] = VERSION
+        return json.dumps(values, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Plan":
         """Read what `to_json` wrote. Raises ValueError for another version."""
         values: dict[str, Any] = json.loads(data)
         version = values.pop("version")
-        if version != VERSION:
-            raise ValueError(f"plan.json has version {version}; this program reads version {VERSION}")
+        if version not in {VERSION, LAYOUT_VERSION}:
+            known = f"{VERSION} and {LAYOUT_VERSION}"
+            raise ValueError(f"plan.json has version {version}; this program reads versions {known}")
+        values["layout"] = Layout.from_json(values["layout"]) if "layout" in values else Layout()
         values["dialect"] = Dialect(**values["dialect"])
         values["shards"] = tuple(ShardRange(**shard) for shard in values["shards"])
         return cls(**values)

@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from imagebatch import links
 from imagebatch.batch import plan
 from imagebatch.csv import encodings, plain_rows, rows
+from imagebatch.csv.columns import UNDECLARED, ColumnOptions
 from imagebatch.csv.decoding import Utf8Source, not_readable
 from imagebatch.csv.found_links import FoundLinks
-from imagebatch.csv.header import header_of
+from imagebatch.csv.header import Header, header_of
+from imagebatch.csv.layout import Layout
+from imagebatch.csv.record_fit import RecordFit
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, JSON, ObjectStore
@@ -47,26 +49,28 @@ def ingest(
     chunks: Iterable[bytes],
     *,
     encoding: str | None = None,
+    columns: ColumnOptions = UNDECLARED,
     rows_per_shard: int = plan.DEFAULT_ROWS_PER_SHARD,
     limits: Limits = Limits(),
     places: keys.InputKeys | None = None,
 ) -> Ingested:
     """Write the batch's canonical CSV and plan. Blocks; call it in a thread.
 
-    `encoding` is what was declared; without it the file's own evidence counts.
+    `encoding` and `columns` are what was declared; without them the file's own evidence counts.
 
     Raises InputRefusedError when the file is not usable; then nothing stays on S3. Raises
     AlreadyExistsError when another plan was first; then this canonical CSV does not stay. After a
     StoreError at the plan it does: its plan may be there. An error that `chunks` raises passes through.
     """
     places = places or keys.input_of_upload(request_id, "")
-    reader = Reader(chunks, encoding=encoding, limits=limits)
+    reader = Reader(chunks, encoding=encoding, columns=columns, limits=limits)
     stored = store.put_stream(places.canonical, reader.canonical(), CSV)
     made = plan.Plan(
         etag=stored.etag,
         rows=len(reader.index),
         images=reader.images,
         dialect=reader.dialect,
+        layout=reader.layout,
         shards=tuple(reader.index.cut(stored.size, rows_per_shard)),
         input_key=places.canonical,
     )
@@ -89,18 +93,22 @@ class Reader:
     """Reads one file. After `canonical` is exhausted, the other attributes are final."""
 
     def __init__(
-        self, chunks: Iterable[bytes], *, encoding: str | None = None, limits: Limits = Limits()
+        self,
+        chunks: Iterable[bytes],
+        *,
+        encoding: str | None = None,
+        columns: ColumnOptions = UNDECLARED,
+        limits: Limits = Limits(),
     ) -> None:
         self._limits = limits
+        self._columns = columns
         self._digest = hashlib.sha256()
         self._source = Utf8Source(self._hashed(chunks), encoding)
         self._problems: list[Problem] = []
         self._blank_rows = 0
-        self._short_rows = 0
-        self._first_short_row = 0
         self._links = FoundLinks()
-        self._delimiter = ","
-        self._field_count = len(rows.COLUMNS)
+        self._header = Header(",", len(rows.COLUMNS), "\n", Layout())
+        self._fit = RecordFit(self._header)
         self._line = 0
         self._unread_lines = 0
         self._offset = 0
@@ -117,6 +125,10 @@ class Reader:
     @property
     def images(self) -> int:
         return self._links.images
+
+    @property
+    def layout(self) -> Layout:
+        return self._header.layout
 
     def canonical(self) -> Iterator[bytes]:
         """The canonical CSV in blocks. Raises InputRefusedError at the latest at its end."""
@@ -157,13 +169,14 @@ class Reader:
             cells = next(records, None)
             if cells is None:
                 return
-            self.index.add(self._offset, self._links.add(cells[2], self._line))
+            images = sum(self._links.add(cells[column], self._line) for column in self.layout.links)
+            self.index.add(self._offset, images)
             yield rows.record(cells).encode()
 
     def _plain_run(self, text: plain_rows.Text) -> bytes:
         """Rows that need no reading, if such come next."""
         line_end = self.dialect.line_end
-        if self._problems or self._delimiter != "," or self._field_count != 3 or line_end == "\r":
+        if self._problems or line_end == "\r" or not self._header.may_be_plain:
             return b""
         run = text.plain_run(line_end, self._limits.max_rows - len(self.index))
         if not run.images:
@@ -195,11 +208,11 @@ class Reader:
 
     def _read_header(self, lines: Iterator[str]) -> str:
         """Learn what the header says of the file; return the canonical header."""
-        header = header_of(self._counted(lines))
+        header = self._header = header_of(self._counted(lines), self._columns)
+        self._fit = RecordFit(header)
         self._record_chars, self._unread_lines = 0, self._line
-        self._delimiter, self._field_count = header.delimiter, header.field_count
         self.dialect = plan.Dialect(line_end=header.line_end, delimiter=header.delimiter)
-        return rows.record(rows.COLUMNS)
+        return rows.record(header.layout.header)
 
     def _counted(self, lines: Iterator[str]) -> Iterator[str]:
         for line in lines:
@@ -210,15 +223,20 @@ class Reader:
     # -- the rows ------------------------------------------------------------------------------------
 
     def _rows(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        reader = csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True, strict=True)
+        header = self._header
+        reader = csv.reader(
+            lines, delimiter=header.delimiter, skipinitialspace=header.skips_blanks, strict=True
+        )
         for fields in reader:
             self._record_chars = 0
             first_line, self._line = self._line + 1, self._unread_lines + reader.line_num
             if not any(map(str.strip, fields)):
                 self._blank_rows += 1
                 continue
-            cells = self._cells(fields, first_line)
-            if cells is not None and not self._problems:
+            cells = self._fit.cells(fields, first_line)
+            if isinstance(cells, Problem):
+                self._refuse(cells)
+            elif not self._problems:
                 self._check_row_count(first_line)
                 yield cells
 
@@ -228,34 +246,8 @@ class Reader:
                 "too_many_rows", f"the file has more than {self._limits.max_rows} rows; split it", line
             )
 
-    def _cells(self, fields: list[str], line: int) -> list[str] | None:
-        """The three cells of a record; None, and a problem noted, when its fields don't fit."""
-        while len(fields) > self._field_count and not fields[-1].strip():
-            fields.pop()
-        surplus = fields[self._field_count :]
-        if not surplus:
-            return self._padded(fields, line)[:3]
-        if self._field_count == 3 and all(map(_fits_links, fields[2:])):
-            return [*fields[:2], ",".join(field.strip() for field in fields[2:] if field.strip())]
-        self._problem(
-            "too_many_fields",
-            f"{len(fields)} fields where the header has {self._field_count};"
-            " put links that belong together in quotes",
-            line,
-        )
-        return None
-
-    def _padded(self, fields: list[str], line: int) -> list[str]:
-        """A row with the empty last cells that some programs leave out."""
-        missing = self._field_count - len(fields)
-        if not missing:
-            return fields
-        self._short_rows += 1
-        self._first_short_row = self._first_short_row or line
-        return [*fields, *[""] * missing]
-
-    def _problem(self, code: str, message: str, line: int) -> None:
-        self._problems.append(Problem(code, message, line))
+    def _refuse(self, problem: Problem) -> None:
+        self._problems.append(problem)
         if len(self._problems) >= MAX_PROBLEMS:
             raise InputRefusedError(self._problems)
 
@@ -283,16 +275,5 @@ class Reader:
             )
         if self._blank_rows:
             yield Problem("blank_rows", f"{self._blank_rows} blank rows were dropped")
-        if self._short_rows:
-            count = f"{self._short_rows} rows have" if self._short_rows > 1 else "a row has"
-            yield Problem(
-                "short_rows",
-                f"{count} fewer fields than the header; the missing cells are empty",
-                self._first_short_row,
-            )
+        yield from self._fit.warnings()
         yield from self._links.warnings()
-
-
-def _fits_links(field: str) -> bool:
-    text = links.trimmed(field)
-    return not text or links.begins_like_link(text) or links.is_placeholder(text)

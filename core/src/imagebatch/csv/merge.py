@@ -11,8 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imagebatch import links
-from imagebatch.batch.plan import Dialect, Plan, ShardRange
+from imagebatch.batch.plan import Plan, ShardRange
 from imagebatch.batch.shard import Report, fragment_records
 from imagebatch.csv import rows
 from imagebatch.csv.image_cells import CellMaker, ImageCells
@@ -53,7 +52,7 @@ def merge(
     """
     source = _Source(store, request_id, attempt, plan, not_tried)
     with ExitStack() as stack:
-        sheets = _Sheets(store, request_id, plan.dialect, stack)
+        sheets = _Sheets(store, request_id, plan, stack)
         for index in range(len(plan.shards)):
             for row in source.rows(index):
                 sheets.add(*row)
@@ -95,7 +94,7 @@ class _Source:
             ErrorCode.NOT_TRIED if index in self._not_tried else ErrorCode.SHARD_FAILED
         )
         for number, cells in enumerate(self._canonical(part), part.first_row):
-            row_links = links.split(cells[2])
+            row_links = self._plan.layout.entries(cells)
             slots = range(1, len(row_links) + 1)
             yield _Row(number, cells, row_links, [found.get((number, slot), lost) for slot in slots])
 
@@ -120,14 +119,15 @@ class _Source:
 class _Sheets:
     """The three CSVs. They are whole when `stack` is left: what was opened last, first; the output last."""
 
-    def __init__(self, store: ObjectStore, request_id: str, dialect: Dialect, stack: ExitStack) -> None:
+    def __init__(self, store: ObjectStore, request_id: str, plan: Plan, stack: ExitStack) -> None:
         self._store = store
         self._request_id = request_id
-        self._dialect = dialect
+        self._dialect = plan.dialect
+        self._layout = plan.layout
         self._stack = stack
-        self._quoted = rows.quoting(dialect.delimiter)
+        self._quoted = rows.quoting(plan.dialect.delimiter)
         self._image_prefix = keys.image_prefix(request_id)
-        self._output = self._opened(keys.output(request_id), (*rows.COLUMNS, rows.OUTPUT_COLUMN))
+        self._output = self._opened(keys.output(request_id), (*plan.layout.header, rows.OUTPUT_COLUMN))
         self._report = self._opened(keys.image_report(request_id), rows.REPORT_COLUMNS)
         self._errors: _Sheet | None = None
         self.errors_key: str | None = None
@@ -136,7 +136,11 @@ class _Sheets:
     def add(self, number: int, cells: list[str], row_links: list[str], images: list[ImageCells]) -> None:
         """Write a row to the output, its images to the report, and those that failed to errors.csv."""
         quoted, d, line_end = self._quoted, self._dialect.delimiter, self._dialect.line_end
-        serial, product, cell = map(quoted, cells)
+        layout = self._layout
+        written = list(map(quoted, cells))
+        serial, product = (
+            "" if column is None else written[column] for column in (layout.serial, layout.name)
+        )
         addresses, reported = [], []
         for slot, (link, image) in enumerate(zip(row_links, images, strict=True), 1):
             address = self._store.link(self._image_prefix + image.name) if image.name else ""
@@ -151,7 +155,9 @@ class _Sheets:
                 self.tally.add_missing(image.code)
                 self._errors_csv().add(f"{about}{image.error}{line_end}")
         self._report.add(*reported)
-        self._output.add(f"{serial}{d}{product}{d}{cell}{d}{quoted(','.join(addresses))}{line_end}")
+        if layout.in_place:
+            written = list(map(quoted, layout.replaced(cells, addresses)))
+        self._output.add(f"{d.join(written)}{d}{quoted(','.join(addresses))}{line_end}")
 
     def _errors_csv(self) -> "_Sheet":
         """errors.csv, which begins with the first image that failed."""

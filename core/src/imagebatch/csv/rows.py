@@ -52,10 +52,15 @@ def quoting(delimiter: str) -> Callable[[str], str]:
 
 
 def delimiter_of(header: str) -> str:
-    """The delimiter of a CSV that we wrote, by its header."""
-    return next(
-        (found for found in DELIMITERS if header.startswith((COLUMNS[0] + found, "row" + found))), ","
-    )
+    """The delimiter of a CSV that we wrote, by its header: it begins or ends with a column of ours."""
+    first, last = ("row", *COLUMNS[:1]), (OUTPUT_COLUMN, *ERROR_COLUMNS)
+    header = header.lstrip("\ufeff").rstrip("\r\n")
+    for found in DELIMITERS:
+        if header.startswith(tuple(name + found for name in first)):
+            return found
+        if header.endswith(tuple(found + name for name in last)):
+            return found
+    return ","
 
 
 def own_cell(text: str) -> str:

@@ -28,7 +28,7 @@ check: $(INSTALLED) ## Lint, types, layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests examples/make_examples.py benchmarks docs
+	$(BIN)/mypy tests examples benchmarks docs
 	$(BIN)/lint-imports --no-cache
 
 test: $(INSTALLED) ## Run the whole test suite.
@@ -58,6 +58,7 @@ fix: $(INSTALLED) ## Format, and mend what the linter can mend.
 
 examples: $(INSTALLED) ## Draw the example images and CSVs again.
 	$(BIN)/python examples/make_examples.py
+	$(BIN)/python examples/make_catalogues.py
 
 bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.md).
 	$(BIN)/python benchmarks/peers.py

@@ -36,6 +36,7 @@ DESCRIPTION.config.checks.negative_data_rejection.expected_statuses += ["413", "
 
 KEY = "Idempotency-Key"
 CSV = "Serial Number,Product Name,Input Image Urls\n1,Shoe,https://a.test/1.jpg\n"
+OWN_COLUMNS = {"columns": "links=Input Image Urls", "preset": ""}
 SETTINGS = settings(
     max_examples=40,
     derandomize=True,
@@ -93,7 +94,8 @@ def give_a_right_file(case: Case[Any]) -> None:
     """Put a usable CSV in place of any text, so that it is the options that are judged.
 
     No JSON schema can say what a CSV is, that it has to be in the encoding that another field declares, that
-    it comes last, or that a field may be in the query or in the form, but not in both.
+    it comes last, has the columns that other fields name, or that a field may be in the query or in the form,
+    but not in both.
     """
     if isinstance(case.body, dict):
         if not is_wrong(case, ParameterLocation.QUERY):
@@ -103,6 +105,10 @@ def give_a_right_file(case: Case[Any]) -> None:
     elif isinstance(case.body, str | bytes):
         case.body = CSV
     case.query = as_ascii(case.query)
+    if isinstance(case.body, dict) and not is_wrong(case, ParameterLocation.BODY):
+        case.body = with_own_columns(case.body)
+    if not is_wrong(case, ParameterLocation.QUERY):
+        case.query = with_own_columns(case.query)
 
 
 def give_a_fresh_key(case: Case[Any], used: set[str]) -> None:
@@ -128,6 +134,11 @@ def as_ascii(values: dict[str, Any]) -> dict[str, Any]:
     """With an encoding, if any is offered, in which `CSV` is the same bytes."""
     is_wide = values.get("encoding") == "utf-16"
     return {**values, "encoding": "shift_jis"} if is_wide else values
+
+
+def with_own_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """With the columns that `CSV` has, where any are named."""
+    return {**values, **{name: OWN_COLUMNS[name] for name in OWN_COLUMNS.keys() & values.keys()}}
 
 
 class FromUploadToStatus(DESCRIPTION.as_state_machine()):  # type: ignore[misc]

@@ -5,8 +5,9 @@ in a file.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from imagebatch.errors import InputRefusedError, Problem
@@ -68,24 +69,21 @@ def _assigned(text: str) -> dict[str, str]:
     return found
 
 
+def _any_of(serials: Sequence[str], names: Sequence[str], *links: Sequence[str]) -> tuple[ColumnNames, ...]:
+    """Every combination, the first of each first."""
+    return tuple(ColumnNames(*one) for one in product(serials, names, map(tuple, links)))
+
+
 PRESETS: Mapping[str, tuple[ColumnNames, ...]] = {
-    "shopify": (
-        ColumnNames("Handle", "Title", ("Image Src",)),
-        ColumnNames("URL handle", "Title", ("Product image URL",)),
-    ),
-    "woocommerce": (ColumnNames("ID", "Name", ("Images",)), ColumnNames("SKU", "Name", ("Images",))),
-    "magento": (
-        ColumnNames("sku", "name", ("base_image", "additional_images")),
-        ColumnNames("sku", "name", ("base_image",)),
-    ),
-    "prestashop": (
-        ColumnNames("Product ID", "Name *", ("Image URLs (x,y,z...)",)),
-        ColumnNames("Product ID", "Name", ("Image URLs (x,y,z...)",)),
-        ColumnNames("Product ID", "Name", ("Image",)),
+    "shopify": _any_of(["Handle", "URL handle"], ["Title"], ["Image Src"], ["Product image URL"]),
+    "woocommerce": _any_of(["ID", "SKU"], ["Name"], ["Images"]),
+    "magento": _any_of(["sku"], ["name"], ["base_image", "additional_images"], ["base_image"]),
+    "prestashop": _any_of(
+        ["Product ID", "ID", "Reference #", ""], ["Name *", "Name"], ["Image URLs (x,y,z...)"], ["Image"]
     ),
 }
-"""What the shops' own exports and import templates are called, by their public documentation: the first that
-a file has. Shopify's second is its template since 2025; PrestaShop's last is its product list's export.
+"""What the columns are called in the shops' exports and import templates, by their public documentation: the
+first that a file has. Shopify renamed its columns in 2025; PrestaShop's `Image` is its product list's export.
 """
 
 

@@ -158,7 +158,7 @@ class _AmbiguousError(ValueError):
 def _not_mapped(line: str, options: ColumnOptions) -> str:
     found = f"the header is {_shown(line)}"
     if options.preset is not None:
-        wanted = " or ".join(str(names) for names in PRESETS[options.preset])
+        wanted = f"{PRESETS[options.preset][0]} and the like"
         return f"{found}; the preset {options.preset} looks for {wanted}; name others by columns={FORM}"
     if options.columns is not None:
         return f"{found}; it has not all the columns of columns={options.columns}"

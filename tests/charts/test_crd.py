@@ -16,7 +16,12 @@ Spec = dict[str, Any]
 INLINE: Spec = {"source": {"inline": "Serial Number,Product Name,Input Image Urls\n"}}
 FULL: Spec = {
     "requestId": "5d6c2f0e-51a5-4c8e-a9cf-0d8b9ad9a5e1",
-    "source": {"url": "https://shop.example/products.csv?v=2", "encoding": "windows-1252"},
+    "source": {
+        "url": "https://shop.example/products.csv?v=2",
+        "encoding": "windows-1252",
+        "preset": "magento",
+        "inPlace": True,
+    },
     "compression": {
         "quality": "50%",
         "minQuality": 0,
@@ -202,6 +207,15 @@ REFUSED: dict[str, tuple[object, str]] = {
         {"source": {"configMap": {"name": "a"}}},
         "spec.source.configMap.key: Required value",
     ),
+    "columns without links": (
+        {"source": {"inline": "a", "columns": {"name": "Title"}}},
+        "spec.source.columns.links: Required value",
+    ),
+    "columns and a preset": (
+        {"source": {"inline": "a", "columns": {"links": ["b"]}, "preset": "shopify"}},
+        "spec.source.columns and spec.source.preset are both given; keep one of them",
+    ),
+    "unknown preset": ({"source": {"inline": "a", "preset": "ebay"}}, '"woocommerce"'),
     "unknown encoding": (INLINE | {"source": {"inline": "a", "encoding": "ebcdic"}}, '"windows-1252"'),
     "URL without scheme": (with_url("shop.example/products.csv"), NOT_FETCHED),
     "URL of a path": (with_url("/products.csv"), NOT_FETCHED),

@@ -15,6 +15,7 @@ from imagebatch.settings import DatabaseSettings, as_env
 from imagebatch.storage.s3 import S3Store
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_testing.control_plane import ControlPlane
+from imagebatch_testing.operated import Make, maker
 from imagebatch_testing.servers import Servers
 from imagebatch_testing.without_nodes import Objects, OperatorProcess
 
@@ -119,3 +120,9 @@ def bucket(servers: Servers) -> Iterator[S3Store]:
     store = S3Store(servers.s3)
     yield store
     store.close()
+
+
+@pytest.fixture
+def make(objects: Objects, bucket: S3Store) -> Make:
+    """Creates batches on the API server that the operator watches."""
+    return maker(objects, bucket)

@@ -8,6 +8,8 @@ from typing import Any, get_args
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.csv import columns
+from imagebatch.csv.columns import ColumnNames, ColumnOptions
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import DeliveryState, Suspension
@@ -74,10 +76,18 @@ def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
 def test_a_recorded_spec_has_the_fields_of_the_schema() -> None:
     spec = names(schema()["spec"]["properties"])
     recorded = paths(
-        replace(BatchSpec(), compression=Compression(target_bytes=1, max_width=1, max_height=1)).as_spec()
+        replace(
+            BatchSpec(),
+            columns=ColumnOptions(columns=ColumnNames("a", "b", ("c",)), preset="shopify", in_place=True),
+            compression=Compression(target_bytes=1, max_width=1, max_height=1),
+        ).as_spec()
     )
     only_objects = {"requestId", "attempt", "ttlSecondsAfterFinished"}
-    others = {name for name in spec if name.partition(".")[0] in {"source", "webhook"}} | only_objects
+    of_file = ("source.columns", "source.preset", "source.inPlace")
+    others = {
+        name for name in spec if name.startswith(("source.", "webhook")) and not name.startswith(of_file)
+    }
+    others |= only_objects
     assert recorded == spec - others
 
 
@@ -85,10 +95,13 @@ def test_an_upload_may_ask_for_what_a_spec_may() -> None:
     compression, sharding, limits = (
         schema()["spec"]["properties"][part]["properties"] for part in ("compression", "sharding", "limits")
     )
-    assert {*compression, *sharding, *limits} == schemas.FIELDS.keys() - NOT_FOR_SPECS
+    source = schema()["spec"]["properties"]["source"]["properties"].keys() & set(columns.OPTION_NAMES)
+    assert {*compression, *sharding, *limits, *source} == schemas.FIELDS.keys() - NOT_FOR_SPECS
     for name, field in {**compression, **sharding, **limits}.items():
         for bound in ("minimum", "maximum"):
             assert schemas.FIELDS[name].get(bound) == field.get(bound), (name, bound)
+    presets = schema()["spec"]["properties"]["source"]["properties"]["preset"]["enum"]
+    assert presets == list(columns.PRESETS)
     assert compression["format"]["enum"] == list(get_args(Format))
     assert (compression["maxWidth"]["maximum"], compression["targetBytes"]["maximum"]) == (
         MAX_SIDE,

@@ -245,11 +245,15 @@ def _encoding(batch: ImageBatch) -> str | None:
     return batch.source.get("encoding")
 
 
+_HINTS = {
+    "not_utf8": " in spec.source.encoding",
+    "wrong_header": " (in spec.source.columns or spec.source.preset)",
+}
+
+
 def _with_hint(problem: Problem) -> Problem:
     """Name the field that who applied the object has for it."""
-    if problem.code != "not_utf8":
-        return problem
-    return replace(problem, message=f"{problem.message} in spec.source.encoding")
+    return replace(problem, message=f"{problem.message}{_HINTS.get(problem.code, '')}")
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:

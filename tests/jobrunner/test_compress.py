@@ -444,7 +444,7 @@ def test_a_kept_avif_tells_nothing(corners: Image.Image, encode: Encode) -> None
         (b"\0\0\0\x18ftypmp42....isom", ErrorCode.NOT_AN_IMAGE, "a video"),
         (b"just words", ErrorCode.NOT_AN_IMAGE, "not an image"),
         (b'<?xml version="1.0"?>\n<svg xmlns="x">', ErrorCode.UNSUPPORTED_FORMAT, "an SVG drawing"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ErrorCode.UNSUPPORTED_FORMAT, "an HEIC picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ErrorCode.CORRUPT, ""),
         (b"%PDF-1.7", ErrorCode.UNSUPPORTED_FORMAT, "a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF", ErrorCode.UNSUPPORTED_FORMAT, "an EPS drawing"),
         (b"\xff\x0a\0\0", ErrorCode.UNSUPPORTED_FORMAT, "a JPEG XL picture"),

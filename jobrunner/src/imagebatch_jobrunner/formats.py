@@ -25,6 +25,7 @@ FORMATS = (
     FileType("webp", "image/webp", "webp"),
     FileType("gif", "image/gif", "gif"),
     FileType("avif", "image/avif", "avif"),
+    FileType("heic", "image/heic", "heic"),
     FileType("bmp", "image/bmp", "bmp"),
     FileType("tiff", "image/tiff", "tif"),
     FileType("ico", "image/vnd.microsoft.icon", "ico"),

@@ -17,6 +17,12 @@ from imagebatch_testing.psd_files import Document
 from imagebatch_testing.tiff_files import Page
 
 SIZE = (192, 144)
+HEIC_FILES = Path(__file__).parent / "heic_files"
+"""Written by make_heic_files.py."""
+
+HEIC_KINDS = ("picture", "turned", "clear", "grey", "odd", "deep", "two")
+"""Those of them that are what they look like without regard to colour spaces."""
+
 CUT_PARTS = (0.1, 0.5, 0.95)
 
 
@@ -81,6 +87,8 @@ def _files() -> Iterator[tuple[str, bytes]]:
     yield "clear.webp", _saved(clear, "WEBP", quality=85)
     yield "lossless.webp", _saved(image, "WEBP", lossless=True)
     yield "picture.avif", _saved(image, "AVIF", quality=80)
+    for kind in HEIC_KINDS:
+        yield f"{kind}.heic", (HEIC_FILES / f"{kind}.heic").read_bytes()
     yield "still.gif", _saved(few, "GIF")
     frames = [image, image.rotate(120), image.rotate(240)]
     for pillow_format, ending in {"GIF": "gif", "WEBP": "webp", "PNG": "png", "AVIF": "avif"}.items():

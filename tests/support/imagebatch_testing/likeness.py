@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from typing import cast
 
+import pi_heif
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from imagebatch_testing.colours import described_in_srgb
@@ -65,7 +66,7 @@ class Likeness:
 
 def film(data: bytes) -> Film:
     """Every frame of a file that a browser shows moving, the first page of any other."""
-    with Image.open(io.BytesIO(_as_browsers_read(data)), formats=sorted(_MOVING | _PAGED)) as image:
+    with _opened(_as_browsers_read(data)) as image:
         count = getattr(image, "n_frames", 1) if image.format in _MOVING else 1
         first = 1 if count > 1 and getattr(image, "default_image", False) else 0
         if image.format == "TIFF":
@@ -82,6 +83,13 @@ def film(data: bytes) -> Film:
             shown_ms = 100 if shown_ms <= 10 else shown_ms  # as browsers do
             time_ms += shown_ms if count - first > 1 else 0
     return Film(frames, time_ms)
+
+
+def _opened(data: bytes) -> Image.Image:
+    if data[4:8] == b"ftyp" and data[8:12] not in {b"avif", b"avis"}:
+        heic: Image.Image = pi_heif.HeifImageFile(io.BytesIO(data))
+        return heic
+    return Image.open(io.BytesIO(data), formats=sorted(_MOVING | _PAGED))
 
 
 def _as_browsers_read(data: bytes) -> bytes:

@@ -39,7 +39,11 @@ class Choice:
 def choose(facts: Facts, options: Compression) -> Choice:
     target = output_format(facts, options)
     number = target_quality(facts.quality, options) if _has_quality(target) else None
-    may_keep = not facts.is_resized and (options.format in {"auto", "keep"} or target is facts.format)
+    may_keep = (
+        facts.format.may_be_kept
+        and not facts.is_resized
+        and (options.format in {"auto", "keep"} or target is facts.format)
+    )
     return Choice(
         format=target,
         quality=number,

@@ -92,7 +92,7 @@ def _encoding(source: Source, options: Compression, pixels: int) -> int:
         is_animated=source.is_animated,
         is_resized=False,
     )
-    if source.format.strip is None and pixels <= LOSSLESS_MAX_PIXELS:
+    if source.format.strip is None and source.format.may_be_kept and pixels <= LOSSLESS_MAX_PIXELS:
         return _ENCODING_LOSSLESS
     encoder = choice.output_format(facts, options).encoder
     assert encoder is not None

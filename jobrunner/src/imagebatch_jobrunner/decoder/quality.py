@@ -50,7 +50,7 @@ class SourceQuality:
 
 LOSSLESS = SourceQuality(100, "exact")
 ASSUMED = SourceQuality(80, "assumed")
-"""WebP and AVIF do not say their quality; 80 is what their encoders and the common services default to."""
+"""WebP, AVIF and HEIC do not say their quality; 80 is a usual default of their encoders and services."""
 
 
 def estimate(tables: Mapping[int, Sequence[int]]) -> SourceQuality:

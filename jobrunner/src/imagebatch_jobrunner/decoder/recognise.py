@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from imagebatch.outcome import ErrorCode
-from imagebatch_jobrunner.decoder.containers.iso_boxes import HEIC_BRANDS, brands
+from imagebatch_jobrunner.decoder.containers.iso_boxes import brands
 from imagebatch_jobrunner.decoder.formats import table
 from imagebatch_jobrunner.decoder.formats.format import Format, begins
 from imagebatch_jobrunner.errors import CodecError
@@ -43,7 +43,6 @@ def _is_metafile(head: bytes) -> bool:
 
 _OTHER_IMAGES: tuple[tuple[str, Callable[[bytes], object]], ...] = (
     ("an SVG drawing", _text(rb"(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*|<!DOCTYPE svg.*?>\s*)*<svg[\s>]")),
-    ("an HEIC picture", lambda head: HEIC_BRANDS.intersection(brands(head)[:1])),
     ("a PDF document", begins(b"%PDF-")),
     ("an EPS drawing", begins(b"%!PS", b"\xc5\xd0\xd3\xc6")),
     ("a JPEG XL picture", begins(b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")),

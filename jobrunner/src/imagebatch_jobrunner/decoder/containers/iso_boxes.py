@@ -1,5 +1,5 @@
-"""The boxes of an ISO base media file, such as AVIF: ISO/IEC 14496-12:2022, 4.2. Used by the format
-`avif`, and by `recognise`.
+"""The boxes of an ISO base media file, such as AVIF and HEIC: ISO/IEC 14496-12:2022, 4.2. Used by these
+formats, and by `recognise`.
 """
 
 import struct
@@ -56,6 +56,20 @@ def contents(data: bytes, path: tuple[bytes, ...]) -> Iterator[bytes]:
         if box.kind == path[0]:
             start = box.start + (FULL_BOX_BYTES if box.kind == b"meta" else 0)
             yield from contents(data[start : box.end], path[1:])
+
+
+_COLR = (b"meta", b"iprp", b"ipco", b"colr")
+
+
+def nclx(data: bytes) -> tuple[int, int] | None:
+    """The colour primaries and the transfer of the first nclx box (ISO/IEC 14496-12, 12.1.5), as numbers of
+    ITU-T H.273; None when there is none.
+    """
+    for content in contents(data, _COLR):
+        if content[:4] == b"nclx" and len(content) >= 10:
+            primaries, transfer = struct.unpack_from(">HH", content, 4)
+            return primaries, transfer
+    return None
 
 
 def end(data: bytes) -> int:

@@ -5,8 +5,6 @@ keeps its length and its picture, and says nothing. The rotation is a property o
 `imir`) and stays.
 """
 
-import struct
-
 from PIL import AvifImagePlugin, Image
 
 from imagebatch_jobrunner.decoder import quality
@@ -21,7 +19,6 @@ from imagebatch_jobrunner.decoder.quality import SourceQuality
 
 _BRANDS = frozenset({b"avif", b"avis"})
 _OTHER_MAJOR_BRANDS = HEIC_BRANDS - {b"mif1", b"msf1"}
-_COLR = (b"meta", b"iprp", b"ipco", b"colr")
 _FTYP_BYTES = 64
 _EMPTY_EXIF = b"\0\0\0\0" + b"MM\0*" + b"\0\0\0\x08" + b"\0\0" + b"\0\0\0\0"
 """ISO/IEC 23008-12, A.2.1: an offset, then a TIFF block without tags."""
@@ -39,14 +36,9 @@ def _quality(_data: bytes, _image: Image.Image) -> SourceQuality:
 
 
 def _colour_space(data: bytes, has_profile: bool) -> ColourSpace | None:
-    """By the nclx box (ISO/IEC 14496-12, 12.1.5), where there is no ICC profile."""
-    if has_profile:
-        return None
-    for content in iso_boxes.contents(data, _COLR):
-        if content[:4] == b"nclx" and len(content) >= 10:
-            primaries, transfer = struct.unpack_from(">HH", content, 4)
-            return by_h273(primaries, transfer, "avif", is_full=True)  # its decoder gives full range
-    return None
+    """By the nclx box, where there is no ICC profile; the decoder gives full range."""
+    found = None if has_profile else iso_boxes.nclx(data)
+    return None if found is None else by_h273(*found, "avif", is_full=True)
 
 
 def _strip(data: bytes, _orientation: int) -> Parts:

@@ -89,6 +89,7 @@ class Format:
     - `strip`: the file without metadata, its picture bit for bit; None when there is no lossless way. What
       it takes from the metadata is the EXIF orientation, its second argument. Raises ValueError,
       IndexError or struct.error for a file that is not built as its format says.
+    - `may_be_kept`: whether its files may be stored as they are; browsers must show them.
     - `has_gain_map`, `has_more_pictures`: what else a file may hold. The latter may raise anything for a
       damaged file.
 
@@ -110,6 +111,7 @@ class Format:
     end: Callable[[bytes], int] | None = None
     decoding_bytes: int = DECODING_BYTES
     strip: Callable[[bytes, int], Parts] | None = None
+    may_be_kept: bool = True
     has_gain_map: Callable[[bytes], bool] = lambda _data: False
     has_more_pictures: Callable[[bytes], bool] = lambda _data: False
     encoder: Encoder | None = None

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebatch import links
+from imagebatch.batch import checkpoint
 from imagebatch.batch.plan import Plan
 from imagebatch.batch.shard import FRAGMENT_COLUMNS, Report, ShardId, commit, write_fragment
 from imagebatch.csv import rows
@@ -275,3 +276,11 @@ def _is_right(
     assert output == expected
     assert merged.counts.total == plan.images == merged.counts.succeeded + merged.counts.failed
     return True
+
+
+def test_what_a_shard_stored_before_it_was_given_up_is_in_the_output(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "Shirt", f"{A},{B}"), ("2", "Hat", A)])
+    checkpoint.write(store, ShardId("r1", 1, 0), 0, [outcome(1, 2, failed=False)])
+    merged = merge(store, "r1", 1, plan)
+    assert [row[-1] for row in table_of(store, merged.output_key)[1:]] == [f",{link(store, 1, 2)}", ""]
+    assert (merged.counts.succeeded, merged.errors) == (1, {"shard_failed": 2})

@@ -148,11 +148,42 @@ async def test_the_parent_makes_no_more_calls_for_a_picture_and_loads_no_more_th
         for attempt, pictures in ((1, 10), (2, 110)):
             plan(s3_store, [web.url(f"/chair.jpg?{attempt}-{number}") for number in range(pictures)])
             found.append(await counted({**environment(s3_settings, web), "IMAGEBATCH_RUN": f"run{attempt}"}))
-            s3_store.delete([keys.report("r1", 1, 0)])
+            s3_store.delete([found.key for found in s3_store.list(keys.attempt_prefix("r1", 1))])
     (short, modules, heavy), (long, *_) = found
     assert heavy == []
     assert 0 < modules <= MOST_MODULES
     assert (long - short) / 100 <= MOST_CALLS_A_PICTURE, (short, long)
+
+
+IMAGES = 500
+MOST_AGAIN = {signal.SIGKILL: IMAGES // 20, signal.SIGTERM: 20}
+"""After SIGTERM only what was downloaded and not stored yet."""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+async def test_who_comes_after_a_kill_goes_on_where_it_stopped(
+    s3_store: S3Store,
+    s3_settings: S3Settings,
+    encode: Encode,
+    photo: Image.Image,
+    how: signal.Signals,
+    part: float,
+) -> None:
+    async with serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
+        plan(s3_store, [web.url(f"/chair.jpg?{number}") for number in range(IMAGES)])
+        process = await started({**environment(s3_settings, web), "IMAGEBATCH_RUN": "killed"})
+        await until(lambda: web.requests.total() >= IMAGES * part)
+        process.send_signal(how)
+        assert await process.wait() != Exit.DONE
+        assert s3_store.head(keys.report("r1", 1, 0)) is None
+        process = await started({**environment(s3_settings, web), "IMAGEBATCH_RUN": "successor"})
+        assert await process.wait() == Exit.DONE
+        assert IMAGES <= web.requests.total() <= IMAGES + MOST_AGAIN[how]
+    report = Report.from_json(s3_store.get(keys.report("r1", 1, 0)))
+    assert (report.run, report.counts.succeeded) == ("successor", IMAGES)
+    with s3_store.open(report.fragment) as chunks:
+        assert [one.row for one in read_fragment(chunks)] == list(range(1, IMAGES + 1))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

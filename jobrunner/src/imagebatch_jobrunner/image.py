@@ -16,6 +16,7 @@ from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media
 from imagebatch_jobrunner import formats
+from imagebatch_jobrunner.backlog import Backlog
 from imagebatch_jobrunner.codec.compressed import Compressed
 from imagebatch_jobrunner.download.budget import Lease
 from imagebatch_jobrunner.errors import FetchError, ImageError
@@ -36,9 +37,10 @@ _PERHAPS_WRITTEN_WRONG = frozenset(
 class ImageWorker:
     """Works on the links of one shard. The same link twice is fetched and compressed once."""
 
-    def __init__(self, services: Services, store: StoreThreads, request_id: str) -> None:
+    def __init__(self, services: Services, store: StoreThreads, request_id: str, backlog: Backlog) -> None:
         self._services = services
         self._store = store
+        self._backlog = backlog
         self._prefix = keys.image_prefix(request_id)
         self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
         self._log = log.bind()  # once: unbound, it would be made anew for each line, shown or not
@@ -91,9 +93,10 @@ class ImageWorker:
     async def _stored_from(self, permit: Permit, address: links.Address) -> ImageOutcome:
         async with self._services.budget.lease() as lease:
             data = await self._fetched(address.url, lease)
-            permit.release()
-            compressed = await self._services.codecs.compress(data, self._services.options)
-            outcome = await self._put(permit.slot, compressed, len(data))
+            with self._backlog.downloaded():
+                permit.release()
+                compressed = await self._services.codecs.compress(data, self._services.options)
+                outcome = await self._put(permit.slot, compressed, len(data))
             return replace(outcome, notes=(*outcome.notes, *address.notes))
 
     async def _fetched(self, link: str, lease: Lease) -> bytes:

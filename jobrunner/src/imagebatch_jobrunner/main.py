@@ -65,6 +65,7 @@ async def _do(settings: JobrunnerSettings) -> None:
         run=settings.run,
         plan_key=settings.keys_of_input.plan,
         window=settings.connections * _WINDOW_PER_CONNECTION,
+        codecs=settings.codec_processes,
         store_threads=settings.store_connections,
         pace=Pace(settings.progress_seconds, settings.progress_images),
     )

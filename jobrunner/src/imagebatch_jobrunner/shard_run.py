@@ -7,18 +7,21 @@ contract: images, then the fragment, then the report, which alone makes the shar
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import structlog
 
-from imagebatch.batch import shard
+from imagebatch.batch import checkpoint, shard
+from imagebatch.batch.checkpoint import Stored
 from imagebatch.batch.shard import Report, ShardId
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner import shard_input
+from imagebatch_jobrunner.backlog import Backlog
+from imagebatch_jobrunner.checkpoint import CheckpointWriter
 from imagebatch_jobrunner.download.hosts import host_of
 from imagebatch_jobrunner.fair_queue import FairQueue, Permit
 from imagebatch_jobrunner.image import ImageWorker
@@ -32,7 +35,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRun:
-    """Which shard is done by which run, and how much at once: `window` links are under way.
+    """Which shard is done by which run, and how much at once: at most `window` links are under way, and no
+    more than keep `codecs` processes at work.
 
     `plan_key` is the key of the batch's plan, where it is not the usual one.
     """
@@ -41,9 +45,13 @@ class ShardRun:
     run: str
     plan_key: str = ""
     window: int = 128
+    codecs: int = 2
     store_threads: int = 16
     pace: Pace = Pace()
 
+
+_LINKS_PER_CODEC = 4
+"""One in work, one that waits for it, one that is being stored, one that is being downloaded."""
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
@@ -67,9 +75,13 @@ async def process_images(
         given = await blocking.run(
             lambda its: shard_input.read(its, work.shard, work.plan_key or keys.plan(work.shard.request_id))
         )
-        done = await blocking.run(lambda its: shard.earlier_successes(its, work.shard))
+        earlier = await blocking.run(lambda its: checkpoint.of_earlier_attempts(its, work.shard))
+        stored = await blocking.run(lambda its: checkpoint.read(its, work.shard))
+        if stored.images:
+            log.info("going on where an earlier run stopped", stored=len(stored.images))
+        stored = Stored(earlier | stored.images, stored.parts)
         async with open_services() as services:
-            outcomes = await _outcomes(work, given, done, blocking, services)
+            outcomes = await _outcomes(work, given, stored, blocking, services)
         await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
 
 
@@ -80,12 +92,13 @@ def is_reported(store: ShardStore, which: ShardId) -> bool:
 async def _outcomes(
     work: ShardRun,
     given: ShardInput,
-    done: Mapping[tuple[int, int], ImageOutcome],
+    stored: Stored,
     store: StoreThreads,
     services: Services,
 ) -> list[ImageOutcome]:
-    """The outcomes of all links, in the order of the rows; those `done` by earlier attempts stand."""
-    worker = ImageWorker(services, store, work.shard.request_id)
+    """The outcomes of all links, in the order of the rows; what earlier runs and attempts stored stands."""
+    backlog = Backlog(enough=work.codecs, most=_LINKS_PER_CODEC * work.codecs)
+    worker = ImageWorker(services, store, work.shard.request_id, backlog)
     window = asyncio.Semaphore(work.window)
     outcomes: list[ImageOutcome] = []
 
@@ -95,22 +108,32 @@ async def _outcomes(
 
     async def take(permit: Permit) -> None:
         try:
-            await finish(await worker.work(permit))
+            outcome = await worker.work(permit)
+            if outcome.error is None:
+                await checkpoints.add(outcome)  # first: a stop may come at any wait
+            await finish(outcome)
         finally:
             permit.release()
             window.release()
+            backlog.end()
 
     async with (
         ProgressWriter(store, work.shard, work.run, work.pace) as progress,
+        CheckpointWriter(store, work.shard, given.range.images, stored.parts) as checkpoints,
         asyncio.TaskGroup() as group,
     ):
         slots = list(given.slots())
         for slot in slots:
-            if earlier := done.get((slot.row, slot.slot)):
+            if earlier := stored.images.get((slot.row, slot.slot)):
                 await finish(earlier)
-        missing = (slot for slot in slots if (slot.row, slot.slot) not in done)
+        missing = (slot for slot in slots if (slot.row, slot.slot) not in stored.images)
         queue = FairQueue(missing, lambda slot: host_of(slot.link), services.fetcher.per_host)
-        while await window.acquire() and (permit := await queue.next()):
+        while await window.acquire():
+            await backlog.room()
+            permit = await queue.next()
+            if permit is None:
+                break
+            backlog.begin()
             group.create_task(take(permit))
     return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
 

@@ -1,22 +1,23 @@
 """The output CSV, errors.csv and report.csv of a batch, written in one walk over what its shards left.
 
 Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
-output, in its place, whatever the fragments say. Where a shard left no report, its images are
-`shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard and of one part
-for each CSV. The operator and the local engine call `merge`.
+output, in its place, whatever the fragments say. Where a shard left no report, what its checkpoint does not
+name is `shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard and of one
+part for each CSV. The operator and the local engine call `merge`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
+from imagebatch.batch import checkpoint
 from imagebatch.batch.plan import Plan, ShardRange
-from imagebatch.batch.shard import Report, fragment_records
+from imagebatch.batch.shard import ShardId, fragment_records, read_report
 from imagebatch.csv import rows
 from imagebatch.csv.image_cells import CellMaker, ImageCells
 from imagebatch.csv.tally import Tally
-from imagebatch.errors import NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, Qualities
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, ObjectStore, ObjectWriter
@@ -104,16 +105,17 @@ class _Source:
             yield from rows.parse(chunks)
 
     def _images(self, index: int) -> dict[tuple[int, int], ImageCells]:
-        """A shard's images by row and slot; none when it left no report."""
-        try:
-            report = Report.from_json(self._store.get(keys.report(self._request_id, self._attempt, index)))
-        except NotFoundError:
-            return {}
-        of_record = self._maker.of_record
+        """A shard's images by row and slot: by its report or, where it left none, those that it stored."""
+        which = ShardId(self._request_id, self._attempt, index)
+        report = read_report(self._store, which)
+        if report is None:
+            return self._cells(chain.from_iterable(checkpoint.parts(self._store, which)))
         with self._store.open(report.fragment) as chunks:
-            return {
-                (int(record[0]), int(record[1])): of_record(record) for record in fragment_records(chunks)
-            }
+            return self._cells(fragment_records(chunks))
+
+    def _cells(self, records: Iterable[list[str]]) -> dict[tuple[int, int], ImageCells]:
+        of_record = self._maker.of_record
+        return {(int(record[0]), int(record[1])): of_record(record) for record in records}
 
 
 class _Sheets:

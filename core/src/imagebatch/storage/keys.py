@@ -107,7 +107,12 @@ def progress(request_id: str, attempt: int, shard: int) -> str:
     return f"{attempt_prefix(request_id, attempt)}{shard:05d}.progress.json"
 
 
+def part(request_id: str, attempt: int, shard: int, number: int) -> str:
+    """A part of what a shard has stored so far: see `imagebatch.batch.checkpoint`."""
+    return f"{attempt_prefix(request_id, attempt)}{shard:05d}.part-{number:05d}.csv"
+
+
 def shard_of_report(key: str) -> int | None:
-    """The shard that a key under an attempt's prefix reports on; None for fragments and progress."""
+    """The shard that a key under an attempt's prefix reports on; None for all else of a shard's."""
     stem, _, suffix = key.rpartition("/")[2].partition(".")
     return int(stem) if suffix == "json" and stem.isdigit() else None

@@ -1,0 +1,79 @@
+"""What a shard has stored before its report: parts of a fragment, numbered from 0, each written once.
+
+Whoever does the shard after another begins behind what they name, and merge takes their images for a shard
+that was given up. Two runs at once, such as one that is thought dead, write parts in turn: each names objects
+that are there, and both would store the same under these names.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from imagebatch.batch.shard import ShardId, earlier_successes, fragment_bytes, fragment_records, outcome_of
+from imagebatch.errors import AlreadyExistsError
+from imagebatch.outcome import ImageOutcome
+from imagebatch.storage import keys
+from imagebatch.storage.store import CSV, ShardStore
+
+PARTS = 125
+"""Of a shard. While one is being written the next gathers, so a kill costs two of them, and what is under way:
+of 500 images of one host 8 and 17 at most, a twentieth.
+"""
+
+LEAST_IMAGES = 4
+"""One PUT more for so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The images that runs of a shard stored, by row and slot, and how many parts name them."""
+
+    images: dict[tuple[int, int], ImageOutcome] = field(default_factory=dict)
+    parts: int = 0
+
+
+def images_of_part(images: int) -> int:
+    """How many images a part has, in a shard of so many."""
+    return max(LEAST_IMAGES, -(-images // PARTS))
+
+
+def write(store: ShardStore, shard: ShardId, number: int, outcomes: Iterable[ImageOutcome]) -> int:
+    """Write a part as the first free one from `number` on; returns its number.
+
+    After a lost answer the same part may be there twice, which changes nothing.
+    """
+    data = b"".join(fragment_bytes(outcomes))
+    while True:
+        try:
+            store.put(_key(shard, number), data, CSV, only_if_absent=True)
+        except AlreadyExistsError:
+            number += 1
+        else:
+            return number
+
+
+def read(store: ShardStore, shard: ShardId) -> Stored:
+    """What runs of the shard stored so far. Raises ValueError for a part of other columns."""
+    found = [list(map(outcome_of, part)) for part in parts(store, shard)]
+    return Stored({(one.row, one.slot): one for part in found for one in part}, len(found))
+
+
+def of_earlier_attempts(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
+    """The images that earlier attempts stored, those that were given up or cancelled too."""
+    found = earlier_successes(store, shard)
+    for attempt in range(1, shard.attempt):
+        found |= read(store, replace(shard, attempt=attempt)).images
+    return found
+
+
+def parts(store: ShardStore, shard: ShardId) -> Iterator[Iterator[list[str]]]:
+    """The records of each part, as they stand. Raises ValueError for a part of other columns."""
+    for number in count():
+        key = _key(shard, number)
+        if store.head(key) is None:
+            return
+        yield fragment_records([store.get(key)])
+
+
+def _key(shard: ShardId, number: int) -> str:
+    return keys.part(shard.request_id, shard.attempt, shard.index, number)

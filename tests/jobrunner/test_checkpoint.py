@@ -11,7 +11,7 @@ from imagebatch.errors import StoreError
 from imagebatch.outcome import ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media, Stored
-from imagebatch_jobrunner.backlog import Backlog
+from imagebatch_jobrunner.backlog import HUNGRY_S, Backlog
 from imagebatch_jobrunner.checkpoint import CheckpointWriter
 from imagebatch_jobrunner.store_threads import StoreThreads
 from imagebatch_testing.memory_store import MemoryStore
@@ -66,11 +66,11 @@ async def test_two_runs_at_once_write_each_a_part_of_its_own(
         CheckpointWriter(threads, SHARD, images=1, number=0) as one,
         CheckpointWriter(threads, SHARD, images=1, number=0) as other,
     ):
-        for row in range(1, 11):
+        for row in range(1, 13):
             await one.add(stored(row))
-        for row in range(6, 16):
+        for row in range(5, 17):
             await other.add(stored(row))
-    assert rows_of(store) == list(range(1, 16))
+    assert rows_of(store) == list(range(1, 17))
 
 
 class FailingOnce(MemoryStore):
@@ -91,9 +91,9 @@ async def test_a_part_that_is_not_written_goes_with_the_next() -> None:
         StoreThreads(store, threads=1) as threads,
         CheckpointWriter(threads, SHARD, images=1, number=0) as writer,
     ):
-        for row in range(1, 12):
+        for row in range(1, 14):
             await writer.add(stored(row))
-    assert rows_of(store) == list(range(1, 12))
+    assert rows_of(store) == list(range(1, 14))
 
 
 def test_a_later_attempt_takes_what_a_cancelled_one_stored(store: MemoryStore) -> None:
@@ -107,18 +107,20 @@ def test_a_part_is_a_small_share_of_a_shard() -> None:
     assert [checkpoint.images_of_part(images) for images in (1, 500, 501, 100_000)] == [4, 4, 5, 800]
 
 
-async def test_a_backlog_holds_back_only_where_the_codecs_have_work() -> None:
-    backlog = Backlog(enough=1, most=2)
-    for _ in range(5):
-        await asyncio.wait_for(backlog.room(), 1)  # nothing is downloaded: slow hosts
+async def test_a_backlog_grows_while_the_codecs_want_for_images() -> None:
+    backlog = Backlog(enough=1, least=2)
+    for _ in range(5):  # hosts that do not answer: nothing is ever downloaded
+        await asyncio.wait_for(backlog.room(), 1)
         backlog.begin()
-    with backlog.downloaded():
+
+
+async def test_a_backlog_has_no_room_while_they_have_enough() -> None:
+    backlog = Backlog(enough=1, least=2)
+    backlog.begin()
+    backlog.begin()
+    with backlog.downloaded(), backlog.downloaded():
         waiting = asyncio.create_task(backlog.room())
-        for _ in range(3):
-            await asyncio.sleep(0)
-            assert not waiting.done()
-            backlog.end()
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        backlog.end()
-        await asyncio.wait_for(waiting, 1)
+        done, _ = await asyncio.wait([waiting], timeout=4 * HUNGRY_S)
+        assert not done
+    backlog.end()
+    await asyncio.wait_for(waiting, 1)

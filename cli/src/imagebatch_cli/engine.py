@@ -83,7 +83,8 @@ class LocalEngine:
             for request in await self._pending():
                 self._take_in(request)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), SCAN_S)
+                async with asyncio.timeout(SCAN_S):
+                    await self._woken.wait()
 
     async def _pending(self) -> list[Request]:
         try:

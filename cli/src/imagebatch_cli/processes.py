@@ -94,7 +94,8 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(self.program.stop_signal)
             try:
-                await asyncio.wait_for(_ended(self._process), self.program.stop_seconds)
+                async with asyncio.timeout(self.program.stop_seconds):
+                    await _ended(self._process)
             except TimeoutError:
                 self._process.kill()
                 await _ended(self._process)

@@ -187,7 +187,8 @@ class Dispatcher:
                 self._woken.clear()
                 wait = await self._start_due()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._woken.wait()
         finally:
             for task in self._sending:
                 task.cancel()

@@ -1,24 +1,34 @@
-"""How many links may be under way: as many as slow hosts need, but no more than keep the codecs at work.
+"""How many links are under way at once: as many as keep the codecs at work, which depends on the hosts.
 
-Used by `shard_run` and `image`. Whatever is under way is downloaded again after a kill.
+Used by `shard_run` and `image`. Whatever is under way is downloaded again after a kill, so with quick hosts
+it is little; slow ones need many, and those that do not answer at all still more.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+GROWTH = 1.25
+HUNGRY_S = 0.05
+"""So long the codecs may want for images before more links are taken at once."""
+
 
 class Backlog:
-    """Has room while fewer than `enough` images are downloaded and not stored yet, or fewer than `most` links
-    are under way at all.
+    """Begins with `least` links at once. It allows one more, and after a while a quarter more, when fewer
+    than `enough` images are downloaded and not stored yet; one less when there are as many.
     """
 
-    def __init__(self, *, enough: int, most: int) -> None:
+    def __init__(self, *, enough: int, least: int) -> None:
         self._enough = enough
-        self._most = most
+        self._least = least
+        self._limit = float(least)
         self._downloaded = 0
         self._under_way = 0
         self._changed = asyncio.Event()
+
+    @property
+    def _is_hungry(self) -> bool:
+        return self._downloaded < self._enough
 
     def begin(self) -> None:
         """A link is taken."""
@@ -32,15 +42,20 @@ class Backlog:
     @contextmanager
     def downloaded(self) -> Iterator[None]:
         """An image is downloaded; it is stored, or failed, when the block is left."""
+        self._limit = self._limit + 1 if self._is_hungry else max(self._limit - 1, self._least)
         self._downloaded += 1
         try:
             yield
         finally:
             self._downloaded -= 1
-            self._changed.set()
 
     async def room(self) -> None:
-        """Return when there is room. For one caller at a time."""
-        while self._downloaded >= self._enough and self._under_way >= self._most:
+        """Return when another link may be taken. For one caller at a time."""
+        while self._under_way >= self._limit:
             self._changed.clear()
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(HUNGRY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                if self._is_hungry:
+                    self._limit *= GROWTH

@@ -97,7 +97,7 @@ async def _outcomes(
     services: Services,
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows; what earlier runs and attempts stored stands."""
-    backlog = Backlog(enough=work.codecs, most=_LINKS_PER_CODEC * work.codecs)
+    backlog = Backlog(enough=work.codecs, least=_LINKS_PER_CODEC * work.codecs)
     worker = ImageWorker(services, store, work.shard.request_id, backlog)
     window = asyncio.Semaphore(work.window)
     outcomes: list[ImageOutcome] = []

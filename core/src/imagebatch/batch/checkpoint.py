@@ -16,8 +16,8 @@ from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, ShardStore
 
 PARTS = 125
-"""Of a shard. While one is being written the next gathers, so a kill costs two of them, and what is under way:
-of 500 images of one host 8 and 17 at most, a twentieth.
+"""Of a shard. While one is being written the next gathers, so a kill costs two of them, and what is under
+way.
 """
 
 LEAST_IMAGES = 4

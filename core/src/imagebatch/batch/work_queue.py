@@ -105,7 +105,8 @@ class WorkQueue:
             if key is not None:
                 return key
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
 
     def _due(self) -> tuple[Key | None, float | None]:
         """A key that is due now, or how long none will be; None when none is marked."""

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import psutil
@@ -21,6 +22,7 @@ from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import CSV, JSON
 from imagebatch_testing import confined, mixed
 from imagebatch_testing.mixed import MIB, Mix
+from imagebatch_testing.s3_proxy import proxied
 from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, Web, serving
 
@@ -153,6 +155,26 @@ async def test_the_parent_makes_no_more_calls_for_a_picture_and_loads_no_more_th
     assert heavy == []
     assert 0 < modules <= MOST_MODULES
     assert (long - short) / 100 <= MOST_CALLS_A_PICTURE, (short, long)
+
+
+async def test_a_busy_bucket_costs_no_download(
+    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image
+) -> None:
+    """A third of the puts of images are refused; each image is downloaded once, whatever becomes of its put."""
+    images, puts = 60, count()
+    async with (
+        serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web,
+        proxied(s3_settings.s3_endpoint) as proxy,
+    ):
+        proxy.refuses = lambda method, path: method == "PUT" and "/images/" in path and next(puts) % 3 == 0
+        plan(s3_store, [web.url(f"/chair.jpg?{number}") for number in range(images)])
+        through = s3_settings.model_copy(update={"s3_endpoint": proxy.url})
+        process = await started(environment(through, web))
+        assert await process.wait() == Exit.DONE
+        assert web.requests.total() == images
+        assert len(proxy.refused) > images / 4
+    report = Report.from_json(s3_store.get(keys.report("r1", 1, 0)))
+    assert (report.counts.succeeded, report.counts.failed) == (images, 0)
 
 
 IMAGES = 500

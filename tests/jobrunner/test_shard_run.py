@@ -71,7 +71,9 @@ def no_services() -> AbstractAsyncContextManager[Services]:
 
 
 def a_run(index: int = 0, run: str = "run-1", window: int = 16, pace: Pace = Pace()) -> ShardRun:  # noqa: B008 - frozen
-    return ShardRun(shard=ShardId(REQUEST_ID, 1, index), run=run, window=window, pace=pace)
+    return ShardRun(
+        shard=ShardId(REQUEST_ID, 1, index), run=run, window=window, store_patience_s=0.0, pace=pace
+    )
 
 
 def report_of(store: MemoryStore, index: int = 0) -> Report:

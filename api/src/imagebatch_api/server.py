@@ -59,6 +59,10 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
+KEEP_ALIVE_S = 75
+"""Longer than proxies keep an idle connection (60 s): they must not send on one that is closing."""
+
+
 class _Protocol(H11Protocol):
     """Closes a connection on which no request runs and none comes whole within `seconds`.
 
@@ -155,4 +159,5 @@ def _config(app: ASGIApp, head: HeadLimits) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )

@@ -8,6 +8,7 @@
     │   ├── StoreError          S3 did not do what was asked
     │   │   ├── NotFoundError       no such object
     │   │   ├── AlreadyExistsError  a conditional put found the object there
+    │   │   ├── ThrottledError      S3 asks to come more slowly
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
@@ -85,6 +86,12 @@ class NotFoundError(StoreError):
 
 class AlreadyExistsError(StoreError):
     """A conditional put found the object there already."""
+
+
+class ThrottledError(StoreError):
+    """S3 asks to come more slowly, as a busy bucket does."""
+
+    reason = "StoreThrottled"
 
 
 class AccessDeniedError(StoreError):

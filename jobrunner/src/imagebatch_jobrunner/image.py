@@ -113,7 +113,9 @@ class ImageWorker:
     async def _put(self, slot: Slot, compressed: Compressed, bytes_in: int) -> ImageOutcome:
         stored_as = formats.BY_NAME[compressed.format]
         name = keys.image_name(slot.row, slot.slot, stored_as.extension)
-        await self._store.put(self._prefix + name, compressed.data, Media.image(stored_as.content_type))
+        await self._store.put_patiently(
+            self._prefix + name, compressed.data, Media.image(stored_as.content_type)
+        )
         return ImageOutcome(
             row=slot.row,
             slot=slot.slot,
@@ -139,7 +141,7 @@ class ImageWorker:
         async with self._services.budget.lease() as lease:
             await lease.reach(outcome.bytes_out)
             data = await self._store.get(self._prefix + outcome.name)
-            await self._store.put(self._prefix + name, data, Media.image(stored_as.content_type))
+            await self._store.put_patiently(self._prefix + name, data, Media.image(stored_as.content_type))
         return replace(outcome, row=slot.row, slot=slot.slot, name=name)
 
 

@@ -72,7 +72,8 @@ class ProgressWriter:
     async def _write(self) -> None:
         self._written_at = self._pace.clock()
         self._written_total = self.counts.total
+        progress = Progress(self._run, self.counts, self._store.pace.waiting)
         try:
-            await self._store.put(self._key, Progress(self._run, self.counts).to_json(), JSON)
+            await self._store.put(self._key, progress.to_json(), JSON)
         except StoreError as error:
             log.warning("progress not written", reason=str(error))

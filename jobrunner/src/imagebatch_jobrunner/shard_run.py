@@ -28,6 +28,7 @@ from imagebatch_jobrunner.image import ImageWorker
 from imagebatch_jobrunner.progress import Pace, ProgressWriter
 from imagebatch_jobrunner.services import Services
 from imagebatch_jobrunner.shard_input import ShardInput
+from imagebatch_jobrunner.store_pace import PATIENCE_S
 from imagebatch_jobrunner.store_threads import PutDirectly, StoreThreads
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class ShardRun:
     window: int = 128
     codecs: int = 2
     store_threads: int = 16
+    store_patience_s: float = PATIENCE_S
     pace: Pace = Pace()
 
 
@@ -67,7 +69,12 @@ async def process_images(
     The services are opened only when there is something to do. Raises PoisonShardError when the input is
     unusable, StoreError when S3 fails; some of them in an ExceptionGroup.
     """
-    async with StoreThreads(store, threads=work.store_threads, put_directly=put_directly) as blocking:
+    async with StoreThreads(
+        store,
+        threads=work.store_threads,
+        put_directly=put_directly,
+        patience_s=work.store_patience_s,
+    ) as blocking:
         if await blocking.run(lambda its: is_reported(its, work.shard)):
             log.info("the shard is done already")
             return

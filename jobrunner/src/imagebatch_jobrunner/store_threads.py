@@ -9,7 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
+import structlog
+
+from imagebatch.errors import StoreError
 from imagebatch.storage.store import Media, ShardStore
+from imagebatch_jobrunner.store_pace import LASTING, PATIENCE_S, StorePace, pauses
+
+log = structlog.get_logger()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,9 +28,18 @@ PutDirectly = Callable[[str, bytes, Media], Awaitable[bool]]
 class StoreThreads:
     """`async with StoreThreads(store, threads=16)`: at most `threads` calls at once."""
 
-    def __init__(self, store: ShardStore, *, threads: int, put_directly: PutDirectly | None = None) -> None:
+    def __init__(
+        self,
+        store: ShardStore,
+        *,
+        threads: int,
+        put_directly: PutDirectly | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._store = store
         self._put_directly = put_directly
+        self._patience_s = patience_s
+        self.pace = StorePace(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store")
 
     async def __aenter__(self) -> Self:
@@ -48,5 +63,20 @@ class StoreThreads:
         return await self.call(self._store.get, key)
 
     async def put(self, key: str, data: bytes, media: Media) -> None:
+        """Put an object once."""
         if self._put_directly is None or not await self._put_directly(key, data, media):
             await self.call(self._store.put, key, data, media)
+
+    async def put_patiently(self, key: str, data: bytes, media: Media) -> None:
+        """Put an object, and again as long as S3 refuses it for now. Raises StoreError at last."""
+        deadline = asyncio.get_running_loop().time() + self._patience_s
+        for pause in pauses():
+            try:
+                async with self.pace.turn():
+                    return await self.put(key, data, media)
+            except StoreError as error:
+                if isinstance(error, LASTING) or asyncio.get_running_loop().time() + pause > deadline:
+                    raise
+                log.warning("put refused", key=key, reason=str(error), next_try_seconds=round(pause, 1))
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses do not end")

@@ -209,9 +209,9 @@ class BatchDriver:
         look_s = await self._executor.run(shards, self._reports.plan, spec)
         await self._reports.look(self._runs.active, self._with.store)
         waiting = await self._executor.waiting(self._reports.last_done)
+        waiting = waiting or self._reports.waiting(self._runs.active)
         await self._show(self._standing(Phase.RUNNING, waiting))
-        deadline_s = spec.desired.deadline_seconds
-        if deadline_s is None:
+        if (deadline_s := spec.desired.deadline_seconds) is None:
             return look_s
         left_s = deadline_s - self.row.request.active_seconds(self._with.now())
         return min(look_s, max(left_s, 0.0) + 0.1)  # a little later, and it is over for certain

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from imagebatch.batch.lifecycle import Waiting
 from imagebatch.csv import rows
 from imagebatch.errors import AlreadyExistsError, NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
@@ -59,10 +60,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A shard under way: a hint for status displays, never a marker."""
+    """A shard under way: a hint for status displays, never a marker. `waiting` says why its puts wait."""
 
     run: str
     counts: Counts
+    waiting: Waiting | None = None
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), separators=(",", ":")).encode()
@@ -70,7 +72,8 @@ class Progress:
     @classmethod
     def from_json(cls, data: bytes) -> "Progress":
         values: dict[str, Any] = json.loads(data)
-        return cls(values["run"], Counts(**values["counts"]))
+        waiting = values.get("waiting")
+        return cls(values["run"], Counts(**values["counts"]), Waiting(**waiting) if waiting else None)
 
 
 def fragment_bytes(outcomes: Iterable[ImageOutcome]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from imagebatch.batch import shard
+from imagebatch.batch.lifecycle import Waiting
 from imagebatch.batch.plan import Plan
 from imagebatch.batch.shard import Progress, ShardId
 from imagebatch.errors import NotFoundError, StoreError
@@ -37,7 +38,7 @@ class ShardReports:
     plan: Plan | None = None
     done: dict[int, Counts] = field(default_factory=dict)
     last_done: datetime = datetime.min.replace(tzinfo=UTC)
-    _under_way: dict[int, Counts] = field(default_factory=dict)
+    _under_way: dict[int, Progress] = field(default_factory=dict)
     _asked_after: dict[int, str] = field(default_factory=dict)
     _is_listed: bool = False
     _looked_s: float = -LOOK_GAP_S
@@ -50,8 +51,13 @@ class ShardReports:
 
     def counts(self, active: Iterable[int]) -> Counts:
         """Of the shards done and, as far as they say, of those that run."""
-        running = (self._under_way[index] for index in active if index in self._under_way)
+        running = (self._under_way[index].counts for index in active if index in self._under_way)
         return sum([*self.done.values(), *running], Counts())
+
+    def waiting(self, active: Iterable[int]) -> Waiting | None:
+        """Why running shards wait, as far as one of them says so."""
+        said = (self._under_way[index].waiting for index in active if index in self._under_way)
+        return next(filter(None, said), None)
 
     async def load(self, store: AsyncStore) -> Plan | None:
         """The batch's plan, with the reports that are there read; None while it has no plan."""
@@ -112,11 +118,11 @@ class ShardReports:
         await asyncio.gather(*(self._look(index, store) for index in wanted[:MAX_PROGRESS_READS]))
 
     def _done_so_far(self, index: int) -> int:
-        counts = self._under_way.get(index)
-        return -1 if counts is None else counts.done
+        progress = self._under_way.get(index)
+        return -1 if progress is None else progress.counts.done
 
     async def _look(self, index: int, store: AsyncStore) -> None:
         key = keys.progress(self.request_id, self.attempt, index)
         with suppress(StoreError, ValueError, KeyError, TypeError):  # a hint: of no consequence
             data = await store.run(lambda its: its.get(key))
-            self._under_way[index] = Progress.from_json(data).counts
+            self._under_way[index] = Progress.from_json(data)

@@ -284,7 +284,7 @@ def _port(url: SplitResult) -> int:
 
 def _retries(total: int) -> urllib3.Retry:
     """Retries with growing pauses, for lost connections and for answers that ask to come again."""
-    statuses = [500, 502, 503, 504]
+    statuses = [429, 500, 502, 503, 504]
     return urllib3.Retry(total=total, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=statuses)
 
 

@@ -1,8 +1,9 @@
 """The SDK's errors as ImageBatch's own."""
 
 from minio.error import S3Error
+from urllib3.exceptions import MaxRetryError, ResponseError
 
-from imagebatch.errors import AccessDeniedError, NotFoundError, StoreError
+from imagebatch.errors import AccessDeniedError, NotFoundError, StoreError, ThrottledError
 
 DENIED = frozenset(
     {
@@ -15,6 +16,20 @@ DENIED = frozenset(
         "AllAccessDisabled",
     }
 )
+THROTTLED = frozenset(
+    {
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "ServiceUnavailable",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "BandwidthLimitExceeded",
+    }
+)
+_THROTTLING_STATUSES = ("429", "503")
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
 
 
@@ -26,5 +41,13 @@ def translated(error: Exception) -> StoreError:
             return AccessDeniedError(text)
         if error.code in ABSENT:
             return NotFoundError(text)
-        return StoreError(text)
+        return ThrottledError(text) if error.code in THROTTLED else StoreError(text)
+    if isinstance(error, MaxRetryError) and _is_throttling(error):
+        return ThrottledError(f"S3: {error.reason}")
     return StoreError(f"S3: {type(error).__name__}: {error}")
+
+
+def _is_throttling(error: MaxRetryError) -> bool:
+    """Whether the retries ended at an answer that asks to come more slowly."""
+    reason = error.reason
+    return isinstance(reason, ResponseError) and any(status in str(reason) for status in _THROTTLING_STATUSES)

@@ -10,6 +10,7 @@ from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch_api.fields import NAMES, NUMBERS
 from imagebatch_api.form import FILE_FIELD
+from imagebatch_api.listing import MAX_LIMIT
 
 Json = dict[str, Any]
 
@@ -214,10 +215,18 @@ STATUS = _object(
     }
 )
 
+BATCHES = _object(
+    {
+        "batches": {"type": "array", "maxItems": MAX_LIMIT, "items": reference("Status")},
+        "next_after": _nullable(_text("What `after` is for the next page; null on the last.")),
+    }
+)
+
 ALL: Json = {
     "Upload": UPLOAD,
     "Accepted": ACCEPTED,
     "Status": STATUS,
+    "Batches": BATCHES,
     "Problem": PROBLEM,
     "ProblemItem": PROBLEM_ITEM,
     "Health": _object({"status": {"enum": ["ok", "ready"]}}),

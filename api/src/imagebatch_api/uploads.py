@@ -201,9 +201,20 @@ class Uploads:
             )
         self._held.add(request_id)
         try:
-            yield _Identity(request_id, await self._services.find(request_id))
+            yield _Identity(request_id, await self._earlier(request_id))
         finally:
             self._held.discard(request_id)
+
+    async def _earlier(self, request_id: str) -> Request | None:
+        earlier = await self._services.find_or_deleted(request_id)
+        if earlier is not None and earlier.is_deleted:
+            raise RefusedError(
+                409,
+                "being_deleted",
+                "the batch with this Idempotency-Key was deleted, and its files still are; try again later",
+                retry_after_s=BUSY_RETRY_S,
+            )
+        return earlier
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class LocalEngine:
             webhook_owed=services.webhook_owed,
         )
         self._attempts: dict[Key, _Attempt] = {}
+        self._followed: set[Key] = set()
         self._woken = asyncio.Event()
 
     def wake(self, request_id: str) -> None:  # noqa: ARG002 - a Wake; the scan finds it
@@ -104,6 +105,8 @@ class LocalEngine:
         elif known.number == request.attempt and known.driver.row.request.spec != request.spec:
             known.driver.row.renew(request)
         else:
+            if known.number != request.attempt:
+                self._followed.add(key)
             return
         self._queue.mark(key)
 
@@ -137,3 +140,6 @@ class LocalEngine:
         attempt.driver.stop_background()
         await attempt.executor.stop()
         del self._attempts[key]
+        if key in self._followed:  # the next attempt began meanwhile, and was seen
+            self._followed.discard(key)
+            self._woken.set()

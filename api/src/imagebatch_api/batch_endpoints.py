@@ -1,0 +1,70 @@
+"""The handlers of what is under /batches, but for the files: each parses, calls one thing, and answers."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from imagebatch import records
+from imagebatch.errors import InputRefusedError
+from imagebatch_api.listing import BATCHES, PageQuery, invalid
+from imagebatch_api.lookup import Lookup, owner_of
+from imagebatch_api.services import Services
+from imagebatch_api.verbs import CANCEL, RESUME, SUSPEND, Verbs
+
+NOT_STORED = {"Cache-Control": "no-store"}
+
+
+class BatchEndpoints:
+    """The handlers, over what the app works with."""
+
+    def __init__(self, services: Services, lookup: Lookup) -> None:
+        self._services = services
+        self._lookup = lookup
+        self._verbs = Verbs(services)
+
+    async def list(self, request: Request) -> Response:
+        asked = BATCHES.read(request.query_params)
+        after = await self._after(request, asked)
+        found = await self._services.records.listed(
+            owner_of(request), asked.limit + 1, after=after, status=asked.choice
+        )
+        shown = found[: asked.limit]
+        document = {
+            "batches": [await self._lookup.document(request, each) for each in shown],
+            "next_after": shown[-1].request_id if len(found) > asked.limit else None,
+        }
+        return JSONResponse(document, headers=NOT_STORED)
+
+    async def _after(self, request: Request, asked: PageQuery) -> records.Request | None:
+        if asked.after is None:
+            return None
+        found = await self._lookup.find_id(request, asked.after)
+        if found is None:
+            raise InputRefusedError([invalid("after", "is no batch of yours; take next_after of a page")])
+        return found
+
+    async def batch(self, request: Request) -> Response:
+        """One route, so that a 405 names both methods."""
+        found = await self._lookup.find(request)
+        if request.method != "DELETE":
+            return await self._answer(request, found)
+        await self._verbs.delete(found)
+        return Response(status_code=204)
+
+    async def cancel(self, request: Request) -> Response:
+        found = await self._lookup.find(request)
+        return await self._answer(request, await self._verbs.change(found, CANCEL))
+
+    async def suspend(self, request: Request) -> Response:
+        found = await self._lookup.find(request)
+        return await self._answer(request, await self._verbs.change(found, SUSPEND))
+
+    async def resume(self, request: Request) -> Response:
+        found = await self._lookup.find(request)
+        return await self._answer(request, await self._verbs.change(found, RESUME))
+
+    async def retry(self, request: Request) -> Response:
+        found = await self._lookup.find(request)
+        return await self._answer(request, await self._verbs.retry(found))
+
+    async def _answer(self, request: Request, found: records.Request) -> Response:
+        return JSONResponse(await self._lookup.document(request, found), headers=NOT_STORED)

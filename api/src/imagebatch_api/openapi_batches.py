@@ -1,0 +1,64 @@
+"""The OpenAPI description of what is under /batches, but for the files."""
+
+from imagebatch_api import listing
+from imagebatch_api.listing import PageRules
+from imagebatch_api.openapi_parts import REQUEST_ID, Json, json_answer, nothing_answer, operation, query
+
+FOLLOW_AN_UPLOAD = ("batch", "cancel", "suspend", "resume", "retry", "delete")
+"""The operations that an upload's answer leads to."""
+
+_VERBS = {
+    "cancel": "End a batch; what is done by then is in its output CSV",
+    "suspend": "Stop a batch until it is resumed; what is done stays done",
+    "resume": "Let a suspended batch go on",
+    "retry": "Run what failed or was not tried again, in another attempt; what succeeded is kept",
+}
+
+
+def paths() -> Json:
+    one = "/batches/{request_id}"
+    return {
+        "/batches": {"get": _list()},
+        one: {"get": _batch(), "delete": _delete()},
+        **{f"{one}/{verb}": {"post": _verb(verb, summary)} for verb, summary in _VERBS.items()},
+    }
+
+
+def _list() -> Json:
+    return {
+        **operation("list", "The caller's batches, newest first", json_answer(200, "Batches"), [422, 503]),
+        "parameters": _page_parameters(listing.BATCHES, "`next_after` of the page before."),
+    }
+
+
+def _page_parameters(rules: PageRules, after: str) -> list[Json]:
+    limit = {"type": "integer", "minimum": 1, "maximum": rules.max_limit, "default": rules.default_limit}
+    return [
+        query("limit", limit),
+        query("after", {"type": "string", "description": after}),
+        query(rules.filter, {"enum": list(rules.choices), "description": "Only these."}),
+    ]
+
+
+def _batch() -> Json:
+    return {
+        **operation("batch", "How a batch stands, as GET /status", json_answer(200, "Status"), [404, 503]),
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _delete() -> Json:
+    return {
+        **operation(
+            "delete", "Delete a batch and its results", nothing_answer("It is gone."), [404, 409, 503]
+        ),
+        "description": "At once for every reader of the API; its objects on S3 follow.",
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _verb(name: str, summary: str) -> Json:
+    return {
+        **operation(name, summary, json_answer(200, "Status"), [404, 409, 503]),
+        "parameters": [REQUEST_ID],
+    }

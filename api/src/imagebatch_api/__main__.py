@@ -77,6 +77,7 @@ async def _serve(server: ServerSettings, settings: ApiSettings) -> None:
                 create_app(services, settings),
                 server.api_host,
                 server.api_port,
+                stopping=services.stopping,
                 head=settings.head_limits,
             )
             purging.cancel()

@@ -24,7 +24,7 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
     """
     metrics = Metrics()
     lookup = Lookup(services, settings)
-    batches = BatchEndpoints(services, lookup)
+    batches = BatchEndpoints(services, settings, lookup)
     routes = [*_routes(Endpoints(services, settings, metrics, lookup)), *_batch_routes(batches)]
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
     middleware = [
@@ -58,6 +58,7 @@ def _batch_routes(batches: BatchEndpoints) -> list[Route]:
     return [
         Route("/batches", batches.list),
         Route(one, batches.batch, methods=["GET", "DELETE"]),
+        Route(f"{one}/events", batches.events),
         Route(f"{one}/cancel", batches.cancel, methods=["POST"]),
         Route(f"{one}/suspend", batches.suspend, methods=["POST"]),
         Route(f"{one}/resume", batches.resume, methods=["POST"]),

@@ -5,10 +5,13 @@ from starlette.responses import JSONResponse, Response
 
 from imagebatch import records
 from imagebatch.errors import InputRefusedError
+from imagebatch_api.events import EventStream, events
 from imagebatch_api.listing import BATCHES, PageQuery, invalid
 from imagebatch_api.lookup import Lookup, owner_of
 from imagebatch_api.services import Services
+from imagebatch_api.settings import ApiSettings
 from imagebatch_api.verbs import CANCEL, RESUME, SUSPEND, Verbs
+from imagebatch_api.watchers import Watchers
 
 NOT_STORED = {"Cache-Control": "no-store"}
 
@@ -16,10 +19,11 @@ NOT_STORED = {"Cache-Control": "no-store"}
 class BatchEndpoints:
     """The handlers, over what the app works with."""
 
-    def __init__(self, services: Services, lookup: Lookup) -> None:
+    def __init__(self, services: Services, settings: ApiSettings, lookup: Lookup) -> None:
         self._services = services
         self._lookup = lookup
         self._verbs = Verbs(services)
+        self._watchers = Watchers(services, settings.max_watchers)
 
     async def list(self, request: Request) -> Response:
         asked = BATCHES.read(request.query_params)
@@ -65,6 +69,11 @@ class BatchEndpoints:
     async def retry(self, request: Request) -> Response:
         found = await self._lookup.find(request)
         return await self._answer(request, await self._verbs.retry(found))
+
+    async def events(self, request: Request) -> Response:
+        found = await self._lookup.find(request)
+        self._watchers.check_room()
+        return EventStream(self._watchers, events(self._lookup, self._watchers, request, found))
 
     async def _answer(self, request: Request, found: records.Request) -> Response:
         return JSONResponse(await self._lookup.document(request, found), headers=NOT_STORED)

@@ -2,7 +2,15 @@
 
 from imagebatch_api import listing
 from imagebatch_api.listing import PageRules
-from imagebatch_api.openapi_parts import REQUEST_ID, Json, json_answer, nothing_answer, operation, query
+from imagebatch_api.openapi_parts import (
+    REQUEST_ID,
+    Json,
+    content_answer,
+    json_answer,
+    nothing_answer,
+    operation,
+    query,
+)
 
 FOLLOW_AN_UPLOAD = ("batch", "cancel", "suspend", "resume", "retry", "delete")
 """The operations that an upload's answer leads to."""
@@ -20,6 +28,7 @@ def paths() -> Json:
     return {
         "/batches": {"get": _list()},
         one: {"get": _batch(), "delete": _delete()},
+        f"{one}/events": {"get": _events()},
         **{f"{one}/{verb}": {"post": _verb(verb, summary)} for verb, summary in _VERBS.items()},
     }
 
@@ -54,6 +63,28 @@ def _delete() -> Json:
         ),
         "description": "At once for every reader of the API; its objects on S3 follow.",
         "parameters": [REQUEST_ID],
+    }
+
+
+def _events() -> Json:
+    return {
+        **operation(
+            "events",
+            "A batch's status, at once and at each change until its end",
+            content_answer(200, "text/event-stream"),
+            [404, 429, 503],
+        ),
+        "description": "Server-Sent Events `status`, at most one a second; the data is a Status.",
+        "parameters": [
+            REQUEST_ID,
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "required": False,
+                "description": "The id of the last event that came: it is not repeated.",
+                "schema": {"type": "string"},
+            },
+        ],
     }
 
 

@@ -65,7 +65,7 @@ async def local_system(
         services, api = _services(base, driving, network), settings.read(ApiSettings)
         background.start(Purge(services).run())
         api_port = _choose_port(folder.read().api_port, port)
-        await background.serve(create_app(services, api), api_port, api.head_limits)
+        await background.serve(create_app(services, api), api_port, api.head_limits, services.stopping)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
 
@@ -102,10 +102,12 @@ class _Background:
     def start(self, work: Coroutine[object, object, None]) -> None:
         self.tasks.append(self._group.create_task(work))
 
-    async def serve(self, app: Starlette, port: int, head: HeadLimits) -> None:
+    async def serve(
+        self, app: Starlette, port: int, head: HeadLimits, stopping: asyncio.Event | None = None
+    ) -> None:
         """Serve on loopback; returns once connections are accepted."""
         started = asyncio.Event()
-        self.start(serve(app, LOOPBACK, port, started=started, head=head))
+        self.start(serve(app, LOOPBACK, port, started=started, stopping=stopping, head=head))
         await started.wait()
 
 

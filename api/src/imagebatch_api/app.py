@@ -59,6 +59,7 @@ def _batch_routes(batches: BatchEndpoints) -> list[Route]:
         Route("/batches", batches.list),
         Route(one, batches.batch, methods=["GET", "DELETE"]),
         Route(f"{one}/events", batches.events),
+        Route(f"{one}/images", batches.images),
         Route(f"{one}/cancel", batches.cancel, methods=["POST"]),
         Route(f"{one}/suspend", batches.suspend, methods=["POST"]),
         Route(f"{one}/resume", batches.resume, methods=["POST"]),

@@ -1,13 +1,19 @@
 """The handlers of what is under /batches, but for the files: each parses, calls one thing, and answers."""
 
+from functools import partial
+
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagebatch import records
-from imagebatch.errors import InputRefusedError
+from imagebatch.errors import InputRefusedError, NotFoundError
+from imagebatch_api import report_page
 from imagebatch_api.events import EventStream, events
 from imagebatch_api.listing import BATCHES, PageQuery, invalid
 from imagebatch_api.lookup import Lookup, owner_of
+from imagebatch_api.problems import RefusedError
+from imagebatch_api.report_page import IMAGES
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.verbs import CANCEL, RESUME, SUSPEND, Verbs
@@ -74,6 +80,19 @@ class BatchEndpoints:
         found = await self._lookup.find(request)
         self._watchers.check_room()
         return EventStream(self._watchers, events(self._lookup, self._watchers, request, found))
+
+    async def images(self, request: Request) -> Response:
+        asked = IMAGES.read(request.query_params)
+        found = await self._lookup.find(request)
+        missing = RefusedError(404, "no_report", "this batch has no report yet")
+        if not found.report_key:
+            raise missing
+        read = partial(report_page.read, self._services.store, found.report_key)
+        try:
+            page = await to_thread.run_sync(read, asked.after, asked.limit, asked.choice)
+        except NotFoundError:
+            raise missing from None
+        return JSONResponse({"images": page.images, "next_after": page.next_after}, headers=NOT_STORED)
 
     async def _answer(self, request: Request, found: records.Request) -> Response:
         return JSONResponse(await self._lookup.document(request, found), headers=NOT_STORED)

@@ -11,8 +11,9 @@ from imagebatch_api.openapi_parts import (
     operation,
     query,
 )
+from imagebatch_api.report_page import IMAGES
 
-FOLLOW_AN_UPLOAD = ("batch", "cancel", "suspend", "resume", "retry", "delete")
+FOLLOW_AN_UPLOAD = ("batch", "images", "cancel", "suspend", "resume", "retry", "delete")
 """The operations that an upload's answer leads to."""
 
 _VERBS = {
@@ -29,6 +30,7 @@ def paths() -> Json:
         "/batches": {"get": _list()},
         one: {"get": _batch(), "delete": _delete()},
         f"{one}/events": {"get": _events()},
+        f"{one}/images": {"get": _images()},
         **{f"{one}/{verb}": {"post": _verb(verb, summary)} for verb, summary in _VERBS.items()},
     }
 
@@ -84,6 +86,17 @@ def _events() -> Json:
                 "description": "The id of the last event that came: it is not repeated.",
                 "schema": {"type": "string"},
             },
+        ],
+    }
+
+
+def _images() -> Json:
+    return {
+        **operation("images", "What became of each image", json_answer(200, "Images"), [404, 422, 503]),
+        "description": "Pages of report.csv. One may be short, or empty, and have a next one.",
+        "parameters": [
+            REQUEST_ID,
+            *_page_parameters(IMAGES, "`next_after` of the page before, as it came."),
         ],
     }
 

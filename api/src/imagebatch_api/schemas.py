@@ -11,6 +11,7 @@ from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch_api.fields import NAMES, NUMBERS
 from imagebatch_api.form import FILE_FIELD
 from imagebatch_api.listing import MAX_LIMIT
+from imagebatch_api.report_page import IMAGES as IMAGE_RULES
 
 Json = dict[str, Any]
 
@@ -222,11 +223,40 @@ BATCHES = _object(
     }
 )
 
+_SIZE = _nullable(_count("Null where it is not known."))
+IMAGE = _object(
+    {
+        "row": {"type": "integer", "minimum": 1, "description": "The row, from 1, without blank ones."},
+        "slot": {"type": "integer", "minimum": 1, "description": "The link among those of its row, from 1."},
+        "serial_number": _text("As in the file."),
+        "product_name": _text("As in the file."),
+        "input_url": _text("The link, as in the file."),
+        "output_url": _nullable(_text("Where the image is; null when it failed.")),
+        "error_code": _nullable(_text("Why it failed: a code of docs/errors.md.")),
+        "error": _nullable(_text("The same for people.")),
+        "source_format": _nullable(_text("Before.")),
+        "format": _nullable(_text("After.")),
+        **dict.fromkeys(("width", "height", "bytes_in", "bytes_out", "source_quality"), _SIZE),
+        "quality_basis": _nullable(_text("exact, approximate or assumed: how the source's is known.")),
+        "quality": _SIZE,
+        "notes": {"type": "array", "items": _text("A word of docs/formats.md or docs/csv.md.")},
+    }
+)
+
+IMAGES = _object(
+    {
+        "images": {"type": "array", "maxItems": IMAGE_RULES.max_limit, "items": reference("Image")},
+        "next_after": _nullable(_text("What `after` is for the next page; null on the last.")),
+    }
+)
+
 ALL: Json = {
     "Upload": UPLOAD,
     "Accepted": ACCEPTED,
     "Status": STATUS,
     "Batches": BATCHES,
+    "Image": IMAGE,
+    "Images": IMAGES,
     "Problem": PROBLEM,
     "ProblemItem": PROBLEM_ITEM,
     "Health": _object({"status": {"enum": ["ok", "ready"]}}),

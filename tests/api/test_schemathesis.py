@@ -71,14 +71,17 @@ def served(servers: Servers, api: ApiSettings) -> Iterator[str]:
         store = S3Store(servers.s3)
         async with records.connect(servers.database) as connected:
             intake = RecordedIntake(connected, lambda _: None)
-            control = RecordedControl(connected, lambda _: None, lambda: None)
+            owed = asyncio.Event()
+            sending = asyncio.create_task(take_for_sent(connected, owed))
+            control = RecordedControl(connected, lambda _: None, owed.set)
             app = create_app(Services(store, connected, intake, control, AddressPolicy()), api)
             serving = asyncio.create_task(server.serve_on(app, listening))
             stopping.append(asyncio.Event())
             is_ready.set()
             await stopping[0].wait()
             serving.cancel()
-            await asyncio.wait([serving])
+            sending.cancel()
+            await asyncio.wait([serving, sending])
         store.close()
 
     ready, stop = threading.Event(), list[asyncio.Event]()
@@ -90,6 +93,15 @@ def served(servers: Servers, api: ApiSettings) -> Iterator[str]:
     loop.call_soon_threadsafe(stop[0].set)
     thread.join()
     loop.close()
+
+
+async def take_for_sent(connected: records.Records, owed: asyncio.Event) -> None:
+    """Deliver what is due, to nobody: the tests name receivers that there are not."""
+    while True:
+        await owed.wait()
+        owed.clear()
+        for delivery in await connected.claim_deliveries(10, 60):
+            await connected.settle_delivery(delivery.webhook_id, delivered=True)
 
 
 def give_a_right_file(case: Case[Any]) -> None:
@@ -149,8 +161,11 @@ def with_own_columns(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, **{name: OWN_COLUMNS[name] for name in OWN_COLUMNS.keys() & values.keys()}}
 
 
-class FromUploadToStatus(DESCRIPTION.as_state_machine()):  # type: ignore[misc]
-    """What an upload answers leads to its status, and to no errors file as long as nothing has failed."""
+class FromUploadToStatus(DESCRIPTION.exclude(path_regex="/events$").as_state_machine()):  # type: ignore[misc]
+    """What an upload answers leads to its status, and to no errors file as long as nothing has failed.
+
+    Without the events, which end when a batch does: here none is run.
+    """
 
     url: str
     used_keys: set[str]

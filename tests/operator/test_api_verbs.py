@@ -22,6 +22,7 @@ from imagebatch_api.purge import Purge
 from imagebatch_api.settings import ApiSettings
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.local import csv_of
+from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import (
     NAMESPACE,
@@ -53,7 +54,8 @@ async def services(
         made = ImageBatches(kubernetes, NAMESPACE)
         intake = KubernetesIntake(operated_records, made)
         control = KubernetesControl(operated_records, made)
-        yield Services(bucket, operated_records, intake, control, AddressPolicy())
+        policy = AddressPolicy.parse("127.0.0.0/8")
+        yield Services(bucket, operated_records, intake, control, policy)
 
 
 @pytest.fixture
@@ -104,11 +106,18 @@ class Batch:
 
 @pytest.fixture
 async def batch(api: httpx.AsyncClient, objects: Objects, bucket: S3Store) -> Batch:
+    return await uploaded(api, objects, bucket)
+
+
+async def uploaded(api: httpx.AsyncClient, objects: Objects, store: S3Store, **fields: str) -> Batch:
     answer = await api.post(
-        "/upload", params={"rowsPerShard": "1"}, content=CSV, headers={"content-type": "text/csv"}
+        "/upload",
+        params={"rowsPerShard": "1", **fields},
+        content=CSV,
+        headers={"content-type": "text/csv"},
     )
     assert answer.status_code == 202, answer.text
-    made = Batch(api, objects, bucket, answer.json()["request_id"])
+    made = Batch(api, objects, store, answer.json()["request_id"])
     made.uid = (await objects.get(made.id))["metadata"]["uid"]
     return made
 
@@ -199,6 +208,23 @@ async def running(purge: Purge) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_the_operator_sends_a_test_and_a_webhook_once_more(
+    api: httpx.AsyncClient, objects: Objects, bucket: S3Store
+) -> None:
+    async with Receiver() as receiver:
+        answer = await api.post("/webhooks/test", json={"url": receiver.url("/test")})
+        assert (answer.status_code, answer.json()["delivered"]) == (200, True)
+        batch = await uploaded(api, objects, bucket, webhook_url=receiver.url("/hook"))
+        await batch.end(await batch.job())
+        await batch.until_ended()
+        await receiver.until_requests(2)
+        assert (await batch.ask("webhooks/redeliver")).json()["state"] == "pending"
+        await receiver.until_requests(3)
+    test, first, second = receiver.requests
+    assert (test.path, first.path, second.path) == ("/test", "/hook", "/hook")
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] != test.headers["webhook-id"]
 
 
 async def test_why_a_batch_waits_is_in_its_status(batch: Batch) -> None:

@@ -13,6 +13,7 @@ from imagebatch_api.middleware import AddHeaders, HeaderLimit, HostGuard, Measur
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.tokens import TokenFile
+from imagebatch_api.webhook_endpoints import WebhookEndpoints
 
 __all__ = ["Services", "create_app"]
 
@@ -24,8 +25,11 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
     """
     metrics = Metrics()
     lookup = Lookup(services, settings)
-    batches = BatchEndpoints(services, settings, lookup)
-    routes = [*_routes(Endpoints(services, settings, metrics, lookup)), *_batch_routes(batches)]
+    routes = [
+        *_routes(Endpoints(services, settings, metrics, lookup)),
+        *_batch_routes(BatchEndpoints(services, settings, lookup)),
+        *_webhook_routes(WebhookEndpoints(services, lookup)),
+    ]
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
     middleware = [
         Middleware(Measure, metrics, templates),
@@ -64,4 +68,13 @@ def _batch_routes(batches: BatchEndpoints) -> list[Route]:
         Route(f"{one}/suspend", batches.suspend, methods=["POST"]),
         Route(f"{one}/resume", batches.resume, methods=["POST"]),
         Route(f"{one}/retry", batches.retry, methods=["POST"]),
+    ]
+
+
+def _webhook_routes(webhooks: WebhookEndpoints) -> list[Route]:
+    of_batch = "/batches/{request_id}/webhooks"
+    return [
+        Route(of_batch, webhooks.webhooks),
+        Route(f"{of_batch}/redeliver", webhooks.redeliver, methods=["POST"]),
+        Route("/webhooks/test", webhooks.test, methods=["POST"]),
     ]

@@ -9,14 +9,12 @@ from starlette.responses import JSONResponse, Response
 from imagebatch.errors import NotFoundError
 from imagebatch_api import health, openapi, page, private_file
 from imagebatch_api.idempotency import Accepted
-from imagebatch_api.lookup import Lookup, owner_of
+from imagebatch_api.lookup import NOT_STORED, Lookup, owner_of
 from imagebatch_api.metrics import Metrics
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.uploads import Incoming, Uploads
-
-NOT_STORED = {"Cache-Control": "no-store"}
 
 
 class Endpoints:

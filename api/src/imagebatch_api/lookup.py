@@ -12,6 +12,8 @@ from imagebatch_api.settings import ApiSettings
 from imagebatch_api.status import Links, is_request_id, status_document
 from imagebatch_api.verbs import unknown_request
 
+NOT_STORED = {"Cache-Control": "no-store"}
+
 
 class Lookup:
     """Batches by their ids, and their status documents."""

@@ -36,14 +36,15 @@ PROBLEMS = {
     403: "The Host or the Origin is not allowed.",
     404: "There is no such thing.",
     405: "The path does not take this method.",
-    408: "The upload stalled.",
+    408: "The body stalled.",
     409: "The batch does not stand so that this could be done; `code` says how it stands.",
-    413: "The upload is too large.",
-    415: "The upload is not CSV.",
+    413: "The body is too large.",
+    415: "The body is not of a type that is taken here.",
     422: "The CSV, an option, a parameter or a URL is not usable; nothing was stored.",
     429: "Too many of these run.",
     431: "URL and headers are too long.",
     500: "An error that nobody expected.",
+    504: "Nobody has sent the test yet.",
     503: "S3 or the database does not answer; try again later.",
 }
 WITH_RETRY_AFTER = {409, 429, 503}

@@ -1,6 +1,6 @@
 """The OpenAPI description of what is under /batches, but for the files."""
 
-from imagebatch_api import listing
+from imagebatch_api import json_body, listing, schemas
 from imagebatch_api.listing import PageRules
 from imagebatch_api.openapi_parts import (
     REQUEST_ID,
@@ -13,7 +13,17 @@ from imagebatch_api.openapi_parts import (
 )
 from imagebatch_api.report_page import IMAGES
 
-FOLLOW_AN_UPLOAD = ("batch", "images", "cancel", "suspend", "resume", "retry", "delete")
+FOLLOW_AN_UPLOAD = (
+    "batch",
+    "images",
+    "webhooks",
+    "redeliver",
+    "cancel",
+    "suspend",
+    "resume",
+    "retry",
+    "delete",
+)
 """The operations that an upload's answer leads to."""
 
 _VERBS = {
@@ -31,6 +41,9 @@ def paths() -> Json:
         one: {"get": _batch(), "delete": _delete()},
         f"{one}/events": {"get": _events()},
         f"{one}/images": {"get": _images()},
+        f"{one}/webhooks": {"get": _webhooks()},
+        f"{one}/webhooks/redeliver": {"post": _redeliver()},
+        "/webhooks/test": {"post": _webhook_test()},
         **{f"{one}/{verb}": {"post": _verb(verb, summary)} for verb, summary in _VERBS.items()},
     }
 
@@ -98,6 +111,43 @@ def _images() -> Json:
             REQUEST_ID,
             *_page_parameters(IMAGES, "`next_after` of the page before, as it came."),
         ],
+    }
+
+
+def _webhooks() -> Json:
+    return {
+        **operation(
+            "webhooks", "What became of a batch's webhooks", json_answer(200, "Deliveries"), [404, 503]
+        ),
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _redeliver() -> Json:
+    return {
+        **operation(
+            "redeliver",
+            "Send a batch's last webhook once more",
+            json_answer(200, "Delivery"),
+            [404, 409, 503],
+        ),
+        "parameters": [REQUEST_ID],
+    }
+
+
+def _webhook_test() -> Json:
+    return {
+        **operation(
+            "webhook_test",
+            "Send a test event to a receiver",
+            json_answer(200, "WebhookTest"),
+            [408, 413, 415, 422, 429, 503, 504],
+        ),
+        "description": "Once; the answer waits up to 20 seconds for it.",
+        "requestBody": {
+            "required": True,
+            "content": {json_body.MEDIA_TYPE: {"schema": schemas.reference("WebhookUrl")}},
+        },
     }
 
 

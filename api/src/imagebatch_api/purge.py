@@ -1,4 +1,5 @@
-"""Removes what deleted batches left on S3, beside everything else; a program that serves runs it.
+"""Removes what deleted batches left on S3, beside everything else; a program that serves runs it. Tests of
+webhooks whose sender was ended before it could remove them go at its start.
 
 A batch is gone for its users when its row is marked. Then go its ImageBatch object, if it has one, its
 objects on S3, a page at a time, and the row last, so that whatever breaks off is found and begun again: by
@@ -59,6 +60,7 @@ class Purge:
     async def _remove_all(self) -> float | None:
         """Remove what can be removed now; returns after how long there is more, None when nothing is left."""
         try:
+            await self._with.records.deliveries.forget_tests()
             while (claim := await self._deletions.claim(LEASE_S)) is not None:
                 await self._remove(claim)
             return await self._deletions.next_seconds()

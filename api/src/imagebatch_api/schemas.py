@@ -250,6 +250,26 @@ IMAGES = _object(
     }
 )
 
+DELIVERY = _object(
+    {
+        "webhook_id": _text("The same at every try."),
+        "attempt": {"type": "integer", "minimum": 1, "description": "The batch's attempt."},
+        "url": _text("Where it goes."),
+        "state": {"enum": ["pending", "delivered", "failed"]},
+        "tries": _count("Since it was put into the outbox, the first time or again."),
+        "last_error": _nullable(_text("Why the last try failed.")),
+        "next_try_at": _nullable(_text("RFC 3339, UTC; null when there will be none.", format="date-time")),
+    }
+)
+
+WEBHOOK_TEST = _object(
+    {
+        "webhook_id": _text("Of the test."),
+        "delivered": {"type": "boolean", "description": "Whether the receiver took it."},
+        "error": _nullable(_text("Why not.")),
+    }
+)
+
 ALL: Json = {
     "Upload": UPLOAD,
     "Accepted": ACCEPTED,
@@ -257,6 +277,10 @@ ALL: Json = {
     "Batches": BATCHES,
     "Image": IMAGE,
     "Images": IMAGES,
+    "Delivery": DELIVERY,
+    "Deliveries": _object({"deliveries": {"type": "array", "items": reference("Delivery")}}),
+    "WebhookUrl": _object({"url": {**FIELDS["webhook_url"], "minLength": 1}}),
+    "WebhookTest": WEBHOOK_TEST,
     "Problem": PROBLEM,
     "ProblemItem": PROBLEM_ITEM,
     "Health": _object({"status": {"enum": ["ok", "ready"]}}),

@@ -115,6 +115,10 @@ class Delivery:
     body: str
     tries: int
 
+    @property
+    def is_test(self) -> bool:
+        return not self.request_id
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from imagebatch_api import fields, openapi_batches, schemas
+from imagebatch_api import dry_run, fields, openapi_batches, schemas
 from imagebatch_api.form import CSV_TYPES, FILE_FIELD, MULTIPART
 from imagebatch_api.idempotency import MAX_KEY_CHARS
 from imagebatch_api.middleware import OPEN_PATHS, PROBES
@@ -16,6 +16,7 @@ from imagebatch_api.openapi_parts import (
 )
 from imagebatch_api.private_file import MEDIA_TYPE as CSV_TYPE
 from imagebatch_api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from imagebatch_api.schema_parts import reference
 from imagebatch_api.settings import ApiSettings
 
 IDEMPOTENCY_KEY: Json = {
@@ -29,6 +30,13 @@ IDEMPOTENCY_KEY: Json = {
         "maxLength": MAX_KEY_CHARS,
         "pattern": "^[!-~]([ -~]*[!-~])?$",
     },
+}
+DRY_RUN: Json = {
+    "name": dry_run.PARAMETER,
+    "in": "query",
+    "required": False,
+    "description": "Check the upload, and keep nothing of it.",
+    "schema": {"type": "boolean", "default": False},
 }
 PROBLEMS = {
     400: "The form is malformed, or the Idempotency-Key is not usable.",
@@ -108,6 +116,7 @@ def _paths() -> Json:
 
 
 def _upload() -> Json:
+    checked = json_answer(200, "Checked", "With `dry_run`: it was checked, and nothing was kept.")
     accepted = json_answer(202, "Accepted", "Taken in; it will be run.")
     accepted["202"]["headers"] = {
         "Location": {
@@ -121,17 +130,19 @@ def _upload() -> Json:
         for name in ("status", "errors_csv", "report_csv", *openapi_batches.FOLLOW_AN_UPLOAD)
     }
     return {
-        **operation("upload", "Upload a CSV", accepted, [400, 408, 409, 413, 415, 422, 429, 503]),
+        **operation(
+            "upload", "Upload a CSV", {**checked, **accepted}, [400, 408, 409, 413, 415, 422, 429, 503]
+        ),
         "description": (
             "Fields may come in any order, but `encoding`, `columns`, `preset`, `inPlace` and `rowsPerShard` "
             "come before the file, or in the query. With a bare CSV body all fields are in the query."
         ),
-        "parameters": [IDEMPOTENCY_KEY, *(_query(name) for name in fields.NAMES)],
+        "parameters": [IDEMPOTENCY_KEY, DRY_RUN, *(_query(name) for name in fields.NAMES)],
         "requestBody": {
             "required": True,
             "content": {
                 MULTIPART: {
-                    "schema": schemas.reference("Upload"),
+                    "schema": reference("Upload"),
                     "encoding": {FILE_FIELD: {"contentType": ", ".join(sorted(CSV_TYPES))}},
                 },
                 **{name: {"schema": {"type": "string"}} for name in sorted(CSV_TYPES)},
@@ -180,7 +191,7 @@ def _problem_responses() -> Json:
 def _problem(status: int, description: str) -> Json:
     found: Json = {
         "description": description,
-        "content": {PROBLEM_TYPE: {"schema": schemas.reference("Problem")}},
+        "content": {PROBLEM_TYPE: {"schema": reference("Problem")}},
     }
     if status == 401:
         found["headers"] = {

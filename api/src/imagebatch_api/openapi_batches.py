@@ -1,6 +1,6 @@
 """The OpenAPI description of what is under /batches, but for the files."""
 
-from imagebatch_api import json_body, listing, schemas
+from imagebatch_api import json_body, listing
 from imagebatch_api.listing import PageRules
 from imagebatch_api.openapi_parts import (
     REQUEST_ID,
@@ -12,6 +12,7 @@ from imagebatch_api.openapi_parts import (
     query,
 )
 from imagebatch_api.report_page import IMAGES
+from imagebatch_api.schema_parts import reference
 
 FOLLOW_AN_UPLOAD = (
     "batch",
@@ -146,7 +147,7 @@ def _webhook_test() -> Json:
         "description": "Once; the answer waits up to 20 seconds for it.",
         "requestBody": {
             "required": True,
-            "content": {json_body.MEDIA_TYPE: {"schema": schemas.reference("WebhookUrl")}},
+            "content": {json_body.MEDIA_TYPE: {"schema": reference("WebhookUrl")}},
         },
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from imagebatch_api import schemas
+from imagebatch_api.schema_parts import reference
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def problem_answers(statuses: Iterable[int]) -> Json:
 
 
 def json_answer(status: int, schema: str, description: str = "Done.") -> Json:
-    content = {"application/json": {"schema": schemas.reference(schema)}}
+    content = {"application/json": {"schema": reference(schema)}}
     return {str(status): {"description": description, "content": content}}
 
 

@@ -1,6 +1,7 @@
 """What deleted batches leave on S3 goes, whatever breaks off or restarts."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -24,17 +25,21 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 
 class TroubledStore(MemoryStore):
-    """Refuses so many deletions; counts the keys of each."""
+    """Refuses so many deletions, and does none while `gate` is closed; counts the keys of each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refusals = 0
         self.pages: list[int] = []
+        self.gate, self.waiting = threading.Event(), False
+        self.gate.set()
 
     def delete(self, keys: Iterable[str]) -> None:
         if self.refusals:
             self.refusals -= 1
             raise StoreError("S3: 503 SlowDown")
+        self.waiting = not self.gate.is_set()
+        self.gate.wait(30)
         page = list(keys)
         self.pages.append(len(page))
         super().delete(page)
@@ -69,8 +74,8 @@ async def made(records: Records, store: TroubledStore, request_id: str) -> None:
 
 
 @asynccontextmanager
-async def running(services: Services) -> AsyncIterator[None]:
-    task = asyncio.create_task(Purge(services).run())
+async def running(services: Services, *, is_alone: bool = False) -> AsyncIterator[None]:
+    task = asyncio.create_task(Purge(services, is_alone=is_alone).run())
     try:
         yield
     finally:
@@ -157,6 +162,30 @@ async def test_only_who_has_the_claim_removes(
     async with running(services):
         await until_gone(records, "r1")
     assert list(store.list("")) == []
+
+
+async def test_who_is_alone_waits_for_no_lease_of_one_that_was_killed(
+    services: Services, records: Records, store: TroubledStore
+) -> None:
+    await made(records, store, "r1")
+    assert await records.deletions.mark("r1")
+    assert await records.deletions.claim(600) is not None
+    async with running(services, is_alone=True):
+        await until_gone(records, "r1")
+
+
+async def test_who_is_stopped_gives_its_claim_back(
+    services: Services, records: Records, store: TroubledStore
+) -> None:
+    await made(records, store, "r1")
+    store.gate.clear()
+    assert await records.deletions.mark("r1")
+    async with running(services):
+        await until(lambda: store.waiting)
+    store.gate.set()
+    in_seconds = await records.deletions.next_seconds()
+    assert in_seconds is not None
+    assert in_seconds <= purge.LAST_CALL_S < purge.LEASE_S
 
 
 async def test_a_batch_that_runs_is_not_deleted(records: Records) -> None:

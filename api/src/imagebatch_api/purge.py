@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import NoReturn
 
+import anyio
 import structlog
 
 from imagebatch.errors import RecordsError, UnavailableError
@@ -26,6 +27,9 @@ LEASE_S = 300.0
 """No page takes so long, with all that S3's client tries again. After it the batch's id may be free, and an
 upload with the same Idempotency-Key may write what a page would remove: so a claim is extended before each.
 """
+
+LAST_CALL_S = 30.0
+"""A program that is stopped ends within it, and with it the call to S3 that is under way."""
 
 PAGE = 1000
 """The objects that one request to S3 lists, and one deletes."""
@@ -42,10 +46,14 @@ class LostClaimError(Exception):
 
 
 class Purge:
-    """Removes deleted batches, one after the other."""
+    """Removes deleted batches, one after the other.
 
-    def __init__(self, services: Services) -> None:
+    `is_alone` says that no other program does, so that nobody's lease is waited for at the start.
+    """
+
+    def __init__(self, services: Services, *, is_alone: bool = False) -> None:
         self._with = services
+        self._is_alone = is_alone
         self._deletions = services.records.deletions
         self._store = AsyncStore(services.store)
 
@@ -61,6 +69,8 @@ class Purge:
         """Remove what can be removed now; returns after how long there is more, None when nothing is left."""
         try:
             await self._with.records.deliveries.forget_tests()
+            if self._is_alone:
+                await self._deletions.release_all()
             while (claim := await self._deletions.claim(LEASE_S)) is not None:
                 await self._remove(claim)
             return await self._deletions.next_seconds()
@@ -75,6 +85,10 @@ class Purge:
                 return await held.put_off()
             await self._remove_files(held)
             await self._deletions.finish(held.claim)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True), suppress(RecordsError):
+                await held.give_back()
+            raise
         except LostClaimError:
             log.info("another program removes the deleted batch", request_id=request_id)
         except UnavailableError as error:
@@ -108,8 +122,12 @@ class _Held:
             raise LostClaimError
         self.claim = extended
 
+    async def give_back(self) -> None:
+        """Let another take it soon."""
+        await self._deletions.extend(self.claim, LAST_CALL_S)
+
     async def put_off(self) -> None:
-        """Give it back for a while, which grows with the time since the batch was deleted."""
+        """Let nobody take it for a while, which grows with the time since the batch was deleted."""
         age_s = (self.claim.until - self.claim.deleted_at).total_seconds() - LEASE_S
         await self._deletions.extend(self.claim, min(max(age_s / 4, FIRST_PAUSE_S), MAX_PAUSE_S))
 

@@ -112,7 +112,9 @@ class LocalEngine:
 
     async def _advance(self, key: Key) -> float | None:
         """Take steps as long as one leads to the next at once."""
-        attempt = self._attempts[key]
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return None  # marked while its end was committed, by what ended beside it
         with structlog.contextvars.bound_contextvars(request_id=key.name):
             while True:
                 if not attempt.driver.row.is_known and not await self._renew(attempt, key):

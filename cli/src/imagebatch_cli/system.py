@@ -63,7 +63,7 @@ async def local_system(
         network = _opened(local, examples_url)
         driving = await _start_engine(stack, background, base, _Rules(folder, local, network))
         services, api = _services(base, driving, network), settings.read(ApiSettings)
-        background.start(Purge(services).run())
+        background.start(Purge(services, is_alone=True).run())
         api_port = _choose_port(folder.read().api_port, port)
         await background.serve(create_app(services, api), api_port, api.head_limits, services.stopping)
         folder.remember_api(api_port)

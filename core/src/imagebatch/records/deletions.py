@@ -34,6 +34,11 @@ class Deletions:
         return Claim(request_of(found), found["deleted_at"], found["purge_at"])
 
     @translate_errors
+    async def release_all(self) -> None:
+        """Take the claims of programs that run no more away: for one that knows that it is alone."""
+        await self._pool.execute(statements.RELEASE_CLAIMS)
+
+    @translate_errors
     async def extend(self, claim: Claim, lease_seconds: float) -> Claim | None:
         """The claim for so long from now; None when it is another's by now. A short one gives it back."""
         until = await self._pool.fetchval(

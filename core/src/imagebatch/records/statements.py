@@ -151,6 +151,9 @@ UPDATE processing_requests SET purge_at = now() + make_interval(secs => $3)
 WHERE request_id = $1 AND deleted_at IS NOT NULL AND purge_at = $2
 RETURNING purge_at
 """
+RELEASE_CLAIMS = """
+UPDATE processing_requests SET purge_at = now() WHERE deleted_at IS NOT NULL AND purge_at > now()
+"""
 NEXT_DELETED = """
 SELECT extract(epoch FROM min(purge_at) - now())::float8
 FROM processing_requests WHERE deleted_at IS NOT NULL

@@ -13,7 +13,8 @@ from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Request, Result, statements
-from imagebatch_api import tokens
+from imagebatch_api import openapi, tokens
+from imagebatch_api.settings import ApiSettings
 
 from .conftest import Connect, MakeApp
 
@@ -307,3 +308,40 @@ async def test_pages_are_read_from_an_index(records: Records, database_url: str)
         assert "Index Scan" in plan
         assert "Sort" not in plan
     await connection.close()
+
+
+OTHERS = (
+    ("GET", ""), ("GET", "/events"), ("GET", "/images"), ("GET", "/webhooks"), ("POST", "/webhooks/redeliver"),
+    ("POST", "/cancel"), ("POST", "/suspend"), ("POST", "/resume"), ("POST", "/retry"), ("DELETE", ""),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), OTHERS, ids=[f"{method} {path}" for method, path in OTHERS])
+async def test_another_callers_batch_is_as_if_it_were_not_there(
+    make_app: MakeApp, connect: Connect, records: Records, tmp_path: Path, method: str, path: str
+) -> None:
+    rival = tokens.make()
+    (tmp_path / "tokens").write_text(str(tokens.entry_of("rival", rival)))
+    await made(records, "mine", "shop")
+    await ended(records, counts=ONE_FAILED, request_id="mine")
+    async with connect(make_app(records=records, api_tokens_file=tmp_path / "tokens")) as client:
+        assert (await client.request(method, f"/batches/mine{path}")).status_code == 401
+        client.headers["authorization"] = f"Bearer {rival}"
+        theirs = await client.request(method, f"/batches/mine{path}")
+        nobodys = await client.request(method, f"/batches/none{path}")
+        assert theirs.status_code == nobodys.status_code == 404
+        assert theirs.json() == nobodys.json()
+    found = await records.get("mine")
+    assert found is not None
+    assert (found.attempt, found.status) == (1, "complete")
+
+
+def test_every_operation_on_a_batch_is_tried_by_another_caller() -> None:
+    one = "/batches/{request_id}"
+    described = {
+        (method.upper(), path.removeprefix(one))
+        for path, methods in openapi.document(ApiSettings())["paths"].items()
+        for method in methods
+        if path.startswith(one) and not path.endswith(".csv")
+    }
+    assert described == set(OTHERS)

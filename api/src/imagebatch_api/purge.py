@@ -63,7 +63,8 @@ class Purge:
             self._with.deleted.clear()
             wait_s = await self._remove_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._with.deleted.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._with.deleted.wait()
 
     async def _remove_all(self) -> float | None:
         """Remove what can be removed now; returns after how long there is more, None when nothing is left."""

@@ -66,7 +66,8 @@ class TrialWebhooks:
             if state is None or state.state != "pending" or left_s <= 0 or self._with.stopping.is_set():
                 return state
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._with.stopping.wait(), min(look_s, left_s))
+                async with asyncio.timeout(min(look_s, left_s)):
+                    await self._with.stopping.wait()
             look_s = min(look_s * 1.5, MAX_LOOK_S)
 
     async def _remove(self, message_id: str) -> None:

@@ -102,7 +102,8 @@ class Watchers:
     async def _look(self, request_id: str, watch: _Watch) -> None:
         while not watch.is_over:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._with.stopping.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._with.stopping.wait()
                 watch.show(None, is_over=True)
                 return
             try:

@@ -30,6 +30,7 @@ class TroubledStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.refusals = 0
+        self.defective = "none"
         self.pages: list[int] = []
         self.gate, self.waiting = threading.Event(), False
         self.gate.set()
@@ -41,6 +42,8 @@ class TroubledStore(MemoryStore):
         self.waiting = not self.gate.is_set()
         self.gate.wait(30)
         page = list(keys)
+        if any(key.startswith(self.defective) for key in page):
+            raise KeyError(self.defective)
         self.pages.append(len(page))
         super().delete(page)
 
@@ -127,6 +130,19 @@ async def test_what_could_not_be_removed_is_tried_again(
     async with running(services):
         await until_gone(records, "r1")
     assert list(store.list("")) == []
+
+
+async def test_a_defect_with_one_batch_stops_no_other(
+    services: Services, records: Records, store: TroubledStore
+) -> None:
+    for request_id in ("r1", "r2"):
+        await made(records, store, request_id)
+        assert await records.deletions.mark(request_id)
+    store.defective = keys.image_prefix("r1")
+    async with running(services):
+        await until_gone(records, "r2")
+    assert await records.get_or_deleted("r1") is not None
+    assert await records.get("r1") is None
 
 
 async def test_the_id_is_taken_until_nothing_is_left(

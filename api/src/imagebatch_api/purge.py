@@ -54,6 +54,7 @@ class Purge:
     def __init__(self, services: Services, *, is_alone: bool = False) -> None:
         self._with = services
         self._is_alone = is_alone
+        self._has_begun = False
         self._deletions = services.records.deletions
         self._store = AsyncStore(services.store)
 
@@ -70,8 +71,9 @@ class Purge:
         """Remove what can be removed now; returns after how long there is more, None when nothing is left."""
         try:
             await self._with.records.deliveries.forget_tests()
-            if self._is_alone:
+            if self._is_alone and not self._has_begun:
                 await self._deletions.release_all()
+            self._has_begun = True
             while (claim := await self._deletions.claim(LEASE_S)) is not None:
                 await self._remove(claim)
             return await self._deletions.next_seconds()
@@ -94,6 +96,9 @@ class Purge:
             log.info("another program removes the deleted batch", request_id=request_id)
         except UnavailableError as error:
             log.warning("a deleted batch is not removed yet", request_id=request_id, error=str(error))
+            await held.put_off()
+        except Exception:
+            log.exception("a deleted batch is not removed, by a defect", request_id=request_id)
             await held.put_off()
         else:
             log.info("deleted batch removed", request_id=request_id)

@@ -180,6 +180,28 @@ async def test_only_who_has_the_claim_removes(
     assert list(store.list("")) == []
 
 
+async def test_who_lost_the_claim_removes_no_further_page(
+    services: Services, records: Records, store: TroubledStore
+) -> None:
+    await made(records, store, "r1")
+    store.gate.clear()
+    assert await records.deletions.mark("r1")
+    async with running(services):
+        await until(lambda: store.waiting)
+        await records.deletions.release_all()
+        theirs = await records.deletions.claim(600)
+        assert theirs is not None
+        store.gate.set()
+        await until(lambda: len(store.pages) == 1)  # which was under way
+        extended = await records.deletions.extend(theirs, 600)
+        assert extended is not None
+        assert [stored.key for stored in store.list(keys.image_prefix("r1"))]
+        await records.deletions.extend(extended, 0)
+        services.deleted.set()
+        await until_gone(records, "r1")
+    assert list(store.list("")) == []
+
+
 async def test_who_is_alone_waits_for_no_lease_of_one_that_was_killed(
     services: Services, records: Records, store: TroubledStore
 ) -> None:

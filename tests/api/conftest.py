@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from imagebatch.batch.control import RecordedControl
 from imagebatch.errors import ImageBatchError, RecordsError
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import NewRequest, Records, Request
@@ -56,11 +57,13 @@ def make_app(store: MemoryStore, intake: MemoryIntake) -> MakeApp:
 
     def make(**given: Any) -> Starlette:
         dead = Records(asyncpg.create_pool("postgresql://nobody@127.0.0.1:1/none"))
+        connected = given.pop("records", dead)
         services = Services(
             given.pop("store", store),
-            given.pop("records", dead),
+            connected,
             given.pop("intake", intake),
-            AddressPolicy(),
+            given.pop("control", None) or RecordedControl(connected, lambda _: None, lambda: None),
+            given.pop("policy", AddressPolicy()),
             given.pop("ready", None),
         )
         return create_app(services, ApiSettings(**given))
@@ -98,6 +101,9 @@ async def check_answer(response: httpx.Response) -> None:
         assert response.status_code in {401, 403, 404, 405, 431, 500}
         return
     described = _resolved(operation["responses"][str(response.status_code)])
+    if "content" not in described:
+        assert (await response.aread(), response.headers.get("content-type")) == (b"", None)
+        return
     media_type = response.headers["content-type"]
     name = media_type.partition(";")[0]
     content = {key.partition(";")[0]: value for key, value in described["content"].items()}

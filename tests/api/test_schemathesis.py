@@ -17,6 +17,7 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 
 from imagebatch import records
+from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.storage.s3 import S3Store
@@ -70,13 +71,17 @@ def served(servers: Servers, api: ApiSettings) -> Iterator[str]:
         store = S3Store(servers.s3)
         async with records.connect(servers.database) as connected:
             intake = RecordedIntake(connected, lambda _: None)
-            app = create_app(Services(store, connected, intake, AddressPolicy()), api)
+            owed = asyncio.Event()
+            sending = asyncio.create_task(take_for_sent(connected, owed))
+            control = RecordedControl(connected, lambda _: None, owed.set)
+            app = create_app(Services(store, connected, intake, control, AddressPolicy()), api)
             serving = asyncio.create_task(server.serve_on(app, listening))
             stopping.append(asyncio.Event())
             is_ready.set()
             await stopping[0].wait()
             serving.cancel()
-            await asyncio.wait([serving])
+            sending.cancel()
+            await asyncio.wait([serving, sending])
         store.close()
 
     ready, stop = threading.Event(), list[asyncio.Event]()
@@ -88,6 +93,15 @@ def served(servers: Servers, api: ApiSettings) -> Iterator[str]:
     loop.call_soon_threadsafe(stop[0].set)
     thread.join()
     loop.close()
+
+
+async def take_for_sent(connected: records.Records, owed: asyncio.Event) -> None:
+    """Deliver what is due, to nobody: the tests name receivers that there are not."""
+    while True:
+        await owed.wait()
+        owed.clear()
+        for delivery in await connected.claim_deliveries(10, 60):
+            await connected.settle_delivery(delivery.webhook_id, delivered=True)
 
 
 def give_a_right_file(case: Case[Any]) -> None:
@@ -109,6 +123,12 @@ def give_a_right_file(case: Case[Any]) -> None:
         case.body = with_own_columns(case.body)
     if not is_wrong(case, ParameterLocation.QUERY):
         case.query = with_own_columns(case.query)
+
+
+def give_a_right_cursor(case: Case[Any]) -> None:
+    """Leave `after` out: no JSON schema can say which batches there are, nor which cursors were given."""
+    if "after" in case.query and not is_wrong(case, ParameterLocation.QUERY):
+        case.query = without(case.query, "after")
 
 
 def give_a_fresh_key(case: Case[Any], used: set[str]) -> None:
@@ -141,14 +161,18 @@ def with_own_columns(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, **{name: OWN_COLUMNS[name] for name in OWN_COLUMNS.keys() & values.keys()}}
 
 
-class FromUploadToStatus(DESCRIPTION.as_state_machine()):  # type: ignore[misc]
-    """What an upload answers leads to its status, and to no errors file as long as nothing has failed."""
+class FromUploadToStatus(DESCRIPTION.exclude(path_regex="/events$").as_state_machine()):  # type: ignore[misc]
+    """What an upload answers leads to its status, and to no errors file as long as nothing has failed.
+
+    Without the events, which end when a batch does: here none is run.
+    """
 
     url: str
     used_keys: set[str]
 
     def before_call(self, case: Case[Any]) -> None:
         give_a_fresh_key(case, self.used_keys)
+        give_a_right_cursor(case)
         give_a_right_file(case)
 
     def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:  # noqa: ARG002
@@ -164,5 +188,6 @@ def test_what_an_upload_answers_leads_to_its_status(url: str, used_keys: set[str
 @SETTINGS
 def test_the_api_is_as_described(case: Case[Any], url: str, used_keys: set[str]) -> None:
     give_a_fresh_key(case, used_keys)
+    give_a_right_cursor(case)
     give_a_right_file(case)
     case.call_and_validate(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"})

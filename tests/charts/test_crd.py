@@ -357,7 +357,7 @@ def test_cancel_cannot_be_taken_back(batches: Batches, taken_back: object) -> No
     name = batches.create(INLINE | {"cancel": True})
     answer = batches.try_to_change(name, {"cancel": taken_back})
     assert answer.returncode != 0
-    assert f"spec.cancel can't be taken back; {NEW}" in answer.stderr
+    assert "spec.cancel can't be taken back, but at the batch's end" in answer.stderr
 
 
 ONE_MORE = "spec.attempt may only grow, and by one"
@@ -388,10 +388,18 @@ def test_a_batch_that_has_not_ended_cannot_be_tried_again(batches: Batches, phas
     assert NOT_ENDED in answer.stderr
 
 
-def test_a_cancelled_batch_cannot_be_tried_again(batches: Batches) -> None:
+def test_a_cancelled_batch_is_tried_again_when_its_cancel_goes(batches: Batches) -> None:
     name = batches.create(INLINE | {"cancel": True}, {"phase": "Cancelled"})
     answer = batches.try_to_change(name, {"attempt": 2})
-    assert f"a cancelled batch can't be run again; {NEW}" in answer.stderr
+    assert "a cancelled batch runs again only when spec.cancel becomes false" in answer.stderr
+    answer = batches.try_to_change(name, {"attempt": 2, "cancel": False})
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_batch_that_is_being_cancelled_stays_so(batches: Batches) -> None:
+    name = batches.create(INLINE | {"cancel": True}, {"phase": "Running"})
+    answer = batches.try_to_change(name, {"attempt": 2, "cancel": False})
+    assert NOT_ENDED in answer.stderr
 
 
 @pytest.mark.parametrize("phase", ["Complete", "Failed", "Cancelled"])

@@ -8,7 +8,7 @@ from .conftest import MINIMAL, QUICKSTART, Render, deployments, environment, eve
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120, func_only=True)]
 
-API_RULES = [(("imagebatch.dev", "imagebatches"), {"create", "get"})]
+API_RULES = [(("imagebatch.dev", "imagebatches"), {"create", "get", "patch", "delete"})]
 OPERATOR_RULES = [
     (("imagebatch.dev", "imagebatches"), {"get", "list", "watch", "patch", "delete"}),
     (("imagebatch.dev", "imagebatches/status"), {"patch"}),

@@ -17,6 +17,7 @@ from imagebatch.batch.lifecycle import Desired, Phase, Waiting
 from imagebatch.batch.plan import Plan
 from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.batch.work_queue import Key
 from imagebatch.csv.ingest import ingest
 from imagebatch.errors import StoreError
 from imagebatch.net import transport
@@ -103,6 +104,25 @@ async def test_a_batch_is_run_merged_and_committed(records: Records, store: Memo
     assert shards.runs == {0: 1, 1: 1, 2: 1}
     assert store.head(keys.output("r1")) is not None
     assert await records.delivery("r1") is not None
+
+
+async def test_a_mark_that_comes_after_the_end_is_no_defect(records: Records, store: MemoryStore) -> None:
+    planned(store)
+    finished = asyncio.Event()
+    spec = BatchSpec(compression=Compression(quality="60"))
+    await records.create(
+        NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, webhook_url="http://h/")
+    )
+    engine = LocalEngine(Services(records, AsyncStore(store), PlayedShards(store, {}), finished.set))
+    running = asyncio.create_task(engine.run())
+    await finished.wait()
+    await until(lambda: not engine._attempts)
+    attempts = engine._queue.attempts
+    engine._queue.mark(Key("local", "r1"))
+    await until(lambda: engine._queue.attempts > attempts)
+    assert engine._queue.failures == 0
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_shards_that_reported_before_are_not_run_again(records: Records, store: MemoryStore) -> None:

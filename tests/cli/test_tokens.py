@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
+from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import Records
@@ -61,7 +62,9 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
     """An API that knows `TOKEN`, and has no database."""
     (tmp_path / "tokens").write_text(str(tokens.entry_of("shop", TOKEN)))
     dead = Records(asyncpg.create_pool("postgresql://nobody@127.0.0.1:1/none"))
-    services = Services(MemoryStore(), dead, RecordedIntake(dead, lambda _: None), AddressPolicy())
+    intake = RecordedIntake(dead, lambda _: None)
+    control = RecordedControl(dead, lambda _: None, lambda: None)
+    services = Services(MemoryStore(), dead, intake, control, AddressPolicy())
     app = create_app(services, ApiSettings(api_tokens_file=tmp_path / "tokens"))
     listening = server.bind("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve_on(app, listening))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from imagebatch import webhook
 from imagebatch.batch.lifecycle import Ending, Phase
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 COUNTS = Counts(total=5, succeeded=2, skipped=3)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEW_SECRET = "whsec_c2Vjb25kIHNlY3JldCBvZiAzMiBieXRlcyBhdCBsZWFzdA=="
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
 
 
@@ -94,10 +95,17 @@ def test_the_whole_schedule_takes_three_days() -> None:
     assert 3 * 86_400 < sum(RETRY_SECONDS) < 4 * 86_400
 
 
-@pytest.mark.parametrize("secret", ["secret", "whsec_%%%", "whsec_!!é"])
+@pytest.mark.parametrize(
+    "secret", ["secret", "whsec_%%%", "whsec_!!é", " ", f"{SECRET} secret", f"{SECRET},{SECRET}"]
+)
 def test_an_unusable_secret_is_told_at_start_up(secret: str) -> None:
     with pytest.raises(SettingsError, match="IMAGEBATCH_WEBHOOK_SECRET"):
         webhook.check_secret(secret)
+
+
+@pytest.mark.parametrize("text", ["", SECRET, f"{SECRET} {NEW_SECRET}", f" {SECRET}\n{NEW_SECRET}\n"])
+def test_one_secret_or_several_are_usable(text: str) -> None:
+    webhook.check_secret(text)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +137,24 @@ async def test_a_delivery_is_one_signed_post(records: Records, receiver: Receive
     assert request.headers["webhook-id"] == message_id
     assert request.headers["content-type"] == "application/json"
     assert Webhook(SECRET).verify(request.body, request.headers)["request_id"] == "r1"
+
+
+@pytest.mark.integration
+async def test_two_secrets_sign_both_so_that_receivers_change_when_they_like(
+    records: Records, receiver: Receiver
+) -> None:
+    await finished(records, receiver.url("/hook"))
+
+    async def secrets(_: str) -> str:
+        return f"{SECRET}\n{NEW_SECRET}"
+
+    async with client() as opened:
+        await send_due(Dispatcher(records, opened, secrets))
+    (request,) = receiver.requests
+    for secret in (SECRET, NEW_SECRET):
+        assert Webhook(secret).verify(request.body, request.headers)["request_id"] == "r1"
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "A" * 32).verify(request.body, request.headers)
 
 
 @pytest.mark.integration
@@ -187,6 +213,20 @@ async def test_the_dispatcher_wakes_for_what_is_put_into_the_outbox(
         task = asyncio.create_task(dispatcher.run())
         await finished(records, receiver.url("/hook"))
         dispatcher.wake()
+        async with asyncio.timeout(20):
+            await receiver.until_requests(1)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.integration
+async def test_what_another_program_puts_into_the_outbox_is_found(
+    records: Records, receiver: Receiver
+) -> None:
+    async with client() as opened:
+        task = asyncio.create_task(Dispatcher(records, opened, no_secret, 0.05).run())
+        await records.deliveries.add_test("msg_test_1", receiver.url("/hook"), "{}")
         async with asyncio.timeout(20):
             await receiver.until_requests(1)
         task.cancel()

@@ -2,8 +2,9 @@
 
 import pytest
 
+from imagebatch.errors import RecordsError
 from imagebatch.records import Records
-from imagebatch_operator.recorded import restore
+from imagebatch_operator.recorded import recorded, restore
 
 from .conftest import MakeBatch
 
@@ -36,3 +37,17 @@ async def test_a_row_that_was_lost_comes_back_with_its_owner(a_batch: MakeBatch,
     found = await records.get("r1")
     assert found is not None
     assert (found.uploaded_by, found.status) == ("shop", "complete")
+
+
+@pytest.mark.anyio
+@pytest.mark.integration
+async def test_an_object_that_was_read_before_its_next_attempt_is_read_again(
+    a_batch: MakeBatch, records: Records
+) -> None:
+    batch = a_batch({"requestId": "r1"}, {"phase": "Complete", "message": "done"})
+    await restore(records, batch)
+    await records.reopen("r1", 2)
+    with pytest.raises(RecordsError, match="read before"):
+        await recorded(records, batch)
+    again = await recorded(records, a_batch({"requestId": "r1", "attempt": 2}))
+    assert (again.attempt, again.status) == (2, "pending")

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from imagebatch.records import Records
 from imagebatch.storage import keys
@@ -25,6 +26,7 @@ pytestmark = [
 ]
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEW_SECRET = "whsec_c2Vjb25kIHNlY3JldCBvZiAzMiBieXRlcyBhdCBsZWFzdA=="
 
 
 async def test_a_batch_runs_through(make: Make, operated_records: Records) -> None:
@@ -111,6 +113,8 @@ async def test_a_webhook_is_sent_and_shown(make: Make, *, is_signed: bool) -> No
     assert shown["webhook"] == {"state": "delivered", "tries": 1}
     assert json.loads(request.body)["status"] == "complete"
     assert ("webhook-signature" in request.headers) == is_signed
+    for secret in (SECRET, NEW_SECRET) if is_signed else ():
+        assert Webhook(secret).verify(request.body, request.headers)["status"] == "complete"
     await batch.until_events("WebhookDelivered")
 
 
@@ -120,7 +124,7 @@ async def _new_secret(make: Make) -> str:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name},
-        "stringData": {"secret": SECRET},
+        "stringData": {"secret": f"{SECRET}\n{NEW_SECRET}\n"},
     }
     batch = await make("holder", suspend=True)
     await batch.objects.ask("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", json=body)

@@ -15,8 +15,11 @@ from imagebatch.errors import ImageBatchError, SettingsError
 from imagebatch.records import connect as connect_records
 from imagebatch.settings import read
 from imagebatch.storage.s3 import S3Store
-from imagebatch_api import kubernetes_intake
+from imagebatch_api import image_batches
 from imagebatch_api.app import create_app
+from imagebatch_api.kubernetes_control import KubernetesControl
+from imagebatch_api.kubernetes_intake import KubernetesIntake
+from imagebatch_api.purge import Purge
 from imagebatch_api.server import serve
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings, ServerSettings
@@ -58,12 +61,26 @@ async def _serve(server: ServerSettings, settings: ApiSettings) -> None:
     store = await _store(server)
     async with (
         connect_records(server) as records,
-        kubernetes_intake.connect(server.namespace) as objects,
+        image_batches.connect(server.namespace) as objects,
     ):
-        intake = kubernetes_intake.KubernetesIntake(records, objects)
-        app = create_app(Services(store, records, intake, server.address_policy), settings)
+        services = Services(
+            store,
+            records,
+            KubernetesIntake(records, objects),
+            KubernetesControl(records, objects),
+            server.address_policy,
+        )
         log.info("serving", host=server.api_host, port=server.api_port)
-        await serve(app, server.api_host, server.api_port, head=settings.head_limits)
+        async with asyncio.TaskGroup() as group:
+            purging = group.create_task(Purge(services).run())
+            await serve(
+                create_app(services, settings),
+                server.api_host,
+                server.api_port,
+                stopping=services.stopping,
+                head=settings.head_limits,
+            )
+            purging.cancel()
 
 
 async def _migrated(server: ServerSettings) -> None:

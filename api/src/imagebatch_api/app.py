@@ -5,12 +5,15 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from imagebatch_api import problems
+from imagebatch_api.batch_endpoints import BatchEndpoints
 from imagebatch_api.endpoints import Endpoints
+from imagebatch_api.lookup import Lookup
 from imagebatch_api.metrics import Metrics
 from imagebatch_api.middleware import AddHeaders, HeaderLimit, HostGuard, Measure, Recover, TokenGuard
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.tokens import TokenFile
+from imagebatch_api.webhook_endpoints import WebhookEndpoints
 
 __all__ = ["Services", "create_app"]
 
@@ -21,7 +24,12 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
     Raises SettingsError for a tokens file that is not usable.
     """
     metrics = Metrics()
-    routes = _routes(Endpoints(services, settings, metrics))
+    lookup = Lookup(services, settings)
+    routes = [
+        *_routes(Endpoints(services, settings, metrics, lookup)),
+        *_batch_routes(BatchEndpoints(services, settings, lookup)),
+        *_webhook_routes(WebhookEndpoints(services, lookup)),
+    ]
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
     middleware = [
         Middleware(Measure, metrics, templates),
@@ -46,4 +54,27 @@ def _routes(endpoints: Endpoints) -> list[Route]:
         Route("/readyz", endpoints.readyz),
         Route("/metrics", endpoints.metrics),
         Route("/openapi.json", endpoints.openapi),
+    ]
+
+
+def _batch_routes(batches: BatchEndpoints) -> list[Route]:
+    one = "/batches/{request_id}"
+    return [
+        Route("/batches", batches.list),
+        Route(one, batches.batch, methods=["GET", "DELETE"]),
+        Route(f"{one}/events", batches.events),
+        Route(f"{one}/images", batches.images),
+        Route(f"{one}/cancel", batches.cancel, methods=["POST"]),
+        Route(f"{one}/suspend", batches.suspend, methods=["POST"]),
+        Route(f"{one}/resume", batches.resume, methods=["POST"]),
+        Route(f"{one}/retry", batches.retry, methods=["POST"]),
+    ]
+
+
+def _webhook_routes(webhooks: WebhookEndpoints) -> list[Route]:
+    of_batch = "/batches/{request_id}/webhooks"
+    return [
+        Route(of_batch, webhooks.webhooks),
+        Route(f"{of_batch}/redeliver", webhooks.redeliver, methods=["POST"]),
+        Route("/webhooks/test", webhooks.test, methods=["POST"]),
     ]

@@ -2,60 +2,57 @@
 
 from typing import Any
 
-from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from imagebatch import records
 from imagebatch.errors import NotFoundError
-from imagebatch_api import health, openapi, page, private_file
+from imagebatch_api import dry_run, health, openapi, page, private_file
+from imagebatch_api.dry_run import DryRuns
 from imagebatch_api.idempotency import Accepted
+from imagebatch_api.lookup import NOT_STORED, Lookup, owner_of
 from imagebatch_api.metrics import Metrics
-from imagebatch_api.middleware import OWNER
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
-from imagebatch_api.status import Links, is_request_id, status_document
-from imagebatch_api.uploads import Incoming, Uploads
-
-NOT_STORED = {"Cache-Control": "no-store"}
+from imagebatch_api.upload_bounds import UploadBounds
+from imagebatch_api.upload_reader import Incoming, UploadReader
+from imagebatch_api.uploads import Uploads
 
 
 class Endpoints:
     """The handlers of one app, over what it works with."""
 
-    def __init__(self, services: Services, settings: ApiSettings, metrics: Metrics) -> None:
+    def __init__(self, services: Services, settings: ApiSettings, metrics: Metrics, lookup: Lookup) -> None:
         self._services = services
-        self._settings = settings
         self._metrics = metrics
-        self._uploads = Uploads(services, settings, metrics)
+        self._lookup = lookup
+        bounds = UploadBounds(settings, metrics)
+        reader = UploadReader(settings, services.policy, bounds)
+        self._uploads = Uploads(services, reader, bounds)
+        self._dry_runs = DryRuns(reader, bounds, services.policy)
         self._openapi = openapi.document(settings)
         self._page = page.load()
 
     async def upload(self, request: Request) -> Response:
+        if dry_run.is_asked(request.query_params.multi_items()):
+            return JSONResponse((await self._dry_runs.check(_incoming(request))).document())
         accepted = await self._uploads.take(_incoming(request))
         path = f"/status/{accepted.request_id}"
-        return JSONResponse(_answer(accepted, self._url(request, path)), 202, {"Location": path})
+        return JSONResponse(_answer(accepted, self._lookup.url(request, path)), 202, {"Location": path})
 
     async def status(self, request: Request) -> Response:
-        found = await self._find(request)
-        output = found.output_key and await to_thread.run_sync(self._services.store.link, found.output_key)
-        links = Links(
-            output_csv=output or None,
-            errors_csv=self._file_url(request, found.errors_key, "errors.csv"),
-            report_csv=self._file_url(request, found.report_key, "report.csv"),
-        )
-        return JSONResponse(status_document(found, links), headers=NOT_STORED)
+        found = await self._lookup.find(request)
+        return JSONResponse(await self._lookup.document(request, found), headers=NOT_STORED)
 
     async def errors_csv(self, request: Request) -> Response:
-        found = await self._find(request)
+        found = await self._lookup.find(request)
         return await self._file(
             found.errors_key, RefusedError(404, "no_errors_file", "this batch has no errors file")
         )
 
     async def report_csv(self, request: Request) -> Response:
-        found = await self._find(request)
+        found = await self._lookup.find(request)
         return await self._file(
             found.report_key, RefusedError(404, "no_report", "this batch has no report yet")
         )
@@ -68,9 +65,6 @@ class Endpoints:
             return await private_file.response(self._services.store, key, key.rpartition("/")[2])
         except NotFoundError:
             raise missing from None
-
-    def _file_url(self, request: Request, key: str | None, name: str) -> str | None:
-        return self._url(request, f"/batches/{request.path_params['request_id']}/{name}") if key else None
 
     async def healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NOT_STORED)
@@ -90,28 +84,16 @@ class Endpoints:
     async def index(self, _: Request) -> Response:
         return Response(self._page.html, headers=self._page.headers, media_type="text/html")
 
-    async def _find(self, request: Request) -> records.Request:
-        """The batch that the path names, unless it is another's: then it is as if there were none."""
-        request_id = request.path_params["request_id"]
-        found = await self._services.find(request_id) if is_request_id(request_id) else None
-        if found is None or found.uploaded_by != request.scope.get(OWNER):
-            raise RefusedError(404, "unknown_request", "there is no request with this id")
-        return found
-
-    def _url(self, request: Request, path: str) -> str:
-        base = self._settings.public_url or str(request.base_url).rstrip("/")
-        return f"{base}{path}"
-
 
 def _incoming(request: Request) -> Incoming:
     length = request.headers.get("content-length", "")
     return Incoming(
         content_type=request.headers.get("content-type", ""),
         length=int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None,
-        query=request.query_params.multi_items(),
+        query=[item for item in request.query_params.multi_items() if item[0] != dry_run.PARAMETER],
         idempotency_key=request.headers.get("idempotency-key"),
         body=request.stream(),
-        owner=request.scope.get(OWNER),
+        owner=owner_of(request),
     )
 
 

@@ -1,26 +1,24 @@
 """The OpenAPI 3.1 description of the API. Tests hold every answer they get against it."""
 
-from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
 
-from imagebatch_api import fields, schemas
+from imagebatch_api import dry_run, fields, openapi_batches, schemas
 from imagebatch_api.form import CSV_TYPES, FILE_FIELD, MULTIPART
 from imagebatch_api.idempotency import MAX_KEY_CHARS
 from imagebatch_api.middleware import OPEN_PATHS, PROBES
+from imagebatch_api.openapi_parts import (
+    REQUEST_ID,
+    Json,
+    content_answer,
+    json_answer,
+    operation,
+    problem_answers,
+)
 from imagebatch_api.private_file import MEDIA_TYPE as CSV_TYPE
 from imagebatch_api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from imagebatch_api.schema_parts import reference
 from imagebatch_api.settings import ApiSettings
 
-Json = dict[str, Any]
-
-REQUEST_ID: Json = {
-    "name": "request_id",
-    "in": "path",
-    "required": True,
-    "description": "The id that POST /upload answered with.",
-    "schema": {"type": "string"},
-}
 IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -33,20 +31,28 @@ IDEMPOTENCY_KEY: Json = {
         "pattern": "^[!-~]([ -~]*[!-~])?$",
     },
 }
+DRY_RUN: Json = {
+    "name": dry_run.PARAMETER,
+    "in": "query",
+    "required": False,
+    "description": "Check the upload, and keep nothing of it.",
+    "schema": {"type": "boolean", "default": False},
+}
 PROBLEMS = {
     400: "The form is malformed, or the Idempotency-Key is not usable.",
     401: "There is no token with the request, or it is none of this server's.",
     403: "The Host or the Origin is not allowed.",
     404: "There is no such thing.",
     405: "The path does not take this method.",
-    408: "The upload stalled.",
-    409: "An upload with this Idempotency-Key runs, or the id belongs to somebody else.",
-    413: "The upload is too large.",
-    415: "The upload is not CSV.",
-    422: "The CSV, an option or a URL is not usable; nothing was stored.",
-    429: "Too many uploads run.",
+    408: "The body stalled.",
+    409: "The batch does not stand so that this could be done; `code` says how it stands.",
+    413: "The body is too large.",
+    415: "The body is not of a type that is taken here.",
+    422: "The CSV, an option, a parameter or a URL is not usable; nothing was stored.",
+    429: "Too many of these run.",
     431: "URL and headers are too long.",
     500: "An error that nobody expected.",
+    504: "Nobody has sent the test yet.",
     503: "S3 or the database does not answer; try again later.",
 }
 WITH_RETRY_AFTER = {409, 429, 503}
@@ -87,27 +93,31 @@ def _guarded(path: str, operation: Json) -> Json:
         problems.add(403)
     if path not in OPEN_PATHS:
         problems.add(401)
-    found = {**operation["responses"], **_problems(problems)}
+    found = {**operation["responses"], **problem_answers(problems)}
     open_to_all: Json = {"security": []} if path in OPEN_PATHS else {}
     return {**operation, "responses": dict(sorted(found.items())), **open_to_all}
 
 
 def _paths() -> Json:
     return {
-        "/": {"get": _operation("index", "A page to upload a CSV with", _content(200, "text/html"))},
+        "/": {"get": operation("index", "A page to upload a CSV with", content_answer(200, "text/html"))},
         "/upload": {"post": _upload()},
         "/status/{request_id}": {"get": _status()},
         "/batches/{request_id}/errors.csv": {"get": _errors_csv()},
         "/batches/{request_id}/report.csv": {"get": _report_csv()},
-        "/healthz": {"get": _operation("healthz", "Whether the process is alive", _json(200, "Health"))},
-        "/readyz": {"get": _operation("readyz", "Whether uploads can be taken", _json(200, "Health"), [503])},
-        "/metrics": {"get": _operation("metrics", "Prometheus metrics", _content(200, "text/plain"))},
-        "/openapi.json": {"get": _operation("openapi", "This description", _json(200, "AnyObject"))},
+        **openapi_batches.paths(),
+        "/healthz": {"get": operation("healthz", "Whether the process is alive", json_answer(200, "Health"))},
+        "/readyz": {
+            "get": operation("readyz", "Whether uploads can be taken", json_answer(200, "Health"), [503])
+        },
+        "/metrics": {"get": operation("metrics", "Prometheus metrics", content_answer(200, "text/plain"))},
+        "/openapi.json": {"get": operation("openapi", "This description", json_answer(200, "AnyObject"))},
     }
 
 
 def _upload() -> Json:
-    accepted = _json(202, "Accepted", "Taken in; it will be run.")
+    checked = json_answer(200, "Checked", "With `dry_run`: it was checked, and nothing was kept.")
+    accepted = json_answer(202, "Accepted", "Taken in; it will be run.")
     accepted["202"]["headers"] = {
         "Location": {
             "description": "The path of the status.",
@@ -117,20 +127,22 @@ def _upload() -> Json:
     }
     accepted["202"]["links"] = {
         name: {"operationId": name, "parameters": {"request_id": "$response.body#/request_id"}}
-        for name in ("status", "errors_csv", "report_csv")
+        for name in ("status", "errors_csv", "report_csv", *openapi_batches.FOLLOW_AN_UPLOAD)
     }
     return {
-        **_operation("upload", "Upload a CSV", accepted, [400, 408, 409, 413, 415, 422, 429, 503]),
+        **operation(
+            "upload", "Upload a CSV", {**checked, **accepted}, [400, 408, 409, 413, 415, 422, 429, 503]
+        ),
         "description": (
             "Fields may come in any order, but `encoding`, `columns`, `preset`, `inPlace` and `rowsPerShard` "
             "come before the file, or in the query. With a bare CSV body all fields are in the query."
         ),
-        "parameters": [IDEMPOTENCY_KEY, *(_query(name) for name in fields.NAMES)],
+        "parameters": [IDEMPOTENCY_KEY, DRY_RUN, *(_query(name) for name in fields.NAMES)],
         "requestBody": {
             "required": True,
             "content": {
                 MULTIPART: {
-                    "schema": schemas.reference("Upload"),
+                    "schema": reference("Upload"),
                     "encoding": {FILE_FIELD: {"contentType": ", ".join(sorted(CSV_TYPES))}},
                 },
                 **{name: {"schema": {"type": "string"}} for name in sorted(CSV_TYPES)},
@@ -151,14 +163,14 @@ def _query(name: str) -> Json:
 
 def _status() -> Json:
     return {
-        **_operation("status", "How a batch stands", _json(200, "Status"), [404, 503]),
+        **operation("status", "How a batch stands", json_answer(200, "Status"), [404, 503]),
         "parameters": [REQUEST_ID],
     }
 
 
 def _errors_csv() -> Json:
     return {
-        **_operation("errors_csv", "The failed images", _content(200, CSV_TYPE), [404, 503]),
+        **operation("errors_csv", "The failed images", content_answer(200, CSV_TYPE), [404, 503]),
         "description": "The input's columns with the failed links only, and why; can be uploaded as a retry.",
         "parameters": [REQUEST_ID],
     }
@@ -166,27 +178,10 @@ def _errors_csv() -> Json:
 
 def _report_csv() -> Json:
     return {
-        **_operation("report_csv", "What became of each image", _content(200, CSV_TYPE), [404, 503]),
+        **operation("report_csv", "What became of each image", content_answer(200, CSV_TYPE), [404, 503]),
         "description": "One record an image: its links, sizes, formats and qualities, or why it failed.",
         "parameters": [REQUEST_ID],
     }
-
-
-def _operation(name: str, summary: str, success: Json, problems: Iterable[int] = ()) -> Json:
-    return {"operationId": name, "summary": summary, "responses": {**success, **_problems(problems)}}
-
-
-def _problems(statuses: Iterable[int]) -> Json:
-    return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in statuses}
-
-
-def _json(status: int, schema: str, description: str = "Done.") -> Json:
-    content = {"application/json": {"schema": schemas.reference(schema)}}
-    return {str(status): {"description": description, "content": content}}
-
-
-def _content(status: int, media_type: str) -> Json:
-    return {str(status): {"description": "Done.", "content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 def _problem_responses() -> Json:
@@ -196,7 +191,7 @@ def _problem_responses() -> Json:
 def _problem(status: int, description: str) -> Json:
     found: Json = {
         "description": description,
-        "content": {PROBLEM_TYPE: {"schema": schemas.reference("Problem")}},
+        "content": {PROBLEM_TYPE: {"schema": reference("Problem")}},
     }
     if status == 401:
         found["headers"] = {

@@ -14,6 +14,7 @@ from imagebatch.errors import (
     ConflictError,
     ImageBatchError,
     InputRefusedError,
+    NotControlledError,
     Problem,
     RecordsError,
     StoreError,
@@ -97,6 +98,10 @@ async def on_conflict(_: Request, error: Exception) -> ProblemResponse:
     return answer(409, [Problem("conflict", str(error))])
 
 
+async def on_not_controlled(_: Request, error: Exception) -> ProblemResponse:
+    return answer(409, [Problem("not_controlled", str(error))])
+
+
 async def on_disconnect(request: Request, _: Exception) -> ProblemResponse:
     """Nobody reads this answer; it is counted."""
     log.info("the client went away", path=request.url.path)
@@ -121,6 +126,7 @@ HANDLERS: dict[type[Exception], ExceptionHandler] = {
     StoreError: on_store_error,
     RecordsError: on_records_error,
     ConflictError: on_conflict,
+    NotControlledError: on_not_controlled,
     ClientDisconnect: on_disconnect,
     HTTPException: on_http_exception,
 }

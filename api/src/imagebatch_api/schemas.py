@@ -1,6 +1,6 @@
 """The JSON schemas of the API's documents, for its OpenAPI description."""
 
-from typing import Any, get_args
+from typing import get_args
 
 from imagebatch import links
 from imagebatch.batch.lifecycle import Desired, Phase
@@ -8,41 +8,10 @@ from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.csv.columns import PRESETS
 from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
+from imagebatch_api import schemas_batches
 from imagebatch_api.fields import NAMES, NUMBERS
 from imagebatch_api.form import FILE_FIELD
-
-Json = dict[str, Any]
-
-
-def reference(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _object(properties: Json) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _with_optional(name: str, schema: Json, properties: Json) -> Json:
-    """An object that may have one property more."""
-    made = _object(properties)
-    return {**made, "properties": {**properties, name: schema}}
-
-
-def _text(description: str, **more: object) -> Json:
-    return {"type": "string", "description": description, **more}
-
-
-def _count(description: str) -> Json:
-    return {"type": "integer", "minimum": 0, "description": description}
-
-
-def _nullable(schema: Json) -> Json:
-    return {**schema, "type": [schema["type"], "null"]}
+from imagebatch_api.schema_parts import Json, count, nullable, object_of, reference, text, with_optional
 
 
 def _number(name: str, default: float | None, description: str) -> Json:
@@ -71,23 +40,23 @@ _ROLES = r"(((serial|name)=[^,=]*,)*links=[^,=]*[^,=+\s][^,=]*)"
 """An empty field counts as not given, so the patterns let it pass."""
 
 FIELDS: Json = {
-    "webhook_url": _text(
+    "webhook_url": text(
         "Called when the batch ends. On the public internet; names that are not ASCII in Punycode.",
         pattern=_URL,
         maxLength=links.MAX_LINK_CHARS,
     ),
-    "encoding": _text(
+    "encoding": text(
         "The file's encoding, if its bytes do not show it; before the file, or in the query.",
         enum=[*ENCODINGS, ""],
     ),
-    "columns": _text(
+    "columns": text(
         "Which columns hold what: `serial=Handle,name=Title,links=Image Src`; several columns of links are "
         "joined with +; before the file, or in the query.",
         pattern=f"^({_ROLES})?$",
     ),
-    "preset": _text("The columns of a shop's export; before the file, or in the query.", enum=[*PRESETS, ""]),
+    "preset": text("The columns of a shop's export; before the file, or in the query.", enum=[*PRESETS, ""]),
     "inPlace": _flag(False, "Put the new links in the places of the old, too; before the file."),
-    "quality": _text(
+    "quality": text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
         pattern="^((100|[1-9][0-9]?)%?)?$",
         default=_DEFAULT.quality,
@@ -136,90 +105,92 @@ UPLOAD: Json = {
     "additionalProperties": False,
 }
 
-PROBLEM_ITEM = _object(
+PROBLEM_ITEM = object_of(
     {
-        "code": _text("What is wrong; stable, so that programs can match on it."),
-        "message": _text("The same for people."),
-        "line": _nullable({"type": "integer", "minimum": 1, "description": "In the file, from 1."}),
+        "code": text("What is wrong; stable, so that programs can match on it."),
+        "message": text("The same for people."),
+        "line": nullable({"type": "integer", "minimum": 1, "description": "In the file, from 1."}),
     }
 )
 
-PROBLEM = _with_optional(
+PROBLEM = with_optional(
     "hint",
-    _text("What to do about it, where there is a field or header for it."),
+    text("What to do about it, where there is a field or header for it."),
     {
-        "type": _text("Always about:blank (RFC 9457)."),
-        "title": _text("The phrase of the status."),
+        "type": text("Always about:blank (RFC 9457)."),
+        "title": text("The phrase of the status."),
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": _text("What is wrong, in a sentence."),
+        "detail": text("What is wrong, in a sentence."),
         "errors": {"type": "array", "minItems": 1, "maxItems": 100, "items": reference("ProblemItem")},
     },
 )
 
-ACCEPTED = _object(
+ACCEPTED = object_of(
     {
-        "request_id": _text("The id of the batch."),
+        "request_id": text("The id of the batch."),
         "status": {"enum": ["pending"]},
-        "status_url": _text("Where the status is.", format="uri"),
-        "rows": _count("Rows of the file, without blank ones."),
-        "images": _count("Links in the file."),
+        "status_url": text("Where the status is.", format="uri"),
+        "rows": count("Rows of the file, without blank ones."),
+        "images": count("Links in the file."),
         "warnings": {"type": "array", "items": reference("ProblemItem")},
     }
 )
 
-STATUS = _object(
+STATUS = object_of(
     {
-        "request_id": _text("The id of the batch."),
+        "request_id": text("The id of the batch."),
         "status": {"enum": ["pending", "complete", "failed"]},
-        "output_csv": _nullable(_text("The CSV with the new links beside the old.", format="uri")),
-        "error": _nullable(_text("Why the batch failed.")),
+        "output_csv": nullable(text("The CSV with the new links beside the old.", format="uri")),
+        "error": nullable(text("Why the batch failed.")),
         "phase": {"enum": [phase.value for phase in Phase]},
-        "message": _text("How it stands, for people."),
-        "reason": _nullable(_text("Why it waits, or why it failed: one word for programs.")),
-        "waiting": _nullable(_text("Why nothing moves, for people; null while it does.")),
+        "message": text("How it stands, for people."),
+        "reason": nullable(text("Why it waits, or why it failed: one word for programs.")),
+        "waiting": nullable(text("Why nothing moves, for people; null while it does.")),
         "progress": {"type": "number", "minimum": 0, "maximum": 1, "description": "Images done."},
-        "rows": _count("Rows of the file."),
-        "images": _object(
+        "rows": count("Rows of the file."),
+        "images": object_of(
             {
-                "total": _count("All."),
-                "succeeded": _count("Stored."),
-                "failed": _count("Not stored."),
-                "skipped": _count("Not tried: the batch was cancelled, or stopped early."),
+                "total": count("All."),
+                "succeeded": count("Stored."),
+                "failed": count("Not stored."),
+                "skipped": count("Not tried: the batch was cancelled, or stopped early."),
             }
         ),
-        "bytes": _object({"in": _count("Downloaded."), "out": _count("Stored.")}),
+        "bytes": object_of({"in": count("Downloaded."), "out": count("Stored.")}),
         "failures": {
             "type": "object",
-            "additionalProperties": _count("Images."),
+            "additionalProperties": count("Images."),
             "description": "Failed images by error code.",
         },
-        "quality": _nullable(
-            _object(
+        "quality": nullable(
+            object_of(
                 {
-                    "exact": _count("Images whose source's quality is known exactly."),
-                    "approximate": _count("Images with the quality of the nearest tables."),
-                    "assumed": _count("Images whose source does not show its quality."),
-                    "kept": _count("Images stored with their own picture."),
-                    "encoded": _count("Images encoded with a quality."),
-                    "requantised": _count("JPEGs among them that were not decoded to pixels."),
-                    "source_mean": _nullable(_mean("Of the sources' qualities.")),
-                    "encoded_mean": _nullable(_mean("Of the qualities encoded with.")),
+                    "exact": count("Images whose source's quality is known exactly."),
+                    "approximate": count("Images with the quality of the nearest tables."),
+                    "assumed": count("Images whose source does not show its quality."),
+                    "kept": count("Images stored with their own picture."),
+                    "encoded": count("Images encoded with a quality."),
+                    "requantised": count("JPEGs among them that were not decoded to pixels."),
+                    "source_mean": nullable(_mean("Of the sources' qualities.")),
+                    "encoded_mean": nullable(_mean("Of the qualities encoded with.")),
                 }
             )
         ),
-        "errors_csv": _nullable(_text("The failed images, where there are any.", format="uri")),
-        "report_csv": _nullable(_text("What became of each image, once all ended.", format="uri")),
-        "created_at": _text("RFC 3339, UTC.", format="date-time"),
-        "finished_at": _nullable(_text("RFC 3339, UTC.", format="date-time")),
+        "errors_csv": nullable(text("The failed images, where there are any.", format="uri")),
+        "report_csv": nullable(text("What became of each image, once all ended.", format="uri")),
+        "created_at": text("RFC 3339, UTC.", format="date-time"),
+        "finished_at": nullable(text("RFC 3339, UTC.", format="date-time")),
     }
 )
 
 ALL: Json = {
     "Upload": UPLOAD,
     "Accepted": ACCEPTED,
+    **schemas_batches.ALL,
     "Status": STATUS,
+    "WebhookUrl": object_of({"url": {**FIELDS["webhook_url"], "minLength": 1}}),
     "Problem": PROBLEM,
     "ProblemItem": PROBLEM_ITEM,
-    "Health": _object({"status": {"enum": ["ok", "ready"]}}),
+    "Health": object_of({"status": {"enum": ["ok", "ready"]}}),
     "AnyObject": {"type": "object"},
 }

@@ -105,13 +105,15 @@ async def serve(
     port: int,
     *,
     started: asyncio.Event | None = None,
+    stopping: asyncio.Event | None = None,
     head: HeadLimits = HeadLimits(),
 ) -> None:
     """Serve until cancelled; then running requests have `GRACE_S` seconds to end.
 
-    `started` is set once connections are accepted. Raises OSError when the address can't be bound.
+    `started` is set once connections are accepted, and `stopping` when they are no more, so that streams
+    end. Raises OSError when the address can't be bound.
     """
-    await serve_on(app, bind(host, port), started=started, head=head)
+    await serve_on(app, bind(host, port), started=started, stopping=stopping, head=head)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -134,6 +136,7 @@ async def serve_on(
     listening: socket.socket,
     *,
     started: asyncio.Event | None = None,
+    stopping: asyncio.Event | None = None,
     head: HeadLimits = HeadLimits(),
 ) -> None:
     """As `serve`, on a socket of the caller's, which is closed at the end."""
@@ -143,6 +146,8 @@ async def serve_on(
         try:
             await asyncio.shield(running)
         finally:
+            if stopping is not None:
+                stopping.set()
             server.stop()
             await asyncio.wait([running])
 

@@ -77,6 +77,15 @@ class ApiSettings(Settings):
     max_field_bytes: Annotated[
         int, Field(ge=256, le=1024 * 1024, description="The most bytes of one field, other than the file.")
     ] = 8 * 1024
+    max_watchers: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000,
+            description="The most streams of events at once. All that watch one batch cost one look into "
+            "the database a second together.",
+        ),
+    ] = 100
     max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = Limits().max_rows
     allowed_hosts: Annotated[
         str,

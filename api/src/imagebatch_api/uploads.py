@@ -7,8 +7,8 @@ is never another's; and when nobody knows whether the intake has taken it, nothi
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -16,26 +16,22 @@ import structlog
 from anyio import to_thread
 
 from imagebatch.batch.spec import BatchSpec
-from imagebatch.csv.ingest import Limits, Reader, ingest
+from imagebatch.csv.ingest import ingest
 from imagebatch.errors import (
     ConflictError,
-    InputRefusedError,
     OutcomeUnknownError,
     RecordsError,
     StoreError,
 )
 from imagebatch.records import NewRequest, Request
 from imagebatch.storage import keys
-from imagebatch.thread_reader import ThreadReader
-from imagebatch_api import form
 from imagebatch_api.fields import Fields
-from imagebatch_api.form import ContentType, Field, FileBegins, FileEnds
+from imagebatch_api.form import ContentType
 from imagebatch_api.idempotency import Accepted, Found, accepted_as, request_id_of
-from imagebatch_api.metrics import Metrics
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
-from imagebatch_api.settings import ApiSettings
 from imagebatch_api.upload_bounds import BUSY_RETRY_S, UploadBounds
+from imagebatch_api.upload_reader import Incoming, UploadReader
 
 RESUBMIT_PAUSES_S = (0.0, 0.5, 2.0, 5.0)
 """After a lost answer, the batch is handed to the intake again so often."""
@@ -46,21 +42,6 @@ _UNKNOWN = (
 )
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An upload as HTTP brings it. `length` is the declared one of the body, None when there is none.
-
-    `owner` is the name of the token it came with, None where no tokens are asked for.
-    """
-
-    content_type: str
-    length: int | None
-    query: Sequence[tuple[str, str]]
-    idempotency_key: str | None
-    body: AsyncGenerator[bytes, None]
-    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +58,10 @@ Read = Callable[[Iterator[bytes]], Found]
 class Uploads:
     """Takes uploads in, a bounded number at once."""
 
-    def __init__(self, services: Services, settings: ApiSettings, metrics: Metrics) -> None:
+    def __init__(self, services: Services, reader: UploadReader, bounds: UploadBounds) -> None:
         self._services = services
-        self._settings = settings
-        self._bounds = UploadBounds(settings, metrics)
-        self._threads = anyio.CapacityLimiter(settings.max_uploads)
+        self._reader = reader
+        self._bounds = bounds
         self._held: set[str] = set()
 
     async def take(self, incoming: Incoming) -> Accepted:
@@ -89,8 +69,7 @@ class Uploads:
 
         Raises RefusedError, InputRefusedError, StoreError or RecordsError; then nothing was promised.
         """
-        self._bounds.check_length(incoming.length or 0)
-        fields = Fields(incoming.query, self._settings.form_limits)
+        fields = self._reader.fields(incoming)
         with self._bounds.room(incoming.owner):
             async with self._identity(incoming) as identity:
                 if identity.earlier is not None:
@@ -103,7 +82,7 @@ class Uploads:
         upload = uuid.uuid4().hex
         places = keys.input_of_upload(request_id, upload)
         try:
-            found = await self._receive(incoming, fields, self._ingest(request_id, places))
+            found = await self._reader.receive(incoming, fields, self._ingest(request_id, places))
             spec = fields.batch_spec(self._services.policy)
         except BaseException:
             if fields.file_seen:
@@ -173,7 +152,7 @@ class Uploads:
     # -- the same upload again -----------------------------------------------------------------------
 
     async def _repeat(self, earlier: Request, incoming: Incoming, fields: Fields) -> Accepted:
-        found = await self._receive(incoming, fields, self._compare)
+        found = await self._reader.receive(incoming, fields, self._compare)
         spec = fields.batch_spec(self._services.policy)
         return accepted_as(earlier, found, spec, fields.webhook_url)
 
@@ -201,37 +180,22 @@ class Uploads:
             )
         self._held.add(request_id)
         try:
-            yield _Identity(request_id, await self._services.find(request_id))
+            yield _Identity(request_id, await self._earlier(request_id))
         finally:
             self._held.discard(request_id)
 
-    # -- reading -------------------------------------------------------------------------------------
+    async def _earlier(self, request_id: str) -> Request | None:
+        earlier = await self._services.find_or_deleted(request_id)
+        if earlier is not None and earlier.is_deleted:
+            raise RefusedError(
+                409,
+                "being_deleted",
+                "the batch with this Idempotency-Key was deleted, and its files still are; try again later",
+                retry_after_s=BUSY_RETRY_S,
+            )
+        return earlier
 
-    async def _receive(
-        self, incoming: Incoming, fields: Fields, reader: Callable[[ContentType, Fields], Read]
-    ) -> Found:
-        """Read the parts to the last; the file goes through a reader in a thread."""
-        found: Found | None = None
-        async with (
-            ThreadReader[Found](self._threads) as reading,
-            aclosing(self._bounds.bounded(incoming.body)) as body,
-            aclosing(form.parts(incoming.content_type, body, self._settings.form_limits)) as parts,
-        ):
-            async for part in parts:
-                match part:
-                    case FileBegins(content_type):
-                        fields.batch_spec(self._services.policy)  # what is wrong by now is refused by now
-                        fields.begin_file()
-                        reading.start(reader(content_type, fields))
-                    case FileEnds():
-                        found = await reading.finish()
-                    case Field(name, value):
-                        fields.add(name, value)
-                    case chunk:
-                        await reading.feed(chunk)
-        if found is None:
-            raise InputRefusedError.of("missing_file", "file: the form has no such field")
-        return found
+    # -- reading -------------------------------------------------------------------------------------
 
     def _ingest(self, request_id: str, places: keys.InputKeys) -> Callable[[ContentType, Fields], Read]:
         def reader(content_type: ContentType, fields: Fields) -> Read:
@@ -246,7 +210,7 @@ class Uploads:
                     encoding=encoding,
                     columns=spec.columns,
                     rows_per_shard=spec.rows_per_shard,
-                    limits=self._limits,
+                    limits=self._reader.limits,
                     places=places,
                 )
                 return Found(done.plan.rows, done.plan.images, done.sha256, done.warnings)
@@ -257,16 +221,11 @@ class Uploads:
 
     def _compare(self, content_type: ContentType, fields: Fields) -> Read:
         """A reader that reads as ingest does, and stores nothing."""
-        encoding, columns = fields.encoding(content_type), fields.batch_spec(self._services.policy).columns
 
         def read(chunks: Iterator[bytes]) -> Found:
-            reader = Reader(chunks, encoding=encoding, columns=columns, limits=self._limits)
+            reader = self._reader.reader_of(chunks, content_type, fields)
             for _ in reader.canonical():
                 pass
             return Found(len(reader.index), reader.images, reader.sha256, tuple(reader.warnings))
 
         return read
-
-    @property
-    def _limits(self) -> Limits:
-        return Limits(max_rows=self._settings.max_rows)

@@ -60,6 +60,7 @@ class LocalEngine:
             webhook_owed=services.webhook_owed,
         )
         self._attempts: dict[Key, _Attempt] = {}
+        self._followed: set[Key] = set()
         self._woken = asyncio.Event()
 
     def wake(self, request_id: str) -> None:  # noqa: ARG002 - a Wake; the scan finds it
@@ -104,12 +105,16 @@ class LocalEngine:
         elif known.number == request.attempt and known.driver.row.request.spec != request.spec:
             known.driver.row.renew(request)
         else:
+            if known.number != request.attempt:
+                self._followed.add(key)
             return
         self._queue.mark(key)
 
     async def _advance(self, key: Key) -> float | None:
         """Take steps as long as one leads to the next at once."""
-        attempt = self._attempts[key]
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            return None  # marked while its end was committed, by what ended beside it
         with structlog.contextvars.bound_contextvars(request_id=key.name):
             while True:
                 if not attempt.driver.row.is_known and not await self._renew(attempt, key):
@@ -137,3 +142,6 @@ class LocalEngine:
         attempt.driver.stop_background()
         await attempt.executor.stop()
         del self._attempts[key]
+        if key in self._followed:  # the next attempt began meanwhile, and was seen
+            self._followed.discard(key)
+            self._woken.set()

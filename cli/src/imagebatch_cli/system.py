@@ -10,12 +10,14 @@ import structlog
 from starlette.applications import Starlette
 
 from imagebatch import settings, webhook
+from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.net import transport
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch_api.app import Services, create_app
+from imagebatch_api.purge import Purge
 from imagebatch_api.server import HeadLimits, serve
 from imagebatch_api.settings import ApiSettings
 from imagebatch_cli import engine, examples
@@ -60,17 +62,27 @@ async def local_system(
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
         driving = await _start_engine(stack, background, base, _Rules(folder, local, network))
-        api = settings.read(ApiSettings)
-        app = create_app(
-            Services(
-                base.store, base.records, RecordedIntake(base.records, driving.wake), network.address_policy
-            ),
-            api,
-        )
+        services, api = _services(base, driving, network), settings.read(ApiSettings)
+        background.start(Purge(services, is_alone=True).run())
         api_port = _choose_port(folder.read().api_port, port)
-        await background.serve(app, api_port, api.head_limits)
+        await background.serve(create_app(services, api), api_port, api.head_limits, services.stopping)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
+
+
+def _services(base: BackingServices, driving: "_Driving", network: NetworkSettings) -> Services:
+    wake = driving.engine.wake
+    intake = RecordedIntake(base.records, wake)
+    control = RecordedControl(base.records, wake, driving.dispatcher.wake)
+    return Services(base.store, base.records, intake, control, network.address_policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Driving:
+    """What drives batches, and sends their webhooks."""
+
+    engine: LocalEngine
+    dispatcher: webhook.Dispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +102,12 @@ class _Background:
     def start(self, work: Coroutine[object, object, None]) -> None:
         self.tasks.append(self._group.create_task(work))
 
-    async def serve(self, app: Starlette, port: int, head: HeadLimits) -> None:
+    async def serve(
+        self, app: Starlette, port: int, head: HeadLimits, stopping: asyncio.Event | None = None
+    ) -> None:
         """Serve on loopback; returns once connections are accepted."""
         started = asyncio.Event()
-        self.start(serve(app, LOOPBACK, port, started=started, head=head))
+        self.start(serve(app, LOOPBACK, port, started=started, stopping=stopping, head=head))
         await started.wait()
 
 
@@ -134,7 +148,7 @@ def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
 
 async def _start_engine(
     stack: AsyncExitStack, background: _Background, base: BackingServices, rules: _Rules
-) -> LocalEngine:
+) -> _Driving:
     client = await stack.enter_async_context(
         transport.client(
             rules.network.address_policy,
@@ -153,7 +167,7 @@ async def _start_engine(
     made = LocalEngine(services)
     background.start(dispatcher.run())
     background.start(made.run())
-    return made
+    return _Driving(made, dispatcher)
 
 
 def _choose_port(kept: int, asked: int | None) -> int:

@@ -13,6 +13,7 @@
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
+    ├── NotControlledError  only who made the batch may change it, or there is nothing left that could run it
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; said at start-up
 
@@ -110,6 +111,10 @@ class OutcomeUnknownError(RecordsError):
 
 class ConflictError(RecordsError):
     """The request id belongs to somebody else."""
+
+
+class NotControlledError(ImageBatchError):
+    """Only who made the batch may change it, or there is nothing left that could run it."""
 
 
 class AddressForbiddenError(ImageBatchError):

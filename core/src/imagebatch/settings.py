@@ -90,7 +90,10 @@ class WebhookSettings(Settings):
 
     webhook_secret: Annotated[
         SecretStr,
-        Field(description="The Standard Webhooks secret, `whsec_` and base64; without it nothing is signed."),
+        Field(
+            description="The Standard Webhooks secret, `whsec_` and base64; without it nothing is signed. "
+            "Two with a space between sign both, while receivers change from one to the other."
+        ),
     ] = SecretStr("")
 
 

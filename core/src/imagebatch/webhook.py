@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import random
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ IDLE_S = 30.0
 TROUBLE_S = 5.0
 
 SecretFor = Callable[[str], Awaitable[str]]
-"""Finds the signing secret that a delivery's reference names; "" for none.
+"""Finds the signing secret that a delivery's reference names, or several with space between; "" for none.
 
 It may raise an ImageBatchError that says why there is none; the delivery is then tried again later.
 """
@@ -70,24 +71,48 @@ def body(request_id: str, ending: Ending, output_link: str | None, counts: Count
     )
 
 
+def test_body(message_id: str) -> str:
+    """What a test says: the fields of a batch's end, of no batch."""
+    return json.dumps(
+        {
+            "type": "test",
+            "request_id": message_id,
+            "status": "complete",
+            "output_csv": None,
+            "message": "This is a test: no batch has ended.",
+            "error": None,
+            "images": Counts().images(),
+        }
+    )
+
+
+def test_id() -> str:
+    """The id of a test, unlike that of any batch."""
+    return f"msg_test_{secrets.token_hex(12)}"
+
+
 def webhook_id(request_id: str, attempt: int) -> str:
     """The id of an attempt's one delivery: derived, so that whoever finishes the batch says the same."""
     return f"msg_{hashlib.sha256(f'webhook:{request_id}:{attempt}'.encode()).hexdigest()[:27]}"
 
 
-def check_secret(secret: str) -> None:
-    """Raise SettingsError unless `secret` is usable (`whsec_` and base64, or empty)."""
-    if not secret:
+def check_secret(text: str) -> None:
+    """Raise SettingsError unless each secret in `text` is usable (`whsec_` and base64); it may be empty."""
+    if not text:
         return
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        key = b""
-    if len(key) < MIN_SECRET_BYTES:
+    if not text.split() or not all(map(_is_usable, text.split())):
         raise SettingsError(
             "IMAGEBATCH_WEBHOOK_SECRET must be whsec_ and the base64 of 24 random bytes or more, such "
-            "as from: echo whsec_$(openssl rand -base64 24)"
+            "as from: echo whsec_$(openssl rand -base64 24); or two of these with a space between, while "
+            "one takes the other's place"
         )
+
+
+def _is_usable(secret: str) -> bool:
+    try:
+        return len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) >= MIN_SECRET_BYTES
+    except ValueError:
+        return False
 
 
 def check_url(url: str, policy: AddressPolicy) -> None:
@@ -129,7 +154,7 @@ class DeliveryResult:
 async def trigger_webhook(
     client: httpx.AsyncClient, webhook_url: str, payload: str, *, message_id: str, secret: str = ""
 ) -> DeliveryResult:
-    """POST a payload once, signed when there is a secret. Network errors are results, not exceptions."""
+    """POST a payload once, signed with each of the secrets. Network errors are results, not exceptions."""
     headers = _headers(payload, message_id, secret, datetime.now(UTC))
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -150,8 +175,9 @@ def _headers(payload: str, message_id: str, secret: str, now: datetime) -> dict[
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
     }
-    if secret:
-        headers["webhook-signature"] = Webhook(secret).sign(message_id, now, payload)
+    signatures = [Webhook(each).sign(message_id, now, payload) for each in secret.split()]
+    if signatures:
+        headers["webhook-signature"] = " ".join(signatures)
     return headers
 
 
@@ -166,14 +192,18 @@ def wait_seconds(tries_before: int, result: DeliveryResult, jitter: float) -> fl
 class Dispatcher:
     """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one.
 
-    It looks into the outbox when woken, when something is due, and otherwise each `IDLE_S`. A receiver that
-    hangs holds up its own delivery, and nothing that goes wrong with one ends the others.
+    It looks into the outbox when woken, when something is due, and otherwise each `idle_s`, for what another
+    program puts there. A receiver that hangs holds up its own delivery, and nothing that goes wrong with one
+    ends the others.
     """
 
-    def __init__(self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor) -> None:
+    def __init__(
+        self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor, idle_s: float = IDLE_S
+    ) -> None:
         self._records = records
         self._client = client
         self._secret_for = secret_for
+        self._idle_s = idle_s
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[bool]] = set()
 
@@ -182,24 +212,29 @@ class Dispatcher:
         self._woken.set()
 
     async def run(self) -> None:
+        is_due = True
         try:
             while True:
                 self._woken.clear()
-                wait = await self._start_due()
+                wait = await self._start_due(is_due=is_due)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._woken.wait()
+                is_due = self._woken.is_set() or wait < self._idle_s
         finally:
             for task in self._sending:
                 task.cancel()
 
-    async def _start_due(self) -> float:
-        """Start sending what is due, as far as there is room; returns how long nothing more is due."""
+    async def _start_due(self, *, is_due: bool = True) -> float:
+        """Start sending what is due, as far as there is room; returns how long nothing more is due.
+
+        Who does not know that something is due asks for that only, which is one statement.
+        """
         room = CONCURRENCY - len(self._sending)
         if not room:
-            return IDLE_S  # the next that is sent wakes it
+            return self._idle_s  # the next that is sent wakes it
         try:
-            claimed = await self._records.claim_deliveries(room, LEASE_S)
+            claimed = await self._records.claim_deliveries(room, LEASE_S) if is_due else []
             wait = await self._records.next_delivery_seconds()
         except RecordsError as error:
             log.warning("webhook outbox unreachable", error=str(error))
@@ -208,7 +243,7 @@ class Dispatcher:
             task = asyncio.create_task(self._send(delivery))
             self._sending.add(task)
             task.add_done_callback(self._sent)
-        return IDLE_S if wait is None else min(wait, IDLE_S)
+        return self._idle_s if wait is None else min(wait, self._idle_s)
 
     def _sent(self, task: asyncio.Task[bool]) -> None:
         was_full = len(self._sending) == CONCURRENCY
@@ -239,7 +274,7 @@ class Dispatcher:
     async def _settle(
         self, delivery: Delivery, result: DeliveryResult, bound: "structlog.BoundLogger"
     ) -> bool:
-        wait = wait_seconds(delivery.tries, result, random.random())  # noqa: S311 - jitter
+        wait = None if delivery.is_test else wait_seconds(delivery.tries, result, random.random())  # noqa: S311
         if result.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)
             await self._records.settle_delivery(delivery.webhook_id, delivered=True)

@@ -38,6 +38,8 @@ THREADS = 32
 STORE_CONNECTIONS = 32
 CLIENT_CONNECTIONS = 16
 RETRY_S = 3.0
+OUTBOX_LOOK_S = 10.0
+"""The API puts tests and repeated deliveries into the outbox, and whoever asked it for a test waits 20 s."""
 
 log = structlog.get_logger()
 
@@ -90,7 +92,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
         )
     )
     secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
-    dispatcher = webhook.Dispatcher(records, client, secrets.secret_for)
+    dispatcher = webhook.Dispatcher(records, client, secrets.secret_for, OUTBOX_LOOK_S)
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
     pods, metrics, objects = PodCache(), Metrics(), AsyncStore(store)
     queue = WorkQueue()

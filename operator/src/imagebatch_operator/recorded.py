@@ -20,6 +20,8 @@ async def recorded(records: Records, batch: ImageBatch) -> Request:
         raise RecordsError(f"the row of {batch.request_id} is being made or removed")
     if found.owner != batch.uid:
         raise ConflictError(f"the request id {batch.request_id} belongs to another object; leave it out")
+    if found.attempt > batch.attempt:  # the API raises the object's first, then the row's: read it again
+        raise RecordsError(f"the object of {batch.request_id} was read before its next attempt began")
     return found
 
 

@@ -4,13 +4,24 @@ The row outlives the ImageBatch object and answers GET /status. Its terminal com
 outbox entry are one transaction, so that exactly one delivery exists however many programs finish a batch.
 """
 
-from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result, Suspension
+from imagebatch.records.models import (
+    Claim,
+    Delivery,
+    DeliveryState,
+    NewRequest,
+    RecordedDelivery,
+    Request,
+    Result,
+    Suspension,
+)
 from imagebatch.records.records import Records, connect
 
 __all__ = [
+    "Claim",
     "Delivery",
     "DeliveryState",
     "NewRequest",
+    "RecordedDelivery",
     "Records",
     "Request",
     "Result",

@@ -51,7 +51,7 @@ class Suspension:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is that of the
-    waiting or, at its end, of its not being complete.
+    waiting or, at its end, of its not being complete. `is_deleted` when only its objects on S3 are left.
     """
 
     request_id: str
@@ -79,6 +79,7 @@ class Request:
     reason: str = ""
     waiting: Waiting | None = None
     suspension: Suspension = Suspension()
+    is_deleted: bool = False
 
     def active_seconds(self, now: datetime) -> float:
         """How long it has been at work, without the time that it was suspended."""
@@ -101,7 +102,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook to be sent. `secret` says where its signing secret is; `tries` counts those made before."""
+    """A webhook to be sent. `secret` says where its signing secret is; `tries` counts those made before.
+
+    `request_id` is empty for a test, which is sent once.
+    """
 
     webhook_id: str
     request_id: str
@@ -111,6 +115,10 @@ class Delivery:
     body: str
     tries: int
 
+    @property
+    def is_test(self) -> bool:
+        return not self.request_id
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
@@ -119,3 +127,25 @@ class DeliveryState:
     state: str
     tries: int
     last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDelivery:
+    """A delivery as its sender sees it; `next_try_at` is None when there will be none."""
+
+    webhook_id: str
+    attempt: int
+    url: str
+    state: str
+    tries: int
+    last_error: str
+    next_try_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The leave to remove what a deleted request left, until `until`; whoever extends it gets another."""
+
+    request: Request
+    deleted_at: datetime
+    until: datetime

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -10,6 +11,8 @@ import asyncpg
 from imagebatch.batch.lifecycle import Ending
 from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
 from imagebatch.records import statements
+from imagebatch.records.deletions import Deletions
+from imagebatch.records.deliveries import Deliveries
 from imagebatch.records.failures import FAILURES, errors_translated, in_words, is_refusal, translate_errors
 from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
 from imagebatch.records.pool import TIMEOUT_S, opened
@@ -20,10 +23,15 @@ PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 class Records:
-    """The records, over a pool of connections. Every call raises RecordsError when Postgres fails."""
+    """The records, over a pool of connections. Every call raises RecordsError when Postgres fails.
+
+    A deleted request is there for `get_or_deleted` and for `deletions` alone.
+    """
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
+        self.deletions = Deletions(pool)
+        self.deliveries = Deliveries(pool)
 
     @translate_errors
     async def ping(self) -> None:
@@ -60,19 +68,47 @@ class Records:
         return request_of(found) if found is not None else None
 
     @translate_errors
+    async def get_or_deleted(self, request_id: str) -> Request | None:
+        """A request, also a deleted one whose objects are not removed yet: it holds its id till then."""
+        found = await self._pool.fetchrow(statements.SELECT_OR_DELETED, request_id)
+        return request_of(found) if found is not None else None
+
+    @translate_errors
+    async def listed(
+        self, uploaded_by: str | None, limit: int, *, after: Request | None = None, status: str | None = None
+    ) -> list[Request]:
+        """The newest requests that came with tokens of this name, or without; those before `after`."""
+        since = (after.created_at, after.request_id) if after is not None else (None, None)
+        values = (uploaded_by or "", *since, limit)
+        if status is None:
+            found = await self._pool.fetch(statements.LIST, *values)
+        else:
+            found = await self._pool.fetch(statements.LIST_OF_STATUS, *values, status)
+        return [request_of(each) for each in found]
+
+    @translate_errors
     async def pending(self) -> list[Request]:
         """Every request that is not at its end, oldest first."""
         return [request_of(found) for found in await self._pool.fetch(statements.SELECT_PENDING)]
 
     @translate_errors
-    async def reopen(self, request_id: str, attempt: int) -> None:
-        """Begin a later attempt at a finished request. The CSVs of the earlier one stay until replaced."""
-        await self._pool.execute(statements.UPDATE_REOPENED, request_id, attempt)
+    async def reopen(
+        self, request_id: str, attempt: int, changes: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Begin a later attempt at a finished request, with changes of its spec.
+
+        The CSVs of the earlier one stay until replaced.
+        """
+        await self._pool.execute(statements.UPDATE_REOPENED, request_id, attempt, dict(changes))
 
     @translate_errors
-    async def change_spec(self, request_id: str, changes: Mapping[str, Any]) -> None:
-        """Change top-level fields of a pending request's spec, such as `suspend` and `cancel`."""
-        await self._pool.execute(statements.UPDATE_SPEC, request_id, dict(changes))
+    async def change_spec(self, request_id: str, changes: Mapping[str, Any]) -> Request | None:
+        """Change top-level fields of a pending request's spec, such as `suspend` and `cancel`.
+
+        Returns the row then; None when there is no such pending request.
+        """
+        found = await self._pool.fetchrow(statements.UPDATE_SPEC, request_id, dict(changes))
+        return request_of(found) if found is not None else None
 
     @translate_errors
     async def progress(self, request: Request) -> Request | None:
@@ -138,7 +174,7 @@ class Records:
 
     @translate_errors
     async def delete(self, request_id: str) -> None:
-        """Forget a request and its deliveries."""
+        """Forget a request and its deliveries; what it has on S3 stays."""
         await self._pool.execute(statements.DELETE, request_id)
 
     @translate_errors
@@ -181,7 +217,9 @@ async def _insert(connection: PoolConnection, request: NewRequest) -> bool:
     if done == "INSERT 0 1":
         return True
     with errors_translated():
-        found = await connection.fetchrow(statements.SELECT, request.request_id)
+        found = await connection.fetchrow(statements.SELECT_OR_DELETED, request.request_id)
+    if found is not None and found["deleted_at"] is not None:
+        raise ConflictError(f"request id {request.request_id} is that of a batch that is being deleted")
     if found is not None and found["owner"] != request.owner:
         raise ConflictError(f"request id {request.request_id} belongs to another owner")
     return False

@@ -41,6 +41,7 @@ def request_of(found: "asyncpg.Record") -> Request:
         reason=found["reason"],
         waiting=_waiting(found),
         suspension=Suspension(found["suspended_seconds"], found["suspended_at"]),
+        is_deleted=found["deleted_at"] is not None,
     )
 
 

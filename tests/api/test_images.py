@@ -222,7 +222,7 @@ def test_even_a_cursor_with_the_right_seal_breaks_nothing(store: MemoryStore, of
     store.put(KEY, report_of([STORED, FAILED, SKIPPED]), CSV)
     stored = store.head(KEY)
     assert stored is not None
-    forged = report_page._sealed(report_page.Place(offset, 0, 0), stored)
+    forged = report_page._sealed(report_page.Position(offset, 0, 0), stored)
     try:
         read(store, KEY, forged, 10, None)
     except InputRefusedError as error:

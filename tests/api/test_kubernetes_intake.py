@@ -7,7 +7,7 @@ from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.records import NewRequest
-from imagebatch_api.status import Links, status_document
+from imagebatch_api.status import ResultLinks, status_document
 
 ID = "11111111-2222-3333-4444-555555555555"
 
@@ -65,5 +65,5 @@ def test_an_object_answers_for_a_row_that_is_not_there(
     metadata.update(uid="uid-1", creationTimestamp="2026-05-01T10:00:00Z")
     found = ImageBatch({**made, "status": status}).request()
     assert (found.phase, found.owner, found.input_sha256) == (phase, "uid-1", "digest")
-    document = status_document(found, Links())
+    document = status_document(found, ResultLinks())
     assert (document["status"], document["created_at"]) == (word, "2026-05-01T10:00:00.000Z")

@@ -12,7 +12,7 @@ from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV
-from imagebatch_api.status import Links, progress, status_document, timestamp
+from imagebatch_api.status import ResultLinks, progress, status_document, timestamp
 from imagebatch_testing.memory_store import MemoryStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -44,7 +44,7 @@ def a_request(**changes: Any) -> Request:
 
 
 def test_the_document_of_a_running_batch() -> None:
-    assert status_document(a_request(), Links()) == {
+    assert status_document(a_request(), ResultLinks()) == {
         "request_id": ID,
         "status": "pending",
         "output_csv": None,
@@ -67,7 +67,7 @@ def test_the_document_of_a_running_batch() -> None:
 
 
 def test_the_fields_of_the_first_contract_come_first() -> None:
-    assert list(status_document(a_request(), Links()))[:4] == [
+    assert list(status_document(a_request(), ResultLinks()))[:4] == [
         "request_id",
         "status",
         "output_csv",

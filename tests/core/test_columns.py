@@ -12,7 +12,7 @@ from imagebatch.batch.shard import Report, ShardId, commit, write_fragment
 from imagebatch.csv import rows
 from imagebatch.csv.columns import PRESETS, UNDECLARED, ColumnNames, ColumnOptions
 from imagebatch.csv.ingest import Reader, ingest
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.csv.merge import merge
 from imagebatch.errors import InputRefusedError
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
@@ -157,7 +157,7 @@ def test_synonyms_of_our_own_headers_need_no_options(header: str) -> None:
 
 def test_columns_may_stand_in_any_order_and_place() -> None:
     _, plan = planned(f"Price;Image URLs;Product;S.No\n3;{LINK};Shirt;1\n")
-    assert plan.layout == Layout(("Price", "Image URLs", "Product", "S.No"), 3, 2, (1,))
+    assert plan.layout == TableLayout(("Price", "Image URLs", "Product", "S.No"), 3, 2, (1,))
 
 
 def test_two_columns_for_one_thing_are_refused() -> None:

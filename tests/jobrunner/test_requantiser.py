@@ -17,7 +17,7 @@ from imagebatch.options import Compression
 from imagebatch.outcome import ErrorCode
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.decoder.jpeg import calibration, requantiser
-from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
+from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Requantising
 from imagebatch_jobrunner.errors import CodecError
 from imagebatch_jobrunner.limits import PictureLimits
 from imagebatch_testing import fuzzing, natural
@@ -36,8 +36,8 @@ if not requantiser.is_available():
     )
 
 
-def request(quality: int = 45, orientation: int = 1, max_coefficient_bytes: int = 1 << 30) -> Request:
-    return Request(
+def request(quality: int = 45, orientation: int = 1, max_coefficient_bytes: int = 1 << 30) -> Requantising:
+    return Requantising(
         quality=quality,
         orientation=orientation,
         rounds_up_from=500,

@@ -20,7 +20,7 @@ from imagebatch.records import Request, Suspension
 from imagebatch.storage.keys import input_of_upload
 from imagebatch_operator.job import InputLinks, JobInput, shard_job
 from imagebatch_operator.settings import OperatorSettings
-from imagebatch_operator.status import Links, status_of
+from imagebatch_operator.status import ResultLinks, status_of
 
 GOLDEN = Path(__file__).with_name("golden")
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -87,7 +87,9 @@ def test_the_status_of_an_object(name: str) -> None:
     row: Request = replace(batch.request(), **VIEWS[name])
     is_finished = row.phase.is_terminal
     links = (
-        Links("http://s3/o.csv", "/batches/x/errors.csv", "/batches/x/report.csv") if is_finished else Links()
+        ResultLinks("http://s3/o.csv", "/batches/x/errors.csv", "/batches/x/report.csv")
+        if is_finished
+        else ResultLinks()
     )
     shards = ShardCounts(5, 5 if is_finished else 1, 2)
     compare(f"{name}-status", status_of(batch, row, NOW, links=links, shards=shards, job="the-job"))

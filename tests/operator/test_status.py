@@ -11,7 +11,7 @@ from imagebatch.custom_resource import qualities_of
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import Request, Suspension
 from imagebatch_operator.events import events
-from imagebatch_operator.status import Links, is_worth_writing, status_of
+from imagebatch_operator.status import ResultLinks, is_worth_writing, status_of
 
 from .conftest import MakeBatch, a_request
 
@@ -66,7 +66,7 @@ def test_the_status_shows_counts_in_words_and_numbers(a_batch: MakeBatch) -> Non
 
 def test_what_is_known_of_the_qualities_is_told_and_read_back(a_batch: MakeBatch) -> None:
     known = Qualities(exact=3, assumed=1, kept=2, encoded=1, source_sum=352, encoded_sum=45, requantised=1)
-    links = Links(report="r.csv")
+    links = ResultLinks(report="r.csv")
     status = status_of(a_batch(), a_request(Phase.COMPLETE, qualities=known), NOW, links=links)
     assert status["reportCsv"] == "r.csv"
     assert status["quality"] == {

@@ -14,7 +14,7 @@ from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import DeliveryState, Suspension
 from imagebatch_api import schemas
-from imagebatch_operator.status import Links, status_of
+from imagebatch_operator.status import ResultLinks, status_of
 from imagebatch_operator.status_writer import webhook_status
 from imagebatch_testing.chart import CHART, load
 
@@ -66,7 +66,9 @@ def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
         finished_at=NOW,
         suspension=Suspension(9.0, NOW),
     )
-    status = status_of(a_batch(), row, NOW, links=Links("o", "e", "r"), shards=ShardCounts(3, 2, 1), job="j")
+    status = status_of(
+        a_batch(), row, NOW, links=ResultLinks("o", "e", "r"), shards=ShardCounts(3, 2, 1), job="j"
+    )
     webhook = webhook_status(a_batch(), DeliveryState("failed", 9, "HTTP 500"))
     written = paths(status) | paths(webhook)
     written -= {"failures.http_status"}  # a map: its keys are error codes

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from imagebatch import links
 from imagebatch.csv import rows
 from imagebatch.csv.ingest import Reader
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.errors import InputRefusedError, Problem
 from imagebatch.net.guard import AddressPolicy
 from imagebatch_api.fields import Fields
@@ -42,7 +42,7 @@ class Checked:
     images: int
     hosts: list[tuple[str, int]]
     warnings: tuple[Problem, ...]
-    layout: Layout
+    layout: TableLayout
 
     def document(self) -> dict[str, Any]:
         header, layout = self.layout.header, self.layout

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from imagebatch import records
 from imagebatch_api.lookup import Lookup
-from imagebatch_api.status import Links, status_document
+from imagebatch_api.status import ResultLinks, status_document
 from imagebatch_api.watchers import Watchers
 
 PING_S = 15
@@ -61,7 +61,7 @@ async def events(
 def digest_of(found: records.Request) -> str:
     """What tells one status from the next. Links are no part of it: signed ones differ at each look."""
     facts = [
-        status_document(found, Links()),
+        status_document(found, ResultLinks()),
         found.attempt,
         found.output_key,
         found.errors_key,

@@ -9,7 +9,7 @@ from imagebatch import records
 from imagebatch_api.middleware import OWNER
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
-from imagebatch_api.status import Links, is_request_id, status_document
+from imagebatch_api.status import ResultLinks, is_request_id, status_document
 from imagebatch_api.verbs import unknown_request
 
 NOT_STORED = {"Cache-Control": "no-store"}
@@ -38,7 +38,7 @@ class Lookup:
     async def document(self, request: Request, found: records.Request) -> dict[str, Any]:
         """The batch's status document, with links for whoever sends `request`."""
         output = found.output_key and await to_thread.run_sync(self._services.store.link, found.output_key)
-        links = Links(
+        links = ResultLinks(
             output_csv=output or None,
             errors_csv=self._file_url(request, found, found.errors_key, "errors.csv"),
             report_csv=self._file_url(request, found, found.report_key, "report.csv"),

@@ -35,7 +35,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where the next record begins, and which delimiter and line end the file has."""
 
     offset: int
@@ -48,14 +48,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ReportPage:
     """Images, as the API shows them, and the cursor of the next page."""
 
     images: list[Json]
     next_after: str | None
 
 
-def read(store: ObjectStore, key: str, after: str | None, limit: int, outcome: str | None) -> Page:
+def read(store: ObjectStore, key: str, after: str | None, limit: int, outcome: str | None) -> ReportPage:
     """A page of the report. Blocks; call it in a thread.
 
     Raises InputRefusedError for a cursor that is none of this report, NotFoundError when it is gone or
@@ -76,7 +76,7 @@ def read(store: ObjectStore, key: str, after: str | None, limit: int, outcome: s
 class _Reader:
     """Reads from a place on, record by record."""
 
-    def __init__(self, store: ObjectStore, stored: Stored, place: Place) -> None:
+    def __init__(self, store: ObjectStore, stored: Stored, place: Position) -> None:
         self._store = store
         self._stored = stored
         self._place = place
@@ -84,7 +84,7 @@ class _Reader:
         self._done = place.offset
         self._read = place.offset
 
-    def page(self, limit: int, outcome: str | None) -> Page:
+    def page(self, limit: int, outcome: str | None) -> ReportPage:
         images: list[Json] = []
         for record in self._records():
             (cells,) = csv.reader([record.decode()], delimiter=self._delimiter, strict=True)
@@ -94,8 +94,8 @@ class _Reader:
             if len(images) == limit or self._done - self._place.offset >= MAX_BYTES:
                 break
         if self._done >= self._stored.size:
-            return Page(images, None)
-        return Page(images, _sealed(Place(self._done, *_dialect(self._place)), self._stored))
+            return ReportPage(images, None)
+        return ReportPage(images, _sealed(Position(self._done, *_dialect(self._place)), self._stored))
 
     def _records(self) -> Iterator[bytes]:
         """Records with their line ends; a line end within quotes ends none."""
@@ -118,29 +118,29 @@ class _Reader:
             yield from re.findall(b"[^%b]*%b|[^%b]+" % ((self._place.terminator,) * 3), data)
 
 
-def _dialect(place: Place) -> tuple[int, int]:
+def _dialect(place: Position) -> tuple[int, int]:
     return place.delimiter, place.line_end
 
 
-def _first(store: ObjectStore, stored: Stored) -> Place:
+def _first(store: ObjectStore, stored: Stored) -> Position:
     """Where the first record after the header begins."""
     head = store.get(stored.key, length=min(READ_BYTES, stored.size), etag=stored.etag)
     found = re.match(rb"(?P<header>[^\r\n]+)(?P<end>\r\n|\n|\r)", head)
     if found is None:
         raise ValueError(f"{stored.key} has no header")
     delimiter = rows.DELIMITERS.index(rows.delimiter_of(found["header"].decode()))
-    return Place(found.end(), delimiter, _LINE_ENDS.index(found["end"]))
+    return Position(found.end(), delimiter, _LINE_ENDS.index(found["end"]))
 
 
 # -- cursors ---------------------------------------------------------------------------------------------
 
 
-def _sealed(place: Place, stored: Stored) -> str:
+def _sealed(place: Position, stored: Stored) -> str:
     packed = _SEALED.pack(place.offset, place.delimiter, place.line_end)
     return base64.urlsafe_b64encode(packed + _seal(packed, stored)).decode()
 
 
-def _opened(cursor: str, stored: Stored) -> Place:
+def _opened(cursor: str, stored: Stored) -> Position:
     """Raises InputRefusedError for one that was not sealed for this file."""
     if _CURSOR.fullmatch(cursor) is None:
         _refuse()
@@ -148,7 +148,7 @@ def _opened(cursor: str, stored: Stored) -> Place:
     packed, seal = data[: _SEALED.size], data[_SEALED.size :]
     if not hmac.compare_digest(seal, _seal(packed, stored)):
         _refuse()
-    place = Place(*_SEALED.unpack(packed))
+    place = Position(*_SEALED.unpack(packed))
     is_possible = place.delimiter < len(rows.DELIMITERS) and place.line_end < len(_LINE_ENDS)
     if not is_possible or place.offset >= stored.size:
         _refuse()

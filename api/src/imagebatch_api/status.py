@@ -18,7 +18,7 @@ def is_request_id(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
+class ResultLinks:
     """Where the files of a batch are; None for those that it has not."""
 
     output_csv: str | None = None
@@ -26,7 +26,7 @@ class Links:
     report_csv: str | None = None
 
 
-def status_document(request: Request, links: Links) -> dict[str, Any]:
+def status_document(request: Request, links: ResultLinks) -> dict[str, Any]:
     """The status as JSON: the four fields of the seed first, and how far it is."""
     counts = request.counts
     return {

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TokenEntry:
     """A line of the file: whose token it is, and the SHA-256 of the token in hex."""
 
     name: str
@@ -45,17 +45,17 @@ def make() -> str:
     return PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
 
 
-def entry_of(name: str, token: str) -> Entry:
+def entry_of(name: str, token: str) -> TokenEntry:
     """The line for a token. Raises SettingsError for a name that can't be one."""
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name[:80]!r} can't be a token's name: {_NAME_RULE}")
-    return Entry(name, _digest(token))
+    return TokenEntry(name, _digest(token))
 
 
 _NAME_RULE = "it takes 1 to 63 letters, digits, dots, hyphens and underscores, a letter or digit at both ends"
 
 
-def parse(text: str) -> tuple[Entry, ...]:
+def parse(text: str) -> tuple[TokenEntry, ...]:
     """The entries of a file; blank lines and those that begin with # are none.
 
     Raises SettingsError naming the first line that is wrong, and nothing that stands in it: it may be a
@@ -67,7 +67,7 @@ def parse(text: str) -> tuple[Entry, ...]:
     return tuple(entries.values())
 
 
-def _entry(number: int, line: str) -> Entry:
+def _entry(number: int, line: str) -> TokenEntry:
     name, colon, digest = (part.strip() for part in line.partition(":"))
     if not colon:
         raise SettingsError(f"line {number} has no colon; a line is {_FORM}")
@@ -78,10 +78,10 @@ def _entry(number: int, line: str) -> Entry:
             f"line {number}: what follows the colon is no SHA-256 (64 hexadecimal digits), which is not the "
             f"token itself; a line is {_FORM}"
         )
-    return Entry(name, digest.lower())
+    return TokenEntry(name, digest.lower())
 
 
-def _check_distinct(entries: dict[int, Entry]) -> None:
+def _check_distinct(entries: dict[int, TokenEntry]) -> None:
     seen: dict[str, int] = {}
     for number, entry in entries.items():
         if entry.digest in seen:
@@ -89,7 +89,7 @@ def _check_distinct(entries: dict[int, Entry]) -> None:
         seen[entry.digest] = number
 
 
-def owner_of(entries: tuple[Entry, ...], token: str) -> str | None:
+def owner_of(entries: tuple[TokenEntry, ...], token: str) -> str | None:
     """Whose token it is, None when nobody's. Takes the same time whichever entry it is, or none."""
     digest, owner = _digest(token), None
     for entry in entries:
@@ -112,7 +112,7 @@ class TokenFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._version: object = ()
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[TokenEntry, ...] = ()
         try:
             self._read()
         except (OSError, UnicodeDecodeError, SettingsError) as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imagebatch.batch.plan import Plan, ShardRange
 from imagebatch.batch.shard import ShardId
 from imagebatch.csv import rows
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.errors import NotFoundError
 from imagebatch.storage.store import ShardStore
 from imagebatch_jobrunner.errors import PoisonShardError
@@ -32,7 +32,7 @@ class ShardInput:
 
     range: ShardRange
     data: bytes
-    layout: Layout = Layout()
+    layout: TableLayout = TableLayout()
 
     def slots(self) -> Iterator[Slot]:
         """Every link in order. Raises PoisonShardError when the rows are not what the plan says."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from imagebatch.batch import checkpoint, shard
-from imagebatch.batch.checkpoint import Stored
+from imagebatch.batch.checkpoint import StoredImages
 from imagebatch.batch.shard import Report, ShardId
 from imagebatch.outcome import Counts, ImageOutcome
 from imagebatch.storage import keys
@@ -86,7 +86,7 @@ async def process_images(
         stored = await blocking.run(lambda its: checkpoint.read(its, work.shard))
         if stored.images:
             log.info("going on where an earlier run stopped", stored=len(stored.images))
-        stored = Stored(earlier | stored.images, stored.parts)
+        stored = StoredImages(earlier | stored.images, stored.parts)
         async with open_services() as services:
             outcomes = await _outcomes(work, given, stored, blocking, services)
         await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
@@ -99,7 +99,7 @@ def is_reported(store: ShardStore, which: ShardId) -> bool:
 async def _outcomes(
     work: ShardRun,
     given: ShardInput,
-    stored: Stored,
+    stored: StoredImages,
     store: StoreThreads,
     services: Services,
 ) -> list[ImageOutcome]:

@@ -24,7 +24,7 @@ _PROGRESSING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class ResultLinks:
     """Where a finished batch's CSVs are; None for those that it has not."""
 
     output: str | None = None
@@ -32,7 +32,7 @@ class Links:
     report: str | None = None
 
 
-NO_LINKS = Links()
+NO_LINKS = ResultLinks()
 
 
 def status_of(
@@ -40,7 +40,7 @@ def status_of(
     request: Request,
     now: datetime,
     *,
-    links: Links = NO_LINKS,
+    links: ResultLinks = NO_LINKS,
     shards: ShardCounts | None = None,
     job: str = "",
 ) -> Json:

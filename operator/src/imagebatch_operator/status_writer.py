@@ -13,7 +13,14 @@ from imagebatch.storage.store import ObjectStore
 from imagebatch_operator.events import Event, events, post
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.names import STATUS_MANAGER, WEBHOOK_MANAGER
-from imagebatch_operator.status import NO_LINKS, Condition, Links, condition, is_worth_writing, status_of
+from imagebatch_operator.status import (
+    NO_LINKS,
+    Condition,
+    ResultLinks,
+    condition,
+    is_worth_writing,
+    status_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +30,9 @@ class PublicLinks:
     store: ObjectStore
     api_url: str
 
-    def of(self, request: Request) -> Links:
+    def of(self, request: Request) -> ResultLinks:
         private = f"{self.api_url}/batches/{request.request_id}"
-        return Links(
+        return ResultLinks(
             output=self.store.link(request.output_key) if request.output_key else None,
             errors=f"{private}/errors.csv" if request.errors_key else None,
             report=f"{private}/report.csv" if request.report_key else None,

@@ -20,6 +20,7 @@ from imagebatch_testing.cluster import pki, prerequisites, programs
 from imagebatch_testing.cluster.command import ended, run, tail, until
 from imagebatch_testing.cluster.errors import ClusterError, UnavailableError
 from imagebatch_testing.cluster.layout import Addresses, Node
+from imagebatch_testing.tied import tied
 
 START_S = 60.0
 STOP_S = 10.0
@@ -150,10 +151,9 @@ def _api_server(program: Path, keys: Path, port: int, etcd: str) -> list[str]:
 
 @contextmanager
 def _running(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program, as long as the block; where the kernel can do that, it is killed when this process is."""
-    tied = ["setpriv", "--pdeathsig", "KILL", *command] if shutil.which("setpriv") else command
+    """A program, as long as the block."""
     with log.open("wb") as output:
-        process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         yield process
     finally:

@@ -21,7 +21,7 @@ from typing import Any
 from PIL import Image
 
 from imagebatch_jobrunner.decoder.jpeg import requantiser
-from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
+from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Requantising
 from imagebatch_jobrunner.errors import CodecError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -41,7 +41,7 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("L", {"progressive": True}),
     ("RGB", {"progressive": True, "restart_marker_rows": 1}),
 )
-SAME = Request(
+SAME = Requantising(
     quality=100, rounds_up_from=500, orientation=1, max_coefficient_bytes=1 << 28, max_pixels=1 << 24
 )
 

@@ -25,7 +25,7 @@ LEAST_IMAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredImages:
     """The images that runs of a shard stored, by row and slot, and how many parts name them."""
 
     images: dict[tuple[int, int], ImageOutcome] = field(default_factory=dict)
@@ -52,10 +52,10 @@ def write(store: ShardStore, shard: ShardId, number: int, outcomes: Iterable[Ima
             return number
 
 
-def read(store: ShardStore, shard: ShardId) -> Stored:
+def read(store: ShardStore, shard: ShardId) -> StoredImages:
     """What runs of the shard stored so far. Raises ValueError for a part of other columns."""
     found = [list(map(outcome_of, part)) for part in parts(store, shard)]
-    return Stored({(one.row, one.slot): one for part in found for one in part}, len(found))
+    return StoredImages({(one.row, one.slot): one for part in found for one in part}, len(found))
 
 
 def of_earlier_attempts(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:

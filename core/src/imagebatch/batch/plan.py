@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.storage import keys
 
 VERSION = 1
@@ -57,7 +57,7 @@ class Plan:
     dialect: Dialect
     shards: tuple[ShardRange, ...]
     input_key: str = ""
-    layout: Layout = Layout()
+    layout: TableLayout = TableLayout()
 
     def input_of(self, request_id: str) -> str:
         """The canonical CSV's key; plans of earlier versions do not name it."""
@@ -65,7 +65,7 @@ class Plan:
 
     def to_json(self) -> bytes:
         values = {"version": LAYOUT_VERSION, **asdict(self)}
-        if self.layout == Layout():
+        if self.layout == TableLayout():
             del values["layout"]
             values["version"] = VERSION
         return json.dumps(values, separators=(",", ":")).encode()
@@ -78,7 +78,7 @@ class Plan:
         if version not in {VERSION, LAYOUT_VERSION}:
             known = f"{VERSION} and {LAYOUT_VERSION}"
             raise ValueError(f"plan.json has version {version}; this program reads versions {known}")
-        values["layout"] = Layout.from_json(values["layout"]) if "layout" in values else Layout()
+        values["layout"] = TableLayout.from_json(values["layout"]) if "layout" in values else TableLayout()
         values["dialect"] = Dialect(**values["dialect"])
         values["shards"] = tuple(ShardRange(**shard) for shard in values["shards"])
         return cls(**values)

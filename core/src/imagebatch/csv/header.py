@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagebatch import links
 from imagebatch.csv import rows
 from imagebatch.csv.columns import FORM, PRESETS, UNDECLARED, ColumnNames, ColumnOptions
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.errors import InputRefusedError
 
 _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
@@ -39,7 +39,7 @@ class Header:
     delimiter: str
     field_count: int
     line_end: str
-    layout: Layout
+    layout: TableLayout
     dropped: frozenset[int] = frozenset()
     skips_blanks: bool = True
 
@@ -71,7 +71,7 @@ def _understood(line: str, number: int, options: ColumnOptions) -> Header:
     raise InputRefusedError.of("wrong_header", _not_mapped(line, options), number)
 
 
-_Found = tuple[Layout, int, frozenset[int]]
+_Found = tuple[TableLayout, int, frozenset[int]]
 
 
 def _with_columns(names: list[str], options: ColumnOptions) -> _Found | None:
@@ -93,7 +93,7 @@ def _own(names: list[str], options: ColumnOptions) -> _Found | None:
     own = {name.lower() for name in rows.OWN_COLUMNS}
     if visible[:3] != [name.lower() for name in rows.COLUMNS] or not own.issuperset(visible[3:]):
         return None
-    return Layout(in_place=options.in_place), len(visible), frozenset(range(3, len(visible)))
+    return TableLayout(in_place=options.in_place), len(visible), frozenset(range(3, len(visible)))
 
 
 def _by_synonyms(names: list[str], options: ColumnOptions) -> _Found | None:
@@ -141,7 +141,7 @@ def _layout(
     }
     kept = [at for at in range(len(names)) if at not in old]
     new = {at: place for place, at in enumerate(kept)}
-    layout = Layout(
+    layout = TableLayout(
         header=tuple(names[at] for at in kept),
         serial=None if serial is None else new[serial],
         name=None if name is None else new[name],

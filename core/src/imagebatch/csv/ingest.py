@@ -16,7 +16,7 @@ from imagebatch.csv.columns import UNDECLARED, ColumnOptions
 from imagebatch.csv.decoding import Utf8Source, not_readable
 from imagebatch.csv.found_links import FoundLinks
 from imagebatch.csv.header import Header, header_of
-from imagebatch.csv.layout import Layout
+from imagebatch.csv.layout import TableLayout
 from imagebatch.csv.record_fit import RecordFit
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, Problem
 from imagebatch.storage import keys
@@ -107,7 +107,7 @@ class Reader:
         self._problems: list[Problem] = []
         self._blank_rows = 0
         self._links = FoundLinks()
-        self._header = Header(",", len(rows.COLUMNS), "\n", Layout())
+        self._header = Header(",", len(rows.COLUMNS), "\n", TableLayout())
         self._fit = RecordFit(self._header)
         self._line = 0
         self._unread_lines = 0
@@ -127,7 +127,7 @@ class Reader:
         return self._links.images
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> TableLayout:
         return self._header.layout
 
     def canonical(self) -> Iterator[bytes]:

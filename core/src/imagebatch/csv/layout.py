@@ -12,7 +12,7 @@ from imagebatch.csv import rows
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """`serial`, `name` and `links` are indexes into `header`; `serial` and `name` are None where no column
     holds them. With `in_place` the output has the new links in the links' columns, too.
     """
@@ -24,7 +24,7 @@ class Layout:
     in_place: bool = False
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Layout":
+    def from_json(cls, values: dict[str, Any]) -> "TableLayout":
         return cls(**{**values, "header": tuple(values["header"]), "links": tuple(values["links"])})
 
     @property

@@ -19,6 +19,7 @@ from imagebatch_testing.cluster.command import run, succeeds, until
 from imagebatch_testing.cluster.components import ENVIRONMENT, Component, Place
 from imagebatch_testing.cluster.errors import ClusterError
 from imagebatch_testing.cluster.layout import NAME, Node
+from imagebatch_testing.tied import tied
 
 MARK = f"{NAME}-node"
 CGROUPS = Path("/sys/fs/cgroup")
@@ -57,11 +58,11 @@ def start(place: Place, *, with_us: bool) -> None:
     _make_cgroups()
     _write_sysctls(place.work / "sysctl")
     (place.work / "log").mkdir()
-    bound = ["setpriv", "--pdeathsig", "KILL"] if with_us else []
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+               "sh", "-c", _FIRST_PROCESS, MARK, str(place.work)]  # fmt: skip
     with place.log("node").open("wb") as log:
         process = subprocess.Popen(
-            [*bound, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-             "sh", "-c", _FIRST_PROCESS, MARK, str(place.work)],
+            tied(command) if with_us else command,
             env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     _started.append(process)

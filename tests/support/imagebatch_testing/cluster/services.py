@@ -1,7 +1,6 @@
 """Postgres and S3 for a cluster: the embedded ones of this machine, which pods reach through relays."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from imagebatch_cli.postgres import ROLE, EmbeddedPostgres
 from imagebatch_cli.processes import Program
 from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_testing.cluster.relay import Relay, relaying
+from imagebatch_testing.tied import tied
 
 SOCKET = ".s.PGSQL.5432"
 
@@ -56,10 +56,7 @@ def services(path: Path, host: str) -> Iterator[Services]:
 
 
 def _ending_with_us(program: Program) -> Program:
-    """The same program; where the kernel can do that, it is killed when this process is."""
-    if shutil.which("setpriv") is None:
-        return program
-    return replace(program, command=["setpriv", "--pdeathsig", "KILL", *program.command])
+    return replace(program, command=tied(program.command))
 
 
 async def _start(postgres: EmbeddedPostgres, s3: EmbeddedS3) -> None:

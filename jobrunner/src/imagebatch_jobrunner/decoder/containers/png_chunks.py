@@ -14,7 +14,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """The start of the header chunk. `depth` is in bits a channel."""
 
     width: int
@@ -28,9 +28,9 @@ class Header:
         return self.depth * _CHANNELS.get(self.colour_type, 1)
 
 
-def header(data: bytes) -> Header:
+def header(data: bytes) -> ImageHeader:
     """Raises struct.error when it is cut."""
-    return Header(*_HEADER.unpack_from(data, _HEADER_AT))
+    return ImageHeader(*_HEADER.unpack_from(data, _HEADER_AT))
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -29,7 +29,7 @@ _EMBEDDED = b"DEBM"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class BitmapHeader:
     """What a bitmap's header says; `at` is where it lies in the file."""
 
     data: bytes
@@ -60,7 +60,7 @@ class Header:
 
 def open_bitmap(data: bytes) -> Opened:
     """Also of the bitmaps in icons. Raises CodecError, and whatever Pillow does for damaged files."""
-    header = Header(data, 14)
+    header = BitmapHeader(data, 14)
     kind = _rarity(header)
     if kind is not None:
         raise rare("bmp", kind)
@@ -72,7 +72,7 @@ def open_bitmap(data: bytes) -> Opened:
     return Opened(image, _without_empty_alpha if image.mode == "RGBA" else unchanged)
 
 
-def _rarity(header: Header) -> str | None:
+def _rarity(header: BitmapHeader) -> str | None:
     """What Pillow misreads, or would not name."""
     compression, bits = header.compression, header.bits
     if header.size == _OS2_2 and compression > _RLE4:
@@ -88,7 +88,7 @@ def _rarity(header: Header) -> str | None:
     return None
 
 
-def _mend_palette(image: ImageFile.ImageFile, header: Header) -> None:
+def _mend_palette(image: ImageFile.ImageFile, header: BitmapHeader) -> None:
     """Pillow takes a palette of only black and white, or of its own numbers, for pixels of 1 or 8 bits."""
     raw_mode = _RAW_MODES.get(header.bits)
     is_right = image.mode not in {"1", "L"} or (image.mode == "L" and header.bits == 8)
@@ -113,7 +113,7 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
     return image if image.getchannel("A").getbbox() else image.convert("RGB")
 
 
-def _profile(header: Header) -> bytes:
+def _profile(header: BitmapHeader) -> bytes:
     """The ICC profile in a BITMAPV5HEADER."""
     if header.size != _V5 or header.data[header.at + 56 : header.at + 60] != _EMBEDDED:
         return b""

@@ -90,7 +90,7 @@ def _entry(data: bytes, *, is_cut: bool) -> _Entry | None:
 
 def _bitmap(entry: _Entry) -> Opened:
     """The entry's colours as a bitmap file of their own, and its transparency for when they are decoded."""
-    header = bmp.Header(entry.data, 0)
+    header = bmp.BitmapHeader(entry.data, 0)
     if header.size < _INFO_HEADER or header.compression not in {0, _BITFIELDS}:
         raise rare("ico", f"a bitmap with compression {header.compression}")
     colours = (header.long(32) or 1 << entry.bits) if entry.bits <= 8 else header.long(32)

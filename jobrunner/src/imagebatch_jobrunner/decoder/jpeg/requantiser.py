@@ -22,7 +22,7 @@ class NotRequantisableError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Requantising:
     """What to make of a file. `quality` is on libjpeg's scale, to a tenth, for tables like its own
     (`WEIGHTS` in tables.rs); AC coefficients are rounded up from the fraction `rounds_up_from` / 1000 on.
     `orientation` is EXIF's: the picture is turned by it.
@@ -81,7 +81,7 @@ def about() -> str:
     return f"requantiser {VERSION}" if is_available() else "Pillow (built without rustc)"
 
 
-def requantised(data: bytes, request: Request) -> bytes:
+def requantised(data: bytes, request: Requantising) -> bytes:
     """The file at another quality, without metadata but for its colour profile. No step becomes finer than
     it was.
 
@@ -96,13 +96,13 @@ def requantised(data: bytes, request: Request) -> bytes:
         _LIBRARY.requantiser_free(answer.data, answer.length)
 
 
-def check(data: bytes, request: Request) -> None:
+def check(data: bytes, request: Requantising) -> None:
     """Raise what `requantised` raises, without making a file."""
     assert _LIBRARY is not None
     _check(_LIBRARY.requantiser_check(data, len(data), _packed(request)))
 
 
-def _packed(request: Request) -> "ctypes._Pointer[_Request]":
+def _packed(request: Requantising) -> "ctypes._Pointer[_Request]":
     return ctypes.pointer(
         _Request(
             request.max_coefficient_bytes,

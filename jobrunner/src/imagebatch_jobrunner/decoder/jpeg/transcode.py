@@ -16,7 +16,7 @@ from imagebatch_jobrunner.decoder.encodable import Encodable
 from imagebatch_jobrunner.decoder.encode import METADATA_DROPPED, Encoded
 from imagebatch_jobrunner.decoder.formats import jpeg
 from imagebatch_jobrunner.decoder.jpeg import calibration, requantiser
-from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Request
+from imagebatch_jobrunner.decoder.jpeg.requantiser import NotRequantisableError, Requantising
 from imagebatch_jobrunner.decoder.metadata import Metadata
 from imagebatch_jobrunner.decoder.source import Source
 from imagebatch_jobrunner.limits import PictureLimits
@@ -97,9 +97,9 @@ class _File:
     def without_loss(self) -> Encoded | None:
         raise NotRequantisableError("its segments can't be found")
 
-    def _request(self, quality: int) -> Request:
+    def _request(self, quality: int) -> Requantising:
         number, rounds_up_from = calibration.of(quality)
-        return Request(
+        return Requantising(
             quality=number,
             rounds_up_from=rounds_up_from,
             orientation=self.orientation,

@@ -7,18 +7,30 @@ from typing import Any
 import pytest
 
 from imagebatch.csv import rows
-from imagebatch_cli.client import replacing
-from imagebatch_cli.results import Saved, UnwritableError, Wanted, check, output_links, summary
+from imagebatch_cli.results import (
+    Saved,
+    UnwritableError,
+    Wanted,
+    check,
+    failures_of_file,
+    output_links,
+    summary,
+)
+from imagebatch_client import Batch
+from imagebatch_client.connection import replacing
 
 
-def status(**fields: Any) -> dict[str, Any]:
-    return {
+def batch(**fields: Any) -> Batch:
+    document = {
+        "request_id": "r1",
+        "status": "complete",
         "phase": "Complete",
         "error": None,
         "images": {"total": 3, "succeeded": 2, "failed": 1, "skipped": 0},
         "bytes": {"in": 2_000_000, "out": 500_000},
         **fields,
     }
+    return Batch.read(document)
 
 
 def test_the_summary_says_what_a_person_wants_to_know(tmp_path: Path) -> None:
@@ -26,7 +38,7 @@ def test_the_summary_says_what_a_person_wants_to_know(tmp_path: Path) -> None:
     errors.write_text(
         "Serial Number,Product Name,Input Image Urls,error_code,error\n1,Shirt,http://a/1.jpg,http_status,HTTP 404\n"
     )
-    text = summary(status(), Saved(Path("o.csv"), errors, Path("copies")), seconds=1.5)
+    text = summary(batch(), Saved(Path("o.csv"), errors, Path("copies")), 1.5, failures_of_file(errors))
     for part in (
         "2 of 3 images done, 1 failed",
         "2.00 MB before, 0.50 MB after: 75% smaller",
@@ -49,11 +61,13 @@ def test_many_failures_are_cut_short(tmp_path: Path) -> None:
     errors = tmp_path / "e.csv"
     lines = "1,Shirt,http://a/1.jpg,timeout,slow\n" * 40
     errors.write_text(f"Serial Number,Product Name,Input Image Urls,error_code,error\n{lines}")
-    assert f"and 28 more, all in {errors}" in summary(status(), Saved(None, errors), seconds=1)
+    assert f"and 28 more, all in {errors}" in summary(
+        batch(), Saved(None, errors), 1, failures_of_file(errors)
+    )
 
 
 def test_a_batch_without_bytes_divides_by_nothing() -> None:
-    text = summary(status(bytes={"in": 0, "out": 0}, error="no image succeeded"), Saved(), seconds=0)
+    text = summary(batch(bytes={"in": 0, "out": 0}, error="no image succeeded"))
     assert "no image succeeded" in text
     assert "smaller" not in text
 
@@ -69,7 +83,7 @@ def test_results_are_read_with_the_delimiter_of_the_users_file(tmp_path: Path, d
         + rows.record(["1", "a", "http://c", "timeout", "too slow"], delimiter=delimiter)
     )
     assert list(output_links(output)) == ["http://a", "http://b"]
-    assert "http://c" in summary(status(), Saved(None, errors), seconds=1)
+    assert "http://c" in summary(batch(), Saved(None, errors), 1, failures_of_file(errors))
 
 
 def test_output_links_leave_failed_images_out(tmp_path: Path) -> None:

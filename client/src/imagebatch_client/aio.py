@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +93,7 @@ class AsyncClient:
         """A page of your batches, newest first."""
         return await self._ask(calls.batches(limit, after, status))
 
-    async def batches(self, *, status: str | None = None) -> AsyncIterator[Batch]:
+    async def batches(self, *, status: str | None = None) -> AsyncGenerator[Batch, None]:
         """All of your batches, newest first, page by page."""
         after: str | None = None
         while True:
@@ -174,14 +174,16 @@ class AsyncClient:
 
     # -- results -------------------------------------------------------------------------------------
 
-    async def images(self, batch_id: str, *, outcome: str | None = None) -> AsyncIterator[Image]:
+    async def images(
+        self, batch_id: str, *, outcome: str | None = None, page_size: int = 1000
+    ) -> AsyncGenerator[Image, None]:
         """What became of each image of a batch that has ended, page by page.
 
         `outcome` may be succeeded, failed or skipped.
         """
         after: str | None = None
         while True:
-            page = await self._ask(calls.images(batch_id, after, 1000, outcome))
+            page = await self._ask(calls.images(batch_id, after, page_size, outcome))
             for item in page.items:
                 yield item
             if (after := page.next_after) is None:

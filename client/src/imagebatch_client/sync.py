@@ -167,14 +167,14 @@ class Client:
 
     # -- results -------------------------------------------------------------------------------------
 
-    def images(self, batch_id: str, *, outcome: str | None = None) -> Iterator[Image]:
+    def images(self, batch_id: str, *, outcome: str | None = None, page_size: int = 1000) -> Iterator[Image]:
         """What became of each image of a batch that has ended, page by page.
 
         `outcome` may be succeeded, failed or skipped.
         """
         after: str | None = None
         while True:
-            page = self._ask(calls.images(batch_id, after, 1000, outcome))
+            page = self._ask(calls.images(batch_id, after, page_size, outcome))
             yield from page.items
             if (after := page.next_after) is None:
                 return

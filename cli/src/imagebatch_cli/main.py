@@ -13,6 +13,7 @@ from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.errors import InputRefusedError, Problem
 from imagebatch_cli.commands import batches, check, completion, doctor, local, results, submit, webhooks
 from imagebatch_cli.exit_codes import FAILED, INTERRUPTED, REFUSED
+from imagebatch_cli.kubectl.errors import ClusterError
 from imagebatch_cli.results import NoResultError, UnwritableError
 from imagebatch_cli.screen import say
 from imagebatch_client import ApiError, ImageBatchError, Issue, SignatureError, TokenError, UnauthorizedError
@@ -81,7 +82,7 @@ def _issue(problem: Problem) -> Issue:
 
 
 def _is_users_mistake(error: Exception) -> bool:
-    if isinstance(error, ApiError):
+    if isinstance(error, ApiError | ClusterError):
         return 400 <= error.status < 500 and error.status != 429
     return isinstance(
         error, InputRefusedError | UnwritableError | NoResultError | TokenError | SignatureError

@@ -74,6 +74,13 @@ def age(now: datetime, since: datetime | None) -> str:
     return f"{seconds}s"
 
 
+def seconds_of(batch: Batch) -> float:
+    """How long it took; 0 where that is not known."""
+    if batch.created_at is None or batch.finished_at is None:
+        return 0.0
+    return (batch.finished_at - batch.created_at).total_seconds()
+
+
 def megabytes(count: int) -> str:
     return f"{count / 1e6:.2f} MB"
 

@@ -12,7 +12,7 @@ from imagebatch_cli.options import json_lines_option, json_option, server_option
 from imagebatch_cli.progress import follow, view
 from imagebatch_cli.results import MAX_SHOWN, Failure, failures_of, summary
 from imagebatch_cli.running import run
-from imagebatch_cli.screen import say, show_batch, show_batches, show_json
+from imagebatch_cli.screen import say, seconds_of, show_batch, show_batches, show_json
 from imagebatch_cli.server import Server, chosen
 from imagebatch_client import AsyncClient, Batch, NotFoundError
 
@@ -101,7 +101,7 @@ async def watch_to_end(client: AsyncClient, request_id: str, *, as_json: bool) -
         )
         raise
     if not as_json:
-        click.echo(summary(batch, seconds=_seconds(batch), failures=await _failures(client, batch)))
+        click.echo(summary(batch, seconds=seconds_of(batch), failures=await _failures(client, batch)))
         if batch.output_csv is not None:
             say(f"Fetch the results: imagebatch results {request_id}")
     return COMPLETE if batch.is_complete else FAILED
@@ -121,12 +121,6 @@ async def _failures(client: AsyncClient, batch: Batch) -> list[Failure]:
     except NotFoundError:
         return []
     return failures_of(found)
-
-
-def _seconds(batch: Batch) -> float:
-    if batch.created_at is None or batch.finished_at is None:
-        return 0.0
-    return (batch.finished_at - batch.created_at).total_seconds()
 
 
 # -- verbs -----------------------------------------------------------------------------------------------

@@ -1,0 +1,52 @@
+"""What each verb changes in an object's spec, and when it is refused: as the REST API does it. Pure."""
+
+from typing import Any
+
+from imagebatch.batch.lifecycle import Phase
+from imagebatch.custom_resource import ImageBatch
+from imagebatch.errors import InputRefusedError
+
+Json = dict[str, Any]
+
+
+def cancel(body: Json) -> Json:
+    """Nothing, for one that is cancelled."""
+    batch = ImageBatch(body)
+    if batch.is_shown_finished and batch.phase is Phase.CANCELLED:
+        return {}
+    _check_running(batch)
+    return {"cancel": True}
+
+
+def suspend(body: Json) -> Json:
+    _check_running(ImageBatch(body))
+    return {"suspend": True}
+
+
+def resume(body: Json) -> Json:
+    _check_running(ImageBatch(body))
+    return {"suspend": False}
+
+
+def retry(body: Json) -> Json:
+    batch = ImageBatch(body)
+    _check_finished(batch)
+    images = batch.status.get("images", {})
+    if images and not (images.get("failed") or images.get("skipped")):
+        raise InputRefusedError.of("nothing_to_retry", "no image failed or was skipped")
+    return {"attempt": batch.attempt + 1}
+
+
+def check_deletable(body: Json) -> None:
+    """Raise InputRefusedError for one that runs."""
+    _check_finished(ImageBatch(body))
+
+
+def _check_running(batch: ImageBatch) -> None:
+    if batch.is_shown_finished:
+        raise InputRefusedError.of("already_finished", f"the batch has ended already ({batch.phase.value})")
+
+
+def _check_finished(batch: ImageBatch) -> None:
+    if not batch.is_shown_finished:
+        raise InputRefusedError.of("still_running", f"the batch has not ended yet ({batch.phase.value})")

@@ -131,7 +131,7 @@ async def _failures(client: AsyncClient, batch: Batch) -> list[Failure]:
 @json_option
 @server_options
 def cancel(request_id: str, as_json: bool, server: str | None, token: str | None) -> int:
-    """End a batch with what it has; it can't be taken back."""
+    """End a batch with what it has."""
     return _change(chosen(server, token), request_id, AsyncClient.cancel, as_json=as_json)
 
 

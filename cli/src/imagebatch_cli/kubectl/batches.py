@@ -79,7 +79,7 @@ async def watch_to_end(cluster: Cluster, name: str, *, as_json: bool) -> int:
 @json_option
 @cluster_options
 def cancel(name: str, as_json: bool, context: str | None, namespace: str | None) -> int:
-    """End a batch with what it has; it can't be taken back."""
+    """End a batch with what it has."""
     return on_cluster(
         context, namespace, lambda cluster: _change(cluster, name, changes.cancel, as_json=as_json)
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from imagebatch.batch.control import TO_RUN
 from imagebatch.batch.lifecycle import Phase
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import InputRefusedError
@@ -32,9 +33,9 @@ def retry(body: Json) -> Json:
     batch = ImageBatch(body)
     _check_finished(batch)
     images = batch.status.get("images", {})
-    if images and not (images.get("failed") or images.get("skipped")):
-        raise InputRefusedError.of("nothing_to_retry", "no image failed or was skipped")
-    return {"attempt": batch.attempt + 1}
+    if not images.get("failed") and not images.get("skipped"):
+        raise InputRefusedError.of("nothing_to_retry", "no image of the batch failed or was skipped")
+    return {**TO_RUN, "attempt": batch.attempt + 1}
 
 
 def check_deletable(body: Json) -> None:
@@ -44,9 +45,9 @@ def check_deletable(body: Json) -> None:
 
 def _check_running(batch: ImageBatch) -> None:
     if batch.is_shown_finished:
-        raise InputRefusedError.of("already_finished", f"the batch has ended already ({batch.phase.value})")
+        raise InputRefusedError.of("already_finished", f"the batch is at its end: {batch.phase.value}")
 
 
 def _check_finished(batch: ImageBatch) -> None:
     if not batch.is_shown_finished:
-        raise InputRefusedError.of("still_running", f"the batch has not ended yet ({batch.phase.value})")
+        raise InputRefusedError.of("still_running", "the batch is not at its end; cancel it, or wait for it")

@@ -224,3 +224,16 @@ async def test_another_kind_of_server_is_told(tmp_path: Path) -> None:
         with pytest.raises(UnexpectedAnswerError, match="answers with HTTP 404"):
             await client.download(web.url("/nothing"), tmp_path / "nothing")
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
+
+
+async def test_changes_come_as_events_and_nobody_asks(client: AsyncClient, system: Running) -> None:
+    data, may_come = system.held_csv()
+    accepted = await client.submit(data)
+    async with cutting(system.up.port) as proxy, AsyncClient(proxy.url) as through:
+        async for batch in through.watch(accepted.id):
+            if batch.phase == "Running":
+                may_come.set()
+        assert batch.is_complete
+        assert proxy.connections == 1
+    metrics = (await system.up.http.get("/metrics")).text
+    assert 'route="/batches/{request_id}/events"' in metrics

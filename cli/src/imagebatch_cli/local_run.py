@@ -13,7 +13,7 @@ import httpx
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder
 from imagebatch_cli.exit_codes import COMPLETE, FAILED
 from imagebatch_cli.progress import follow, view
-from imagebatch_cli.results import Wanted, failures_of_file, save, summary
+from imagebatch_cli.results import Wanted, first_failures, save, summary
 from imagebatch_cli.screen import say, say_accepted, show_json
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.system import LocalSystem, local_system
@@ -70,10 +70,11 @@ async def run(
         async with aclosing(client.watch(accepted.id)) as batches:
             batch = await follow(batches, view(as_json=False))
         saved = await save(client, batch, wanted)
+        failures = await first_failures(client, batch)
         if system is not None and "webhook_url" in submission.fields:
             await _webhook_tried(system, accepted.id)
         seconds = time.monotonic() - uploaded
-        click.echo(summary(batch, saved, seconds, failures_of_file(saved.errors)), err=as_json)
+        click.echo(summary(batch, saved, seconds, failures), err=as_json)
         if system is not None:
             click.echo(f"The links answer while `imagebatch up --data {_shown(folder)}` runs.", err=as_json)
         if as_json:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, get_args
 import click
 
 from imagebatch import webhook
-from imagebatch.csv import encodings
+from imagebatch.csv import columns, encodings
+from imagebatch.csv.columns import PRESETS, ColumnOptions
 from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.net.guard import WIDEST
 from imagebatch.options import OPTION_NAMES, Compression, Format
@@ -46,6 +47,22 @@ images_option = click.option("--images", type=FOLDER, help="Save copies of the i
 
 # How the file is read: what the server, or ingest, must know before its first byte.
 _FILE = (
+    click.option(
+        "--columns",
+        metavar="COLUMNS",
+        help="Which columns hold what: 'serial=Handle,name=Title,links=Image Src', several links with +.",
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS), case_sensitive=False),
+        help="The columns of a shop's export, in place of --columns.",
+    ),
+    click.option(
+        "--in-place/--no-in-place",
+        "inPlace",
+        default=None,
+        help="In the output CSV, write the new links over the old ones, too; or not (default).",
+    ),
     click.option(
         "--encoding",
         metavar="NAME",
@@ -153,6 +170,7 @@ def form_of(given: Given) -> dict[str, str]:
     """The form's fields. Raises InputRefusedError for what every server would refuse."""
     form = {name: _text(value) for name, value in given.items() if value is not None}
     Compression.parse({name: value for name, value in form.items() if name in OPTION_NAMES})
+    ColumnOptions.parse({name: value for name, value in form.items() if name in columns.OPTION_NAMES})
     if "encoding" in form:
         form["encoding"] = encodings.known(form["encoding"])
     if "webhook_url" in form:

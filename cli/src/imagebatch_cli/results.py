@@ -4,7 +4,8 @@ import asyncio
 import csv
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from imagebatch.csv.rows import OUTPUT_COLUMN
 from imagebatch.errors import ImageBatchError
 from imagebatch.outcome import EXPLANATIONS
 from imagebatch_cli.screen import megabytes
-from imagebatch_client import Batch, Image
+from imagebatch_client import AsyncClient, Batch
 
 MAX_SHOWN = 12
 DOWNLOADS = 8
@@ -167,15 +168,17 @@ class Failure:
     message: str
 
 
-def failures_of_file(errors: Path | None) -> list[Failure]:
-    """What an errors CSV lists."""
-    if errors is None or not errors.is_file():
-        return []
-    return [Failure(row["error_code"], row["Input Image Urls"], row["error"]) for row in _records(errors)]
-
-
-def failures_of(images: Iterable[Image]) -> list[Failure]:
-    return [Failure(image.error_code or "", image.input_url, image.error or "") for image in images]
+async def first_failures(client: AsyncClient, batch: Batch) -> list[Failure]:
+    """The first images that failed, as far as they are shown; none where there is no report."""
+    found: list[Failure] = []
+    if not batch.images.failed or batch.report_csv is None:
+        return found
+    async with aclosing(client.images(batch.id, outcome="failed", page_size=MAX_SHOWN)) as images:
+        async for image in images:
+            found.append(Failure(image.error_code or "", image.input_url, image.error or ""))
+            if len(found) == MAX_SHOWN:
+                break
+    return found
 
 
 def summary(
@@ -205,10 +208,10 @@ def _failed(batch: Batch, failures: Sequence[Failure], errors: Path | None) -> I
         yield from (f"  Failed   {count} {code}: {_advice(code)}" for code, count in batch.failures.items())
         return
     yield "Failed:"
-    for failure in failures[:MAX_SHOWN]:
+    for failure in failures:
         yield f"  {failure.code:<18} {failure.link}"
         yield f"  {'':<18} {failure.message}. {_advice(failure.code)}"
-    more = max(len(failures), batch.images.failed) - MAX_SHOWN
+    more = batch.images.failed - len(failures)
     if more > 0:
         yield f"  … and {more} more, all in {errors or 'errors.csv'}"
 

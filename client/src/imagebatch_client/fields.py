@@ -8,6 +8,9 @@ class Options(TypedDict, total=False):
     """What may be given beside the file; docs/api.md says what each means."""
 
     webhook_url: str
+    columns: str
+    preset: Literal["shopify", "woocommerce", "magento", "prestashop"]
+    in_place: bool
     encoding: str
     quality: str | int
     min_quality: int

@@ -10,11 +10,11 @@ import click
 from imagebatch_cli.exit_codes import COMPLETE, FAILED
 from imagebatch_cli.options import json_lines_option, json_option, server_options
 from imagebatch_cli.progress import follow, view
-from imagebatch_cli.results import MAX_SHOWN, Failure, failures_of, summary
+from imagebatch_cli.results import first_failures, summary
 from imagebatch_cli.running import run
 from imagebatch_cli.screen import say, seconds_of, show_batch, show_batches, show_json
 from imagebatch_cli.server import Server, chosen
-from imagebatch_client import AsyncClient, Batch, NotFoundError
+from imagebatch_client import AsyncClient, Batch
 
 Change = Callable[[AsyncClient, str], Awaitable[Batch]]
 
@@ -101,26 +101,10 @@ async def watch_to_end(client: AsyncClient, request_id: str, *, as_json: bool) -
         )
         raise
     if not as_json:
-        click.echo(summary(batch, seconds=seconds_of(batch), failures=await _failures(client, batch)))
+        click.echo(summary(batch, seconds=seconds_of(batch), failures=await first_failures(client, batch)))
         if batch.output_csv is not None:
             say(f"Fetch the results: imagebatch results {request_id}")
     return COMPLETE if batch.is_complete else FAILED
-
-
-async def _failures(client: AsyncClient, batch: Batch) -> list[Failure]:
-    """The first images that failed; none where there is no report."""
-    found = []
-    if not batch.images.failed or batch.report_csv is None:
-        return []
-    try:
-        async with aclosing(client.images(batch.id, outcome="failed", page_size=MAX_SHOWN)) as images:
-            async for image in images:
-                found.append(image)
-                if len(found) == MAX_SHOWN:
-                    break
-    except NotFoundError:
-        return []
-    return failures_of(found)
 
 
 # -- verbs -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from imagebatch import links
+from imagebatch.csv.columns import ColumnOptions
 from imagebatch.csv.ingest import Reader
 from imagebatch_cli.exit_codes import COMPLETE
 from imagebatch_cli.options import CSV_FILE, form_of, json_option, server_options, upload_options
@@ -68,7 +69,8 @@ def _show(found: Checked, *, as_json: bool) -> None:
 def checked_here(file: Path, form: dict[str, str]) -> Checked:
     """What the server would say of the file. Raises InputRefusedError."""
     with file.open("rb") as content:
-        reader = Reader(iter(lambda: content.read(CHUNK_BYTES), b""), encoding=form.get("encoding"))
+        chunks = iter(lambda: content.read(CHUNK_BYTES), b"")
+        reader = Reader(chunks, encoding=form.get("encoding"), columns=ColumnOptions.parse(form))
         hosts = Counter(_hosts(reader))
     document: dict[str, Any] = {
         "rows": len(reader.index),
@@ -85,7 +87,8 @@ def _hosts(reader: Reader) -> Iterator[str]:
     records = (record for block in blocks for record in csv.reader(io.StringIO(block, newline="")))
     next(records, None)
     for record in records:
-        for entry in links.split(record[2]):
-            meant = links.read(entry)
-            if not isinstance(meant, links.BadLink):
-                yield str(urlsplit(meant[0].url).hostname)
+        for column in reader.layout.links:
+            for entry in links.split(record[column]):
+                meant = links.read(entry)
+                if not isinstance(meant, links.BadLink):
+                    yield str(urlsplit(meant[0].url).hostname)

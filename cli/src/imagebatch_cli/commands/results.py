@@ -14,7 +14,7 @@ from imagebatch_cli.options import (
     report_option,
     server_options,
 )
-from imagebatch_cli.results import NoResultError, Wanted, failures_of_file, save, summary
+from imagebatch_cli.results import NoResultError, Wanted, first_failures, save, summary
 from imagebatch_cli.running import run
 from imagebatch_cli.screen import show_json
 from imagebatch_cli.server import Server, chosen
@@ -57,10 +57,11 @@ async def _results(server: Server, request_id: str, wanted: Wanted, *, as_json: 
         batch = await client.get(request_id)
         check_end(batch, "imagebatch")
         saved = await save(client, batch, wanted)
+        failures = [] if as_json else await first_failures(client, batch)
     if as_json:
         show_json(batch.document)
     else:
-        click.echo(summary(batch, saved, failures=failures_of_file(saved.errors)))
+        click.echo(summary(batch, saved, failures=failures))
     return COMPLETE
 
 

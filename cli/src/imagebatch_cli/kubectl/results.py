@@ -13,7 +13,7 @@ from imagebatch_cli.kubectl.cluster import Cluster
 from imagebatch_cli.kubectl.documents import batch_of, document_of
 from imagebatch_cli.kubectl.words import cluster_options, name_argument, on_cluster
 from imagebatch_cli.options import errors_option, images_option, json_option, output_option, report_option
-from imagebatch_cli.results import NoResultError, Wanted, failures_of_file, save, summary
+from imagebatch_cli.results import NoResultError, Wanted, save, summary
 from imagebatch_cli.screen import age, aligned, show_batch, show_json
 from imagebatch_cli.server import local_settings
 from imagebatch_client import AsyncClient, Batch
@@ -99,7 +99,7 @@ def results(  # noqa: PLR0917 - click passes them by name
         if as_json:
             show_json(batch.document)
         else:
-            click.echo(summary(batch, saved, failures=failures_of_file(saved.errors)))
+            click.echo(summary(batch, saved))
         return COMPLETE
 
     return on_cluster(context, namespace, work)

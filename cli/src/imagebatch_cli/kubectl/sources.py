@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imagebatch.csv.columns import ColumnOptions
 from imagebatch.custom_resource import API_VERSION, KIND
 from imagebatch.errors import InputRefusedError
 from imagebatch.options import OPTION_NAMES, Compression
@@ -44,10 +45,11 @@ def of_file(name: str, namespace: str, data: bytes, form: Mapping[str, str]) -> 
     """The objects of a file. Raises InputRefusedError for one that is too long for them."""
     inline = _inline(data, form.get("encoding"))
     if inline is not None:
-        return Objects(_batch(name, namespace, {"inline": inline}, form))
+        source: Json = {"inline": inline, **ColumnOptions.parse(form).as_spec()}
+        return Objects(_batch(name, namespace, source, form))
     if len(data) > MAX_CONFIG_MAP_BYTES:
         raise InputRefusedError.of("too_large", _by_s3(namespace))
-    source = {"configMap": {"name": name, "key": ENTRY}, **_encoding(form)}
+    source = {"configMap": {"name": name, "key": ENTRY}, **_reading(form)}
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -63,7 +65,7 @@ def of_s3_key(name: str, namespace: str, key: str, form: Mapping[str, str]) -> O
         raise InputRefusedError.of(
             "source_forbidden", f"--s3-key must lie under {keys.imports_prefix(namespace)}, not at {key}"
         )
-    return Objects(_batch(name, namespace, {"s3": {"key": key}, **_encoding(form)}, form))
+    return Objects(_batch(name, namespace, {"s3": {"key": key}, **_reading(form)}, form))
 
 
 def _by_s3(namespace: str) -> str:
@@ -84,8 +86,10 @@ def _inline(data: bytes, encoding: str | None) -> str | None:
         return None
 
 
-def _encoding(form: Mapping[str, str]) -> Json:
-    return {"encoding": form["encoding"]} if "encoding" in form else {}
+def _reading(form: Mapping[str, str]) -> Json:
+    """How the file is to be read."""
+    encoding = {"encoding": form["encoding"]} if "encoding" in form else {}
+    return {**encoding, **ColumnOptions.parse(form).as_spec()}
 
 
 def _batch(name: str, namespace: str, source: Json, form: Mapping[str, str]) -> Json:

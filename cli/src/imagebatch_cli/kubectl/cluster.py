@@ -178,7 +178,7 @@ async def _load(settings: client.Configuration, context: str | None) -> str | No
     """The namespace of the context, where it names one."""
     try:
         loader = await config.load_kube_config(context=context, client_configuration=settings)  # type: ignore[no-untyped-call]
-        namespace: str | None = loader.current_context["context"].safe_get("namespace")
+        namespace: str | None = loader.current_context["context"].get("namespace")
     except config.ConfigException as error:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ import pytest
 from imagebatch_cli.screen import HEAD
 from imagebatch_client import AsyncClient
 from imagebatch_testing.local import Ended, environment, imagebatch
+from imagebatch_testing.receiver import Reply
 from imagebatch_testing.shop_and_system import SECRET, Running
 from imagebatch_testing.waiting import until
 
@@ -57,7 +58,8 @@ async def test_submit_and_watch_ends_with_the_batch(
     done = await command("submit", file, "--watch")
     assert done.code == 0, done.stderr
     assert "Complete: 2 of 3 images done, 1 failed" in done.stdout
-    assert "/missing/" in done.stdout or "1 http_status" in done.stdout
+    assert "/missing/" in done.stdout
+    assert "HTTP 404. 404 and 410: correct the link" in done.stdout
     assert "% smaller" in done.stdout
     assert "3 rows, 3 images" in done.stderr
     assert "imagebatch results" in done.stderr
@@ -224,6 +226,20 @@ async def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+async def test_a_shops_export_is_checked_with_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "Handle,Title,Price,Image Src\nshirt,Shirt,9,https://a.test/1.jpg\nshirt,,,https://a.test/2.jpg\n"
+    )
+    data = {"IMAGEBATCH_DATA": str(tmp_path / "data")}
+    done = await imagebatch("check", path, "--preset", "shopify", "--json", **data)
+    assert json.loads(done.stdout)["hosts"] == [{"host": "a.test", "images": 2}]
+    named = await imagebatch("check", path, "--columns", "serial=Handle,links=Image Src", **data)
+    assert (named.code, "2 rows, 2 images" in named.stdout) == (0, True)
+    wrong = await imagebatch("check", path, "--columns", "pictures=Image Src", **data)
+    assert (wrong.code, "invalid_option" in wrong.stderr) == (2, True)
+
+
 async def test_a_bad_file_or_option_is_refused_as_an_upload_would_be(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("Serial Number,Product Name\n1,Shirt\n")
@@ -258,6 +274,29 @@ async def test_a_webhook_is_verified_from_what_was_received(
     wrong = await command(*words, "--secret", "whsec_" + "A" * 32, "--json")
     assert (wrong.code, json.loads(wrong.stdout)["verified"]) == (1, False)
     assert (await command("webhooks", "verify", body, "-H", "nonsense")).code == 2
+
+
+async def test_the_webhooks_of_a_batch_are_shown_sent_again_and_tried(
+    command: Command, system: Running
+) -> None:
+    url = system.receiver.url("/commanded")
+    request_id = await ended(system, system.csv(), webhook_url=url)
+    await until(lambda: any(got.path == "/commanded" for got in system.receiver.requests))
+    shown = await command("webhooks", "list", request_id)
+    head, line = shown.stdout.splitlines()
+    assert head.split()[:3] == ["WEBHOOK", "ATTEMPT", "STATE"]
+    assert url in line
+    document = json.loads((await command("webhooks", "list", request_id, "--json")).stdout)
+    assert [delivery["url"] for delivery in document["deliveries"]] == [url]
+    again = json.loads((await command("webhooks", "redeliver", request_id, "--json")).stdout)
+    assert again["webhook_id"] == document["deliveries"][0]["webhook_id"]
+    tried = await command("webhooks", "test", url)
+    assert (tried.code, tried.stdout.split()[1]) == (0, "delivered")
+    system.receiver.replies["/gone"] = Reply(410)
+    refused = await command("webhooks", "test", system.receiver.url("/gone"))
+    assert (refused.code, "failed: HTTP 410" in refused.stdout) == (1, True)
+    without = await command("webhooks", "redeliver", await ended(system, system.csv()))
+    assert (without.code, "no_webhook" in without.stderr) == (2, True)
 
 
 # -- the server that is meant --------------------------------------------------------------------------------

@@ -18,9 +18,12 @@ from imagebatch_client import (
     NotFoundError,
     UnexpectedAnswerError,
     WaitTimeoutError,
+    verify,
 )
 from imagebatch_testing.cutting_proxy import cutting
-from imagebatch_testing.shop_and_system import Running
+from imagebatch_testing.receiver import Received, Reply
+from imagebatch_testing.shop_and_system import SECRET, Running
+from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -237,3 +240,67 @@ async def test_changes_come_as_events_and_nobody_asks(client: AsyncClient, syste
         assert proxy.connections == 1
     metrics = (await system.up.http.get("/metrics")).text
     assert 'route="/batches/{request_id}/events"' in metrics
+
+
+# -- results and webhooks ----------------------------------------------------------------------------------
+
+
+async def test_images_come_page_by_page_with_all_that_is_known(client: AsyncClient, system: Running) -> None:
+    request_id = await ended(client, system.csv(good=3, missing=2))
+    everything = [image async for image in client.images(request_id, page_size=2)]
+    assert [image.row for image in everything] == [1, 2, 3, 4, 5]
+    good, *_, bad = everything
+    assert (good.source_format, good.format, good.width, good.error_code) == ("jpeg", "jpeg", 240, None)
+    assert good.output_url is not None
+    assert good.bytes_in is not None
+    assert good.bytes_out is not None
+    assert good.bytes_out < good.bytes_in
+    assert (bad.error_code, bad.error, bad.output_url, bad.width) == ("http_status", "HTTP 404", None, None)
+    failed = [image async for image in client.images(request_id, outcome="failed")]
+    assert failed == everything[3:]
+
+    def work() -> list[int]:
+        with Client(system.url) as other:
+            return [image.row for image in other.images(request_id, page_size=1, outcome="succeeded")]
+
+    assert await asyncio.to_thread(work) == [1, 2, 3]
+
+
+async def test_images_of_a_batch_that_runs_are_not_there_yet(client: AsyncClient, system: Running) -> None:
+    data, may_come = system.held_csv()
+    accepted = await client.submit(data)
+    with pytest.raises(NotFoundError) as caught:
+        await anext(client.images(accepted.id))
+    assert caught.value.code == "no_report"
+    may_come.set()
+
+
+async def test_webhooks_are_listed_sent_again_and_tried(client: AsyncClient, system: Running) -> None:
+    url = system.receiver.url("/of-the-client")
+    request_id = await ended(client, system.csv(), webhook_url=url)
+
+    def came() -> list[Received]:
+        return [got for got in system.receiver.requests if got.path == "/of-the-client"]
+
+    await until(lambda: len(came()) == 1)
+
+    async def is_delivered() -> bool:
+        return (await client.deliveries(request_id))[0].state == "delivered"
+
+    await until(is_delivered)
+    (delivery,) = await client.deliveries(request_id)
+    assert (delivery.url, delivery.attempt, delivery.tries) == (url, 1, 1)
+    assert (await client.redeliver(request_id)).webhook_id == delivery.webhook_id
+    await until(lambda: len(came()) == 2)
+    first, second = came()
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == delivery.webhook_id
+    verify(SECRET, second.headers, second.body)
+    tried = await client.test_webhook(url)
+    assert (tried.delivered, tried.error) == (True, None)
+    assert came()[2].headers["webhook-id"] == tried.webhook_id
+    system.receiver.replies["/refuses"] = Reply(500)
+    refused = await client.test_webhook(system.receiver.url("/refuses"))
+    assert (refused.delivered, "500" in str(refused.error)) == (False, True)
+    with pytest.raises(ApiError) as caught:
+        await client.redeliver(await ended(client, system.csv()))
+    assert caught.value.code == "no_webhook"

@@ -57,6 +57,8 @@ def test_a_story_has_speed_time_left_bytes_saved_and_failures() -> None:
     assert (
         story.line() == "Running  20/100  2.0 images/s  0:40 left  40.00 MB saved  3 failed (http_status 3)"
     )
+    story.add(batch(20, 3))
+    assert story.line().endswith("saved  3 failed")
     story.add(batch(20, reason="StoreUnavailable"))
     assert story.line().startswith("Running, waits: StoreUnavailable  20/100")
 

@@ -99,9 +99,16 @@ class Story:
             f"{rate:.1f} images/s" if rate else "",
             f"{_clock_time(left_s)} left" if left_s is not None else "",
             f"{megabytes(batch.bytes.saved)} saved" if batch.bytes.saved > 0 else "",
-            f"{batch.images.failed} failed ({self._failures})" if batch.images.failed else "",
+            self._failed(batch.images.failed),
         ]
         return [fact for fact in found if fact]
+
+    def _failed(self, count: int) -> str:
+        """How many failed, and how, as far as it is known yet."""
+        if not count:
+            return ""
+        codes = str(self._failures)
+        return f"{count} failed ({codes})" if codes else f"{count} failed"
 
     def line(self) -> str:
         """All of it in one line."""

@@ -226,6 +226,15 @@ async def test_a_file_is_checked_without_a_server(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+async def test_a_server_and_the_command_say_the_same_of_a_file(command: Command, tmp_path: Path) -> None:
+    path = a_file(tmp_path, "https://a.test/1.jpg,https://b.test/2.jpg", "htp:/oops")
+    here = await imagebatch("check", path, "--json", IMAGEBATCH_DATA=str(tmp_path / "data"))
+    there = await command("check", path, "--json")
+    assert (here.code, there.code) == (0, 0), there.stderr
+    assert json.loads(here.stdout) == json.loads(there.stdout)
+    assert (await command("check", path)).stdout.startswith("This can be uploaded: 2 rows, 3 images")
+
+
 async def test_a_shops_export_is_checked_with_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     path.write_text(
@@ -236,6 +245,7 @@ async def test_a_shops_export_is_checked_with_its_columns(tmp_path: Path) -> Non
     assert json.loads(done.stdout)["hosts"] == [{"host": "a.test", "images": 2}]
     named = await imagebatch("check", path, "--columns", "serial=Handle,links=Image Src", **data)
     assert (named.code, "2 rows, 2 images" in named.stdout) == (0, True)
+    assert "columns   serial=Handle,links=Image Src" in named.stdout
     wrong = await imagebatch("check", path, "--columns", "pictures=Image Src", **data)
     assert (wrong.code, "invalid_option" in wrong.stderr) == (2, True)
 

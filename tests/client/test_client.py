@@ -95,6 +95,21 @@ async def test_a_refused_file_is_told_with_its_lines(client: AsyncClient) -> Non
     assert (caught.value.status, issue.code, issue.line) == (422, "wrong_header", 1)
 
 
+async def test_a_file_is_checked_and_nothing_is_kept(client: AsyncClient, system: Running) -> None:
+    before = (await client.list()).items
+    data = system.csv(good=2)
+    checked = await client.check(data, quality=60)
+    assert (checked.rows, checked.images, checked.warnings) == (2, 2, ())
+    assert [(host.host, host.images) for host in checked.hosts] == [("127.0.0.1", 2)]
+    assert checked.columns is not None
+    assert checked.columns["links"] == ["Input Image Urls"]
+    with Client(system.url) as other:
+        assert await asyncio.to_thread(other.check, data) == checked
+    with pytest.raises(ApiError, match="quality"):
+        await client.check(data, quality=0)
+    assert (await client.list()).items == before
+
+
 @pytest.mark.parametrize("cuts", [[0], [20], [0, 0, 40]], ids=["no byte came", "a part came", "three times"])
 async def test_an_upload_whose_answer_is_lost_stays_one_batch(
     system: Running, client: AsyncClient, cuts: list[int], monkeypatch: pytest.MonkeyPatch

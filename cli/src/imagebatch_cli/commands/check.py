@@ -1,17 +1,11 @@
 """`check`: everything that an upload would be checked for, with nothing kept."""
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
-from imagebatch import links
 from imagebatch.csv.columns import ColumnOptions
 from imagebatch.csv.ingest import Reader
 from imagebatch_cli.exit_codes import COMPLETE
@@ -22,7 +16,7 @@ from imagebatch_cli.server import Server, named, running
 from imagebatch_client import Checked
 
 CHUNK_BYTES = 1 << 16
-MAX_HOSTS, MAX_SHOWN = 100, 10
+MAX_SHOWN = 10
 
 
 @click.command()
@@ -56,6 +50,7 @@ def _show(found: Checked, *, as_json: bool) -> None:
         show_json(found.document)
         return
     click.echo(f"This can be uploaded: {found.rows} rows, {found.images} images")
+    click.echo(f"  columns   {_columns(found.columns or {})}")
     for host in found.hosts[:MAX_SHOWN]:
         click.echo(f"  {host.images:>8}  {host.host}")
     if len(found.hosts) > MAX_SHOWN:
@@ -63,32 +58,21 @@ def _show(found: Checked, *, as_json: bool) -> None:
     say_warnings(found.warnings)
 
 
+def _columns(found: Mapping[str, Any]) -> str:
+    """Which columns hold what, as --columns takes it."""
+    links = "+".join(found.get("links") or ())
+    named = {**{role: found.get(role) for role in ("serial", "name")}, "links": links}
+    return ",".join(f"{role}={header}" for role, header in named.items() if header)
+
+
 # -- without a server ------------------------------------------------------------------------------------
 
 
-def checked_here(file: Path, form: dict[str, str]) -> Checked:
-    """What the server would say of the file. Raises InputRefusedError."""
+def checked_here(file: Path, form: Mapping[str, str]) -> Checked:
+    """What a server would say of the file. Raises InputRefusedError."""
+    from imagebatch_api import dry_run  # noqa: PLC0415 - with a server it is not needed
+
     with file.open("rb") as content:
         chunks = iter(lambda: content.read(CHUNK_BYTES), b"")
         reader = Reader(chunks, encoding=form.get("encoding"), columns=ColumnOptions.parse(form))
-        hosts = Counter(_hosts(reader))
-    document: dict[str, Any] = {
-        "rows": len(reader.index),
-        "images": reader.images,
-        "hosts": [{"host": host, "images": count} for host, count in hosts.most_common(MAX_HOSTS)],
-        "warnings": [asdict(warning) for warning in reader.warnings],
-    }
-    return Checked.read(document)
-
-
-def _hosts(reader: Reader) -> Iterator[str]:
-    """The host of each link that can be fetched. A block of the canonical CSV holds whole records."""
-    blocks = (block.decode() for block in reader.canonical())
-    records = (record for block in blocks for record in csv.reader(io.StringIO(block, newline="")))
-    next(records, None)
-    for record in records:
-        for column in reader.layout.links:
-            for entry in links.split(record[column]):
-                meant = links.read(entry)
-                if not isinstance(meant, links.BadLink):
-                    yield str(urlsplit(meant[0].url).hostname)
+        return Checked.read(dry_run.checked(reader).document())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from imagebatch_client import (
     WaitTimeoutError,
     verify,
 )
+from imagebatch_testing.certificates import Authority
 from imagebatch_testing.cutting_proxy import cutting
 from imagebatch_testing.receiver import Received, Reply
 from imagebatch_testing.shop_and_system import SECRET, Running
@@ -319,3 +321,19 @@ async def test_webhooks_are_listed_sent_again_and_tried(client: AsyncClient, sys
     with pytest.raises(ApiError) as caught:
         await client.redeliver(await ended(client, system.csv()))
     assert caught.value.code == "no_webhook"
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    status = json.dumps({"request_id": "r1", "status": "complete", "phase": "Complete"}).encode()
+    async with serving({"/status/r1": Page(status)}, tls=authority.server_context("IP:127.0.0.1")) as web:
+        async with AsyncClient(web.url(""), "ib_token") as client:
+            with pytest.raises(NoAnswerError, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.get("r1")
+        assert web.seen_headers == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.crt"))
+        with Client(web.url(""), "ib_token") as other:
+            assert (await asyncio.to_thread(other.get, "r1")).is_complete
+        assert web.seen_headers[0]["authorization"] == "Bearer ib_token"

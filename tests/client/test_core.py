@@ -138,18 +138,20 @@ NOBODY = NoAnswerError("refused", was_sent=False)
 
 
 def test_a_lost_answer_is_asked_for_again_with_growing_pauses() -> None:
-    repeating = Repeating(0.0)
-    assert [repeating.pause_s(LOST, 0.0) for _ in range(7)] == [*PAUSES_S, MAX_PAUSE_S, MAX_PAUSE_S]
+    repeating = Repeating()
+    assert [repeating.pause_s(LOST) for _ in range(7)] == [*PAUSES_S, MAX_PAUSE_S, MAX_PAUSE_S]
+    for _ in range(int((PATIENCE_S - sum(PAUSES_S)) // MAX_PAUSE_S) - 2):
+        repeating.pause_s(LOST)
     with pytest.raises(NoAnswerError):
-        repeating.pause_s(LOST, PATIENCE_S)
+        repeating.pause_s(LOST)
 
 
 def test_where_nobody_listens_from_the_start_it_is_told_at_once() -> None:
     with pytest.raises(NoAnswerError):
-        Repeating(0.0).pause_s(NOBODY, 0.0)
-    repeating = Repeating(0.0)
-    repeating.pause_s(LOST, 0.0)
-    assert repeating.pause_s(NOBODY, 0.0) == PAUSES_S[1]  # it is being started again
+        Repeating().pause_s(NOBODY)
+    repeating = Repeating()
+    repeating.pause_s(LOST)
+    assert repeating.pause_s(NOBODY) == PAUSES_S[1]  # it is being started again
 
 
 @pytest.mark.parametrize(
@@ -163,10 +165,10 @@ def test_only_what_may_pass_is_repeated(status: int, code: str, is_repeated: boo
     error = calls.refusal(refused(status, code, retry_after="3"))
     assert isinstance(error, ApiError)
     if is_repeated:
-        assert Repeating(0.0).pause_s(error, 0.0) == 3.0
+        assert Repeating().pause_s(error) == 3.0
     else:
         with pytest.raises(ApiError):
-            Repeating(0.0).pause_s(error, 0.0)
+            Repeating().pause_s(error)
 
 
 # -- signatures ------------------------------------------------------------------------------------------

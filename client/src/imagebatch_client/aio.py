@@ -67,12 +67,12 @@ class AsyncClient:
         """
         given = {**fields.form(options), **(more_fields or {})}
         call = calls.upload(given, idempotency_key or new_key())
-        repeating = Repeating(time.monotonic())
+        repeating = Repeating()
         while True:
             try:
                 return await self._ask(call, source)
             except ImageBatchError as error:
-                pause_s = repeating.pause_s(error, time.monotonic())
+                pause_s = repeating.pause_s(error)
             await asyncio.sleep(pause_s)
 
     async def check(

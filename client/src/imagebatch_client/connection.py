@@ -44,6 +44,7 @@ class Connection:
             "base_url": self._url,
             "timeout": TIMEOUT,
             "trust_env": self._url.host not in LOOPBACK,  # no proxy stands before this machine
+            "verify": httpx.create_ssl_context(),  # knows SSL_CERT_FILE, whatever trust_env says
             **({"auth": auth} if auth else {}),
         }
 

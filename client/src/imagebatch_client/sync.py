@@ -66,12 +66,12 @@ class Client:
         """
         given = {**fields.form(options), **(more_fields or {})}
         call = calls.upload(given, idempotency_key or new_key())
-        repeating = Repeating(time.monotonic())
+        repeating = Repeating()
         while True:
             try:
                 return self._ask(call, source)
             except ImageBatchError as error:
-                pause_s = repeating.pause_s(error, time.monotonic())
+                pause_s = repeating.pause_s(error)
             time.sleep(pause_s)
 
     def check(

@@ -42,13 +42,11 @@ class Objects:
 
 
 def of_file(name: str, namespace: str, data: bytes, form: Mapping[str, str]) -> Objects:
-    """The objects of a file. Raises InputRefusedError for one that is too long for them."""
+    """The objects of a file that `check_size` lets pass."""
     inline = _inline(data, form.get("encoding"))
     if inline is not None:
         source: Json = {"inline": inline, **ColumnOptions.parse(form).as_spec()}
         return Objects(_batch(name, namespace, source, form))
-    if len(data) > MAX_CONFIG_MAP_BYTES:
-        raise InputRefusedError.of("too_large", _by_s3(namespace))
     source = {"configMap": {"name": name, "key": ENTRY}, **_reading(form)}
     config_map = {
         "apiVersion": "v1",
@@ -68,11 +66,15 @@ def of_s3_key(name: str, namespace: str, key: str, form: Mapping[str, str]) -> O
     return Objects(_batch(name, namespace, {"s3": {"key": key}, **_reading(form)}, form))
 
 
-def _by_s3(namespace: str) -> str:
+def check_size(size: int, namespace: str) -> None:
+    """Raise InputRefusedError for a file that is too long for objects, with where to put it."""
+    if size <= MAX_CONFIG_MAP_BYTES:
+        return
     prefix = keys.imports_prefix(namespace)
-    return (
+    raise InputRefusedError.of(
+        "too_large",
         f"a file of over {MAX_CONFIG_MAP_BYTES // 1024} KiB does not fit into an object; put it on "
-        f"ImageBatch's bucket under {prefix} and pass its key: --s3-key {prefix}NAME.csv"
+        f"ImageBatch's bucket under {prefix} and pass its key: --s3-key {prefix}NAME.csv",
     )
 
 

@@ -61,8 +61,8 @@ def submit(  # noqa: PLR0917 - click passes them by name
 
 def _of_file(name: str, namespace: str, file: Path, form: dict[str, str]) -> sources.Objects:
     """The objects of a file that the operator will not refuse. Raises InputRefusedError."""
-    if file.stat().st_size <= sources.MAX_CONFIG_MAP_BYTES:
-        checked_here(file, form)
+    sources.check_size(file.stat().st_size, namespace)
+    checked_here(file, form)
     return sources.of_file(name, namespace, file.read_bytes(), form)
 
 

@@ -10,11 +10,9 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from imagebatch import webhook
 from imagebatch.csv import columns, encodings
 from imagebatch.csv.columns import PRESETS, ColumnOptions
 from imagebatch.csv.encodings import ENCODINGS
-from imagebatch.net.guard import WIDEST
 from imagebatch.options import OPTION_NAMES, Compression, Format
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -174,8 +172,15 @@ def form_of(given: Given) -> dict[str, str]:
     if "encoding" in form:
         form["encoding"] = encodings.known(form["encoding"])
     if "webhook_url" in form:
-        webhook.check_url(form["webhook_url"], WIDEST)  # which addresses are open is the server's to say
+        _check_webhook(form["webhook_url"])
     return form
+
+
+def _check_webhook(url: str) -> None:
+    from imagebatch import webhook  # noqa: PLC0415 - it brings the database's driver; each Tab would wait for it
+    from imagebatch.net.guard import WIDEST  # noqa: PLC0415
+
+    webhook.check_url(url, WIDEST)  # which addresses are open is the server's to say
 
 
 def _text(value: str | int | bool) -> str:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imagebatch import settings
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder
-from imagebatch_cli.settings import LocalSettings
 from imagebatch_client import AsyncClient
+
+if TYPE_CHECKING:
+    from imagebatch_cli.settings import LocalSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,14 @@ class Server:
         return AsyncClient(self.url, self.token)
 
 
-def local_settings() -> LocalSettings:
+def local_settings() -> "LocalSettings":
+    from imagebatch import settings  # noqa: PLC0415 - they take a third of a second: each Tab would wait for them
+    from imagebatch_cli.settings import LocalSettings  # noqa: PLC0415
+
     return settings.read(LocalSettings)
 
 
-def data_folder(local: LocalSettings, data: Path | None = None) -> DataFolder:
+def data_folder(local: "LocalSettings", data: Path | None = None) -> DataFolder:
     return DataFolder((data or local.data).expanduser().resolve())
 
 

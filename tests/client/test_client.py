@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,38 @@ async def test_the_sync_client_repeats_a_lost_upload_from_its_first_byte(
             accepted = await asyncio.to_thread(through.submit, path, idempotency_key=f"key-{path}")
             again = await asyncio.to_thread(through.submit, path, idempotency_key=f"key-{path}")
     assert (accepted.rows, again.id) == (3, accepted.id)
+
+
+async def test_a_file_is_read_while_it_is_sent(tmp_path: Path) -> None:
+    """What is sent is counted by who takes it; the client holds a small part of it at a time."""
+    path, size = tmp_path / "large.csv", 64 << 20
+    with path.open("wb") as file:
+        file.truncate(size)
+    taken = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        while taken < size:
+            taken += len(await reader.read(1 << 16))
+        answer = b'{"request_id": "r1", "status_url": "u", "rows": 1, "images": 1, "warnings": []}'
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    tracemalloc.start()
+    try:
+        async with AsyncClient(url) as client:
+            assert (await client.submit(path)).id == "r1"
+        taken = 0
+        with Client(url) as other:
+            assert (await asyncio.to_thread(other.submit, path)).id == "r1"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        server.close()
+    assert peak < 8 << 20
 
 
 async def test_where_nobody_listens_an_upload_ends_at_once(unused_port: int) -> None:

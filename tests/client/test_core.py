@@ -251,6 +251,9 @@ def test_a_client_shows_no_secret() -> None:
     with pytest.raises(TokenError) as caught:
         Client("http://127.0.0.1", "tökén")
     assert "tök" not in str(caught.value)
+    with pytest.raises(NoAnswerError, match="no URL of a server") as refused:
+        Client("http://anna:password@images.example:port/")
+    assert "password" not in str(refused.value)
 
 
 def test_certificates_are_verified() -> None:

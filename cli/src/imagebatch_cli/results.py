@@ -4,7 +4,7 @@ import asyncio
 import csv
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ async def _save_images(client: Downloads, url: str, output: Path | None, folder:
         table = Path(own) / "output.csv" if output is None or _is_special(output) else output
         if table != output:
             await download(client, url, table)
-        await download_all(client, {link: folder / _name(link) for link in output_links(table)})
+        await download_all(client, ((link, folder / _name(link)) for link in output_links(table)))
 
 
 async def download(client: Downloads, url: str, path: Path) -> None:
@@ -127,15 +127,16 @@ async def download(client: Downloads, url: str, path: Path) -> None:
         raise UnwritableError(f"{path} could not be written: {error.strerror}") from error
 
 
-async def download_all(client: Downloads, links: Mapping[str, Path]) -> None:
-    """Save many documents, a few at a time."""
-    room = asyncio.Semaphore(DOWNLOADS)
+async def download_all(client: Downloads, links: Iterator[tuple[str, Path]]) -> None:
+    """Save many documents, a few at a time. Raises an ExceptionGroup of the first that can't be saved."""
 
-    async def one(url: str, path: Path) -> None:
-        async with room:
+    async def work() -> None:
+        for url, path in links:
             await download(client, url, path)
 
-    await asyncio.gather(*(one(url, path) for url, path in links.items()))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(DOWNLOADS):
+            group.create_task(work())
 
 
 def _name(link: str) -> str:

@@ -27,7 +27,8 @@ class Connection:
         try:
             self._url = httpx.URL(base_url.rstrip("/"))
         except httpx.InvalidURL as error:
-            raise NoAnswerError(f"{base_url!r} is no URL of a server: {error}", was_sent=False) from None
+            # It is not shown, for it may have a password.
+            raise NoAnswerError(f"that is no URL of a server: {error}", was_sent=False) from None
         self._token = token.strip()
         if self._token and not re.fullmatch(r"[!-~]+", self._token):
             raise TokenError("the token has characters that no token has; copy it again")

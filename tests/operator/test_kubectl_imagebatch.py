@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,7 @@ from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import CSV
 from imagebatch_cli.kubectl import sources
 from imagebatch_cli.screen import HEAD
+from imagebatch_testing.chart import load
 from imagebatch_testing.cluster import programs
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.local import Ended, csv_of, environment
@@ -32,6 +34,7 @@ pytestmark = [
 ]
 
 PROGRAM = Path(sys.executable).with_name("kubectl-imagebatch")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "kubernetes.md"
 ROWS = 2
 Kubectl = Callable[..., Coroutine[Any, Any, Ended]]
 
@@ -44,7 +47,10 @@ def settings_of(plane: ControlPlane) -> dict[str, str]:
 @pytest.fixture
 def kubectl(settings_of: dict[str, str], tmp_path: Path) -> Kubectl:
     """Runs `kubectl-imagebatch` to its end in the tests' namespace."""
+    return runner(settings_of, tmp_path)
 
+
+def runner(settings_of: dict[str, str], tmp_path: Path) -> Kubectl:
     async def run(*words: object) -> Ended:
         process = await asyncio.create_subprocess_exec(
             PROGRAM, *map(str, words), "-n", NAMESPACE, cwd=tmp_path, env=settings_of,
@@ -316,6 +322,60 @@ async def test_kubectl_finds_it_as_a_plugin(plane: ControlPlane, settings_of: di
     stdout, stderr = await process.communicate()
     assert process.returncode == 0, stderr.decode()
     assert stdout.decode().split()[: len(HEAD)] == list(HEAD)
+
+
+async def a_user_with_the_role_of_the_docs(plane: ControlPlane, objects: Objects, folder: Path) -> Path:
+    """The kubeconfig of one who may do what docs/kubernetes.md gives to a team, and no more."""
+    page = PAGE.read_text()
+    shown = re.search(r"<!-- tested: role -->\n```yaml\n(.+?)\n```", page, re.DOTALL)
+    assert shown is not None
+    (role,) = load(shown[1].replace("team-a", NAMESPACE))
+    name = new_name("user")
+    role["metadata"]["name"] = name
+    rights = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}],
+    }
+    await objects.ask("POST", objects.core("serviceaccounts"), json={"metadata": {"name": name}})
+    await objects.ask("POST", f"{rights}/roles", json=role)
+    await objects.ask("POST", f"{rights}/rolebindings", json=binding)
+    asked = {"spec": {"expirationSeconds": 3600}}
+    made = await objects.ask("POST", f"{objects.core('serviceaccounts')}/{name}/token", json=asked)
+    kubeconfig = folder / "team.kubeconfig"
+    kubeconfig.write_text(plane.kubeconfig.read_text().replace(plane.token, made["status"]["token"]))
+    return kubeconfig
+
+
+async def test_the_role_of_the_docs_is_enough_for_every_verb(
+    plane: ControlPlane, objects: Objects, bucket: S3Store, settings_of: dict[str, str], tmp_path: Path
+) -> None:
+    kubeconfig = await a_user_with_the_role_of_the_docs(plane, objects, tmp_path)
+    kubectl = runner(settings_of | {"KUBECONFIG": str(kubeconfig)}, tmp_path)
+    batch = await submitted(kubectl, objects, bucket, a_file(tmp_path, padded(200 * 1024)))
+    await batch.job()
+    for words in (
+        ["list"],
+        ["why", batch.name],
+        ["suspend", batch.name],
+        ["resume", batch.name],
+        ["cancel", batch.name],
+    ):
+        done = await kubectl(*words)
+        assert done.code == 0, (words, done.stderr)
+    watched = await kubectl("watch", batch.name)
+    assert (watched.code, "Cancelled" in watched.stdout) == (1, True), watched.stderr
+    for words in (
+        ["results", batch.name],
+        ["retry", batch.name],
+        ["cancel", batch.name],
+        ["watch", batch.name],
+    ):
+        done = await kubectl(*words)
+        assert done.code == (words[0] == "watch"), (words, done.stderr)
+    deleted = await kubectl("delete", batch.name)
+    assert deleted.code == 0, deleted.stderr
 
 
 async def test_what_there_is_not_is_told(kubectl: Kubectl) -> None:

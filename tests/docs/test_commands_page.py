@@ -101,7 +101,7 @@ async def started(tmp_path: Path) -> AsyncIterator[Started]:
 
 @pytest.mark.integration
 @pytest.mark.anyio
-async def test_the_session_that_the_page_shows_works(started: Started, tmp_path: Path) -> None:
+async def test_the_commands_that_the_page_shows_work(started: Started, tmp_path: Path) -> None:
     server = {"IMAGEBATCH_SERVER": f"http://127.0.0.1:{started.up.port}"}
     replaced = {
         EXAMPLE: started.file,
@@ -109,7 +109,7 @@ async def test_the_session_that_the_page_shows_works(started: Started, tmp_path:
         "build/copies": str(tmp_path / "copies"),
     }
     request_id, ended = "", {}
-    for line in shown("session", "docs/cli.md", "sh").splitlines():
+    for line in shown("commands", "docs/cli.md", "sh").splitlines():
         program, *words = shlex.split(line, comments=True)
         assert program == "imagebatch"
         words = [replaced.get(word, request_id if word == "ID" else word) for word in words]

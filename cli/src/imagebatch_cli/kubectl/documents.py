@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from imagebatch.custom_resource import ImageBatch
-from imagebatch_api.status import Links, status_document
+from imagebatch_api.status import ResultLinks, status_document
 from imagebatch_client import Batch
 
 
@@ -21,7 +21,7 @@ def document_of(body: dict[str, Any]) -> dict[str, Any]:
     if not batch.is_status_of_attempt:  # of the attempt before, which has ended: this one is not taken up yet
         batch = ImageBatch({**body, "status": {}})
     shown: Mapping[str, Any] = batch.status
-    links = Links(
+    links = ResultLinks(
         output_csv=shown.get("outputCsv"),
         errors_csv=shown.get("errorsCsv"),
         report_csv=shown.get("reportCsv"),

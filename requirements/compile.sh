@@ -7,18 +7,19 @@ compile() { # OUTPUT SOURCE...
     "$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-sources \
         --no-emit-package imagebatch --no-emit-package imagebatch-api \
         --no-emit-package imagebatch-jobrunner --no-emit-package imagebatch-operator \
+        --no-emit-package imagebatch-client \
         --find-links "$wheels" --custom-compile-command "make pins" --output-file "requirements/$output" "$@"
 }
 # The members depend on each other; they resolve to these wheels, and are left out of the pins.
 wheels=$(mktemp -d)
 trap 'rm -rf "$wheels"' EXIT
-for member in core api operator jobrunner; do
+for member in core api operator jobrunner client; do
     "$uv" build --quiet --wheel --no-build-isolation --out-dir "$wheels" "$member"
 done
 rm -f requirements/dev.txt
 compile dev.txt --group pyproject.toml:dev core/pyproject.toml api/pyproject.toml \
-    operator/pyproject.toml jobrunner/pyproject.toml cli/pyproject.toml
-for member in core api operator jobrunner cli; do
+    operator/pyproject.toml jobrunner/pyproject.toml client/pyproject.toml cli/pyproject.toml
+for member in core api operator jobrunner client cli; do
     compile "$member.txt" -c requirements/dev.txt "$member/pyproject.toml"
 done
 echo uv | compile uv.txt -c requirements/dev.txt -

@@ -15,8 +15,15 @@ from imagebatch.records import Records
 from imagebatch_api import server, tokens
 from imagebatch_api.app import Services, create_app
 from imagebatch_api.settings import ApiSettings
-from imagebatch_cli.client import ApiClient, RefusedError, ServerError, TokenRefusedError
 from imagebatch_cli.main import cli
+from imagebatch_client import (
+    AsyncClient,
+    NoAnswerError,
+    NotFoundError,
+    TokenError,
+    UnauthorizedError,
+    UnexpectedAnswerError,
+)
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.receiver import Receiver
 
@@ -40,16 +47,16 @@ def test_a_name_that_is_none_is_the_users_mistake() -> None:
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "tökén"])
 def test_a_token_that_can_be_none_is_told_without_showing_it(token: str) -> None:
-    with pytest.raises(TokenRefusedError, match="copy it again") as caught:
-        ApiClient("http://127.0.0.1:1", token)
+    with pytest.raises(TokenError, match="copy it again") as caught:
+        AsyncClient("http://127.0.0.1:1", token)
     assert token not in str(caught.value)
 
 
 @pytest.mark.anyio
 async def test_a_token_is_sent_to_its_server_and_to_nobody_else(receiver: Receiver, tmp_path: Path) -> None:
-    async with Receiver() as elsewhere, ApiClient(receiver.url(""), f" {TOKEN}\n") as client:
-        with pytest.raises(ServerError):
-            await client.status("x")  # a receiver has no JSON to answer with
+    async with Receiver() as elsewhere, AsyncClient(receiver.url(""), f" {TOKEN}\n") as client:
+        with pytest.raises(UnexpectedAnswerError):
+            await client.get("x")  # a receiver has no JSON to answer with
         await client.download(receiver.url("/batches/x/errors.csv"), tmp_path / "errors")
         await client.download(elsewhere.url("/csvfile/x_output.csv"), tmp_path / "output")
     sent = [request.headers.get("authorization") for request in receiver.requests]
@@ -76,22 +83,22 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("token", "why"), [("", "asks for a token"), ("ib_wrong", "no longer")])
 async def test_a_missing_or_unknown_token_is_told_with_what_to_do(url: str, token: str, why: str) -> None:
-    async with ApiClient(url, token) as client:
-        with pytest.raises(TokenRefusedError, match=f"{why}.*set IMAGEBATCH_TOKEN or give --token"):
-            await client.status("x")
+    async with AsyncClient(url, token) as client:
+        with pytest.raises(UnauthorizedError, match=why):
+            await client.get("x")
 
 
 @pytest.mark.anyio
 async def test_a_right_token_lets_in(url: str) -> None:
-    async with ApiClient(url, TOKEN) as client:
-        with pytest.raises(RefusedError, match="no request with this id"):
-            await client.status("not an id")
+    async with AsyncClient(url, TOKEN) as client:
+        with pytest.raises(NotFoundError, match="no request with this id"):
+            await client.get("not an id")
 
 
 @pytest.mark.parametrize("command", [["status", "x"], ["submit", __file__]])
 def test_the_commands_take_a_token(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEBATCH_TOKEN", "a b")
     ended = CliRunner().invoke(cli, command)
-    assert isinstance(ended.exception, TokenRefusedError)
+    assert isinstance(ended.exception, TokenError)
     ended = CliRunner().invoke(cli, [*command, "--token", TOKEN, "--server", "http://127.0.0.1:1"])
-    assert isinstance(ended.exception, ServerError)
+    assert isinstance(ended.exception, NoAnswerError)

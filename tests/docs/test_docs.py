@@ -59,6 +59,7 @@ PACKAGES = {
     "api": "api/src/imagebatch_api",
     "operator": "operator/src/imagebatch_operator",
     "jobrunner": "jobrunner/src/imagebatch_jobrunner",
+    "client": "client/src/imagebatch_client",
     "cli": "cli/src/imagebatch_cli",
 }
 
@@ -68,7 +69,9 @@ def paths_of(page: str) -> list[str]:
     found = []
     for line in (ROOT / page).read_text().splitlines():
         member = ""
-        for name, path in re.findall(r"`(?:(core|api|operator|jobrunner|cli): )?([\w./-]+(?:\.py|/))`", line):
+        for name, path in re.findall(
+            r"`(?:(core|api|operator|jobrunner|client|cli): )?([\w./-]+(?:\.py|/))`", line
+        ):
             if path.startswith("test_"):  # beside the one before it
                 continue
             member = name or member

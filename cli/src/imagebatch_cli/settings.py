@@ -14,9 +14,13 @@ class LocalSettings(NetworkSettings, WebhookSettings):
     """The local system's own settings; S3 and Postgres are chosen by their own variables."""
 
     data: Annotated[Path, Field(description="The data folder.")] = Path(".imagebatch")
-    server: Annotated[str, Field(description="The API that `submit` and `status` talk to.")] = (
-        "http://127.0.0.1:8080"
-    )
+    server: Annotated[
+        str,
+        Field(
+            description="The API that commands talk to. Where it is not set, the one of the data folder "
+            "comes first, if it runs."
+        ),
+    ] = "http://127.0.0.1:8080"
     token: Annotated[SecretStr, Field(description="The token for that API, where it asks for one.")] = (
         SecretStr("")
     )

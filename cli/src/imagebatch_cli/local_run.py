@@ -1,30 +1,26 @@
-"""What the commands do, once their words are parsed. Each returns the exit code."""
+"""What `up` and `run` do with the system on this machine. Each returns the exit code."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
+import httpx
 
-from imagebatch_api import tokens
-from imagebatch_cli.client import ApiClient
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder
-from imagebatch_cli.follow import follow
-from imagebatch_cli.results import Wanted, save, summary
+from imagebatch_cli.exit_codes import COMPLETE, FAILED
+from imagebatch_cli.progress import follow, view
+from imagebatch_cli.results import Wanted, first_failures, save, summary
+from imagebatch_cli.screen import say, say_accepted, show_json
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.system import LocalSystem, local_system
+from imagebatch_client import AsyncClient
 
-COMPLETE, FAILED = 0, 1
 WEBHOOK_PATIENCE_S = 15.0
 POLL_S = 0.2
-
-say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +63,23 @@ async def run(
 ) -> int:
     """One CSV from its upload to the saved results."""
     token = local.token.get_secret_value()
-    async with _own_or_running(folder, local) as (api_url, system), ApiClient(api_url, token) as client:
-        accepted = await client.submit(submission.file, submission.fields)
-        _warn(accepted)
+    async with _own_or_running(folder, local) as (api_url, system), AsyncClient(api_url, token) as client:
+        accepted = await client.submit(submission.file, more_fields=submission.fields)
+        say_accepted(accepted)
         uploaded = time.monotonic()
-        status = await follow(client, accepted["request_id"])
-        saved = await save(client, status, wanted)
+        async with aclosing(client.watch(accepted.id)) as batches:
+            batch = await follow(batches, view(as_json=False))
+        saved = await save(client, batch, wanted)
+        failures = await first_failures(client, batch)
         if system is not None and "webhook_url" in submission.fields:
-            await _webhook_tried(system, accepted["request_id"])
-        click.echo(summary(status, saved, time.monotonic() - uploaded), err=as_json)
+            await _webhook_tried(system, accepted.id)
+        seconds = time.monotonic() - uploaded
+        click.echo(summary(batch, saved, seconds, failures), err=as_json)
         if system is not None:
             click.echo(f"The links answer while `imagebatch up --data {_shown(folder)}` runs.", err=as_json)
         if as_json:
-            click.echo(json.dumps(status, indent=2, ensure_ascii=False))
-    return COMPLETE if status["status"] == "complete" else FAILED
+            show_json(batch.document)
+    return COMPLETE if batch.is_complete else FAILED
 
 
 @asynccontextmanager
@@ -89,25 +88,20 @@ async def _own_or_running(
 ) -> AsyncIterator[tuple[str, LocalSystem | None]]:
     """The system that runs on the folder, or one of our own for the time of the block."""
     running = f"http://{LOOPBACK}:{folder.read().api_port}"
-    async with ApiClient(running) as client:
-        if folder.is_locked() and await client.is_alive():
-            yield running, None
-            return
+    if folder.is_locked() and await _is_alive(running):
+        yield running, None
+        return
     say("Starting …")
     async with local_system(folder, local) as system:
         yield system.api_url, system
 
 
-def _warn(accepted: Mapping[str, Any]) -> None:
-    say(f"Request {accepted['request_id']}: {accepted['rows']} rows, {accepted['images']} images")
-    for warning in accepted["warnings"]:
-        say(f"  warning: {sentence(warning)}")
-
-
-def sentence(problem: Mapping[str, Any]) -> str:
-    """A problem or warning of the API in words, with its line where it has one."""
-    line = f"line {problem['line']}: " if problem.get("line") else ""
-    return f"{line}{problem['message']}"
+async def _is_alive(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            return (await client.get(f"{url}/healthz")).is_success
+    except httpx.HTTPError:
+        return False
 
 
 async def _webhook_tried(system: LocalSystem, request_id: str) -> None:
@@ -123,41 +117,6 @@ async def _webhook_tried(system: LocalSystem, request_id: str) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def token(name: str) -> int:
-    """Make a token and print it, with the line by which a server knows it; the exit code."""
-    made = tokens.make()
-    entry = tokens.entry_of(name, made)
-    say("The token, for who uploads; it is shown this once:")
-    click.echo(made)
-    say("\nIts line for the server's tokens file (IMAGEBATCH_API_TOKENS_FILE):")
-    click.echo(str(entry))
-    return COMPLETE
-
-
 def _shown(folder: DataFolder) -> Path:
     here = Path.cwd()
     return folder.path.relative_to(here) if folder.path.is_relative_to(here) else folder.path
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """An API, and the token for it; `""` for none."""
-
-    url: str
-    token: str = field(default="", repr=False)
-
-
-async def submit(server: Server, submission: Submission) -> int:
-    """Upload and print the answer."""
-    async with ApiClient(server.url, server.token) as client:
-        accepted = await client.submit(submission.file, submission.fields)
-    click.echo(json.dumps(accepted, indent=2, ensure_ascii=False))
-    return COMPLETE
-
-
-async def status(server: Server, request_id: str) -> int:
-    """Print the status document; the exit code is 1 for a failed batch."""
-    async with ApiClient(server.url, server.token) as client:
-        document = await client.status(request_id)
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    return FAILED if document["status"] == "failed" else COMPLETE

@@ -54,9 +54,10 @@ def _ours(error: Exception) -> Iterator[errors.ImageBatchError | ImageBatchError
 
 def _explain(found: list[errors.ImageBatchError | ImageBatchError], name: str) -> int:
     for error in found:
-        say(f"{name.rpartition(' ')[2]}: {error}{_advice(error)}")
         problems = _problems(error)
-        for problem in problems:
+        code = f"  [{problems[0].code}]" if len(problems) == 1 else ""
+        say(f"{name.rpartition(' ')[2]}: {error}{_advice(error)}{code}")
+        for problem in problems if len(problems) > 1 else ():
             say(f"  {problem}  [{problem.code}]")
         if any(problem.code == "not_utf8" for problem in problems):
             say(f"  Declare it with --encoding, one of: {', '.join(ENCODINGS)}")

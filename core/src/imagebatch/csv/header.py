@@ -15,7 +15,7 @@ _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
 """Excel's own line before the header."""
 
 _EXPECTED = ",".join(rows.COLUMNS)
-_MAX_SHOWN = 600
+_MAX_SHOWN = 400
 
 _SYNONYMS = (
     {"serialnumber", "serialno", "serialnum", "serialnr", "serial", "sno", "srno", "slno", "snum", "snumber"},
@@ -163,8 +163,8 @@ def _not_mapped(line: str, options: ColumnOptions) -> str:
     if options.columns is not None:
         return f"{found}; it has not all the columns of columns={options.columns}"
     known = next((name for name, some in PRESETS.items() if _is_preset(line, some)), None)
-    hint = f"preset={known} reads it, or name the columns by" if known else "or name your own columns by"
-    return f"{found}; it must be {_EXPECTED}, {hint} columns={FORM}"
+    hint = f"; preset={known} reads it" if known else ""
+    return f"{found}; it must be {_EXPECTED}{hint}; columns={FORM} names columns of your own"
 
 
 def _is_preset(line: str, alternatives: Sequence[ColumnNames]) -> bool:

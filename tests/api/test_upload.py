@@ -9,6 +9,7 @@ import pytest
 
 from imagebatch.batch import plan
 from imagebatch.batch.intake import RecordedIntake
+from imagebatch.csv.columns import PRESETS
 from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.errors import ConflictError, StoreError
 from imagebatch.storage import keys
@@ -182,7 +183,7 @@ async def test_a_refusal_names_the_field_for_the_encoding(client: httpx.AsyncCli
 
 async def test_the_page_offers_every_encoding(client: httpx.AsyncClient) -> None:
     page = (await client.get("/")).text
-    assert [name for name in ENCODINGS if f'<option value="{name}">' not in page] == []
+    assert [name for name in (*ENCODINGS, *PRESETS) if f'<option value="{name}">' not in page] == []
 
 
 async def test_empty_fields_count_as_not_given(client: httpx.AsyncClient, intake: Any) -> None:

@@ -113,7 +113,8 @@ async def test_a_list_has_a_line_a_batch_newest_first(command: Command, system: 
     assert "2/2" in lines[0]
     assert "1 failed" in lines[0]
     assert "smaller" in lines[0]
-    assert f"--after {first}" in shown.stderr
+    one = await command("list", "--limit", 1)
+    assert f"imagebatch list --after {second}" in one.stderr
     document = json.loads((await command("list", "--limit", 1, "--json", "--status", "complete")).stdout)
     assert ([batch["request_id"] for batch in document["batches"]], document["next_after"]) == (
         [second],

@@ -235,6 +235,7 @@ async def test_one_that_is_deleted_while_it_is_watched_is_told(make: Make, kubec
 
 
 async def test_a_list_has_a_line_a_batch(make: Make, kubectl: Kubectl) -> None:
+    await make("older")
     batch = await make("listed")
     await batch.finish()
     shown = await kubectl("list", "--limit", 1000, "--status", "complete")

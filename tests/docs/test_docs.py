@@ -110,6 +110,7 @@ async def up(tmp_path: Path) -> AsyncIterator[Up]:
 def examples_on(port: int, name: str, folder: Path) -> Path:
     """A copy of an example whose images are served on another port, so that tests don't collide."""
     path = folder / name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(
         (ROOT / "examples" / name).read_bytes().replace(EXAMPLES_PORT.encode(), str(port).encode())
     )
@@ -174,6 +175,26 @@ async def run_curl(words: list[str]) -> str:
     stdout, _ = await process.communicate()
     assert process.returncode == 0
     return stdout.decode()
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
+async def test_the_export_that_the_readme_shows_comes_back(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    words = block_of("shop")
+    assert words.pop(0) == ".venv/bin/imagebatch"
+    replaced = {
+        "examples/catalogues/shopify.csv": examples_on(port, "catalogues/shopify.csv", tmp_path),
+        "build/shopify.csv": tmp_path / "out.csv",
+    }
+    ended = await imagebatch(
+        *(replaced.get(word, word) for word in words),
+        *("--errors", tmp_path / "errors.csv", "--data", tmp_path / "data"),
+        IMAGEBATCH_EXAMPLES_PORT=str(port),
+    )
+    assert ended.code == 0, ended.stderr
+    assert "491 of 495 images done, 4 failed" in ended.stdout
+    assert (tmp_path / "out.csv").read_text().startswith("Handle,Title,Body (HTML),")
 
 
 @pytest.mark.integration

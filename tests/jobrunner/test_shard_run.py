@@ -189,7 +189,7 @@ async def test_progress_is_told_no_more_often_than_wished(store: MemoryStore, we
     await process_images(a_run(window=1, pace=Pace(seconds=0, images=4)), store, some_services)
     key = keys.progress(REQUEST_ID, 1, 0)
     assert store.writes.count(key) == 2
-    assert Progress.from_json(store.get(key)) == Progress("run-1", Counts(8, 0, 8))
+    assert Progress.from_json(store.get(key)) == Progress("run-1", Counts(8, 0, 8), errors={"http_status": 8})
 
 
 async def test_progress_is_told_though_the_next_image_hangs(store: MemoryStore, web: Web) -> None:

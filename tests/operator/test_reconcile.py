@@ -1,5 +1,6 @@
 """The real operator against a real API server: what it makes, says and removes. No node runs anything."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from imagebatch.batch.shard import ShardId
 from imagebatch.records import Records
 from imagebatch.storage import keys
 from imagebatch_testing.operated import ROWS, Batch, Make, condition
@@ -15,6 +17,7 @@ from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import (
     NAMESPACE,
     OperatorProcess,
+    leave_report,
     new_name,
 )
 
@@ -44,6 +47,19 @@ async def test_a_batch_runs_through(make: Make, operated_records: Records) -> No
 
 async def _is_empty(batch: Batch) -> bool:
     return await batch.objects.jobs(batch.uid) == []
+
+
+async def test_why_images_fail_is_shown_while_others_are_done(make: Make) -> None:
+    batch = await make("failing")
+    job = await batch.job()
+    await job.run(0, 1)
+    await asyncio.to_thread(leave_report, batch.store, ShardId(batch.uid, 1, 0), failed=True)
+    await job.complete(0)
+    status = await batch.objects.until_status(batch.name, lambda now: "failures" in now)
+    assert (status["phase"], status["failures"]) == ("Running", {"http_status": 1})
+    await batch.report(1)
+    await job.complete(1)
+    await batch.until_phase("Complete")
 
 
 async def test_progress_is_shown_while_shards_run(make: Make) -> None:

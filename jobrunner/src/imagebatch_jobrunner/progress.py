@@ -5,6 +5,7 @@ Used by `shard_run`. Progress is a hint: if it can't be written, the shard goes 
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -45,6 +46,7 @@ class ProgressWriter:
         self._written_total = 0
         self._later: asyncio.Task[None] | None = None
         self.counts = Counts()
+        self._errors: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,6 +58,8 @@ class ProgressWriter:
 
     async def add(self, outcome: ImageOutcome) -> None:
         self.counts = self.counts.with_outcome(outcome)
+        if outcome.error is not None:
+            self._errors[outcome.error] += 1
         if self._later is not None or self.counts.total - self._written_total < self._pace.images:
             return
         wait_s = self._written_at + self._pace.seconds - self._pace.clock()
@@ -72,7 +76,7 @@ class ProgressWriter:
     async def _write(self) -> None:
         self._written_at = self._pace.clock()
         self._written_total = self.counts.total
-        progress = Progress(self._run, self.counts, self._store.pace.waiting)
+        progress = Progress(self._run, self.counts, self._store.pace.waiting, dict(self._errors))
         try:
             await self._store.put(self._key, progress.to_json(), JSON)
         except StoreError as error:

@@ -144,7 +144,7 @@ def is_worth_writing(old: Mapping[str, Any], new: Json, seconds_since_write: flo
     return are_counts_worth_writing(counts_of(old).done, counts_of(new), seconds_since_write)
 
 
-_COUNTING = frozenset({"images", "bytes", "progress", "shards", "message"})
+_COUNTING = frozenset({"images", "bytes", "progress", "shards", "message", "failures"})
 _OTHERS = frozenset({"conditions", "webhook"})
 
 

@@ -301,7 +301,8 @@ def leave_report(store: ObjectStore, shard: ShardId, *, failed: bool = False) ->
     if failed:
         outcome = ImageOutcome(row=row, slot=1, error=ErrorCode.HTTP_STATUS, message="HTTP 404")
     fragment = write_fragment(store, shard, uuid.uuid4().hex, [outcome])
-    commit(store, shard, Report("run", fragment, 1, Counts().with_outcome(outcome)))
+    errors = {str(outcome.error): 1} if outcome.error else {}
+    commit(store, shard, Report("run", fragment, 1, Counts().with_outcome(outcome), errors))
 
 
 def new_name(stem: str) -> str:

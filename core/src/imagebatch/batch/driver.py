@@ -270,10 +270,11 @@ class BatchDriver:
 
     def _standing(self, phase: Phase, waiting: Waiting | None = None) -> Request:
         """The request as it stands now."""
-        total = self.row.request.counts.total
-        counts = replace(self._reports.counts(self._runs.active), total=total)
+        total, active = self.row.request.counts.total, self._runs.active
+        counts = replace(self._reports.counts(active), total=total)
         message = f"{counts.done} of {total} images" if total else ""
-        return replace(self.row.request, phase=phase, message=message, counts=counts, waiting=waiting)
+        request = replace(self.row.request, errors_by_code=self._reports.errors(active))
+        return replace(request, phase=phase, message=message, counts=counts, waiting=waiting)
 
     async def _show(self, request: Request) -> None:
         """Write the row, if the change is worth it, then what the executor shows."""
@@ -294,7 +295,4 @@ class BatchDriver:
     def shards(self) -> ShardCounts | None:
         """How many shards there are and how far they are; None while the plan is not known."""
         plan = self._reports.plan
-        if plan is None:
-            return None
-        done, given_up = self._reports.done, self._runs.given_up
-        return ShardCounts(len(plan.shards), len(done), self._runs.started, len(given_up - done.keys()))
+        return None if plan is None else ShardCounts.of(plan, self._reports.done.keys(), self._runs)

@@ -5,6 +5,7 @@ by processes of this machine.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -40,6 +41,10 @@ class ShardCounts:
     done: int
     active: int
     failed: int = 0
+
+    @classmethod
+    def of(cls, plan: Plan, done: AbstractSet[int], runs: ShardRuns) -> "ShardCounts":
+        return cls(len(plan.shards), len(done), runs.started, len(runs.given_up - done))
 
 
 class Executor(Protocol):

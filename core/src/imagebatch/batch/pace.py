@@ -32,4 +32,4 @@ def are_counts_worth_writing(done_before: int, counts: Counts, seconds_since_wri
 
 
 def _without_counts(request: Request) -> Request:
-    return replace(request, counts=Counts(total=request.counts.total), message="")
+    return replace(request, counts=Counts(total=request.counts.total), errors_by_code={}, message="")

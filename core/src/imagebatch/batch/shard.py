@@ -60,11 +60,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A shard under way: a hint for status displays, never a marker. `waiting` says why its puts wait."""
+    """A shard under way: a hint for status displays, never a marker. `waiting` says why its puts wait;
+    `errors` counts the images that failed, by error code.
+    """
 
     run: str
     counts: Counts
     waiting: Waiting | None = None
+    errors: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), separators=(",", ":")).encode()
@@ -72,8 +75,9 @@ class Progress:
     @classmethod
     def from_json(cls, data: bytes) -> "Progress":
         values: dict[str, Any] = json.loads(data)
-        waiting = values.get("waiting")
-        return cls(values["run"], Counts(**values["counts"]), Waiting(**waiting) if waiting else None)
+        said = values.get("waiting")
+        waiting, errors = Waiting(**said) if said else None, values.get("errors", {})
+        return cls(values["run"], Counts(**values["counts"]), waiting, errors)
 
 
 def fragment_bytes(outcomes: Iterable[ImageOutcome]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ all of them.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class ShardReports:
     plan: Plan | None = None
     done: dict[int, Counts] = field(default_factory=dict)
     last_done: datetime = datetime.min.replace(tzinfo=UTC)
+    _errors: dict[int, Mapping[str, int]] = field(default_factory=dict)
     _under_way: dict[int, Progress] = field(default_factory=dict)
     _asked_after: dict[int, str] = field(default_factory=dict)
     _is_listed: bool = False
@@ -46,13 +48,18 @@ class ShardReports:
     def forget(self) -> None:
         """Hold nothing any more; what is asked for again is read again."""
         self.plan, self._is_listed = None, False
-        for known in (self.done, self._under_way, self._asked_after):
+        for known in (self.done, self._errors, self._under_way, self._asked_after):
             known.clear()
 
     def counts(self, active: Iterable[int]) -> Counts:
         """Of the shards done and, as far as they say, of those that run."""
         running = (self._under_way[index].counts for index in active if index in self._under_way)
         return sum([*self.done.values(), *running], Counts())
+
+    def errors(self, active: Iterable[int]) -> dict[str, int]:
+        """The same shards' failed images by error code, the most frequent first."""
+        running = (self._under_way[index].errors for index in active if index in self._under_way)
+        return dict(sum(map(Counter, [*self._errors.values(), *running]), Counter[str]()).most_common())
 
     def waiting(self, active: Iterable[int]) -> Waiting | None:
         """Why running shards wait, as far as one of them says so."""
@@ -106,6 +113,7 @@ class ShardReports:
         report = await store.run(lambda its: shard.read_report(its, which))
         if report is not None:
             self.done[index] = report.counts
+            self._errors[index] = report.errors
             self._under_way.pop(index, None)
             self.last_done = max(self.last_done, datetime.fromtimestamp(report.finished_at, UTC))
 

@@ -112,8 +112,9 @@ class Records:
 
     @translate_errors
     async def progress(self, request: Request) -> Request | None:
-        """Record how far a pending request is, and why it waits: its phase, message, counts, plan and
-        suspension as they stand in `request`. Returns the row then; None when it is finished or gone.
+        """Record how far a pending request is, and why it waits: its phase, message, counts, failures,
+        plan and suspension as they stand in `request`. Returns the row then; None when it is finished or
+        gone.
         """
         counts, waiting = request.counts, request.waiting
         found = await self._pool.fetchrow(
@@ -133,6 +134,7 @@ class Records:
             request.input_sha256,
             request.suspension.since,
             request.suspension.seconds,
+            dict(request.errors_by_code),
         )
         return request_of(found) if found is not None else None
 

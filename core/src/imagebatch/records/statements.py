@@ -45,7 +45,7 @@ UPDATE_PROGRESS = """
 UPDATE processing_requests
 SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
     reason = $9, waiting_message = $10, rows = $11, images = $12, input_sha256 = $13,
-    suspended_at = $14, suspended_seconds = $15,
+    suspended_at = $14, suspended_seconds = $15, errors_by_code = $16,
     started_at = coalesce(started_at, now())
 WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
 RETURNING *

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebatch.batch import shard
+from imagebatch.batch import checkpoint, shard
 from imagebatch.batch.shard import Report, ShardId
 from imagebatch.outcome import Counts, ErrorCode, ImageOutcome
 from imagebatch.storage import keys
@@ -25,9 +25,9 @@ def reported(store: MemoryStore, attempt: int, *outcomes: ImageOutcome, index: i
 
 def test_a_later_attempt_knows_what_earlier_ones_stored(store: MemoryStore) -> None:
     reported(store, 1, GOOD, BAD)
-    assert shard.earlier_successes(store, ShardId("r1", 3, 0)) == {(1, 1): GOOD}
-    assert shard.earlier_successes(store, ShardId("r1", 1, 0)) == {}
-    assert shard.earlier_successes(store, ShardId("r1", 2, 1)) == {}
+    assert checkpoint.of_earlier_attempts(store, ShardId("r1", 3, 0)) == {(1, 1): GOOD}
+    assert checkpoint.of_earlier_attempts(store, ShardId("r1", 1, 0)) == {}
+    assert checkpoint.of_earlier_attempts(store, ShardId("r1", 2, 1)) == {}
 
 
 def test_a_shard_without_failures_is_taken_over_as_it_is(store: MemoryStore) -> None:

@@ -6,10 +6,18 @@ that are there, and both would store the same under these names.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
-from imagebatch.batch.shard import ShardId, earlier_successes, fragment_bytes, fragment_records, outcome_of
+from imagebatch.batch.shard import (
+    ShardId,
+    earlier_attempts,
+    fragment_bytes,
+    fragment_records,
+    outcome_of,
+    read_report,
+    successes,
+)
 from imagebatch.errors import AlreadyExistsError
 from imagebatch.outcome import ImageOutcome
 from imagebatch.storage import keys
@@ -59,10 +67,15 @@ def read(store: ShardStore, shard: ShardId) -> StoredImages:
 
 
 def of_earlier_attempts(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
-    """The images that earlier attempts stored, those that were given up or cancelled too."""
-    found = earlier_successes(store, shard)
-    for attempt in range(1, shard.attempt):
-        found |= read(store, replace(shard, attempt=attempt)).images
+    """The images that earlier attempts stored: by the newest report, and by the parts of attempts that were
+    given up or cancelled since.
+    """
+    found: dict[tuple[int, int], ImageOutcome] = {}
+    for earlier in earlier_attempts(shard):
+        report = read_report(store, earlier)
+        if report is not None:
+            return successes(store, report) | found
+        found |= read(store, earlier).images
     return found
 
 

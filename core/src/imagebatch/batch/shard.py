@@ -157,20 +157,20 @@ def read_report(store: ShardStore, shard: ShardId) -> Report | None:
         return None
 
 
+def earlier_attempts(shard: ShardId) -> Iterator[ShardId]:
+    """The shard in the last attempts before, the newest first."""
+    for attempt in range(shard.attempt - 1, max(shard.attempt - 1 - LOOK_BACK, 0), -1):
+        yield replace(shard, attempt=attempt)
+
+
 def earlier_report(store: ShardStore, shard: ShardId) -> Report | None:
     """What the newest of the last attempts at the shard reported; it includes what earlier ones achieved."""
-    for attempt in range(shard.attempt - 1, max(shard.attempt - 1 - LOOK_BACK, 0), -1):
-        report = read_report(store, replace(shard, attempt=attempt))
-        if report is not None:
-            return report
-    return None
+    reports = (read_report(store, earlier) for earlier in earlier_attempts(shard))
+    return next((report for report in reports if report is not None), None)
 
 
-def earlier_successes(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
-    """The images that earlier attempts stored, by row and slot: they are not done again."""
-    report = earlier_report(store, shard)
-    if report is None:
-        return {}
+def successes(store: ShardStore, report: Report) -> dict[tuple[int, int], ImageOutcome]:
+    """The images that a report's run stored or took over, by row and slot."""
     with store.open(report.fragment) as chunks:
         outcomes = read_fragment(chunks)
         return {(outcome.row, outcome.slot): outcome for outcome in outcomes if outcome.error is None}

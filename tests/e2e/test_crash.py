@@ -14,7 +14,8 @@ import pytest
 from imagebatch.storage import keys
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.receiver import Receiver
-from imagebatch_testing.web import Handler, Web, serving
+from imagebatch_testing.waiting import until
+from imagebatch_testing.web import Handler, Page, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -121,6 +122,24 @@ async def test_a_killed_system_finishes_the_batch_at_its_next_start(
     assert not [
         process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     ]
+
+
+async def test_a_kill_near_the_end_of_a_shard_costs_little_of_it(tmp_path: Path, receiver: Receiver) -> None:
+    """Everything at once, with nine tenths of 500 images done: a twentieth may be downloaded again."""
+    images = 500
+    async with serving({"/p.jpg": Page(picture(1))}) as web:
+        content = csv_of([[web.url(f"/p.jpg?{number}")] for number in range(images)])
+        async with system(tmp_path / "data", web, receiver) as up:
+            accepted = await up.upload(content, webhook_url=receiver.url("/hook"))
+            await until(lambda: web.requests.total() >= 0.9 * images)
+            await up.kill(with_children=True)
+            await up.start()
+            status = await up.until_done(accepted["request_id"])
+            async with asyncio.timeout(30):
+                await receiver.until_requests(1)
+    assert (status["status"], status["images"]["succeeded"]) == ("complete", images)
+    assert images <= web.requests.total() <= images + images // 20
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
 
 
 async def test_stopping_ends_every_process(tmp_path: Path, shop: Web, gate: Gate, receiver: Receiver) -> None:

@@ -37,7 +37,9 @@ from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""How long to wait after the first, second, … failed try; after the last of them it is given up."""
+"""How long to wait after the first, second, … failed try; when the tenth fails it is given up. The schedule
+is the specification's.
+"""
 
 JITTER = 0.2
 MIN_SECRET_BYTES = 24
@@ -72,7 +74,7 @@ def body(request_id: str, ending: Ending, output_link: str | None, counts: Count
 
 
 def test_body(message_id: str) -> str:
-    """What a test says: the fields of a batch's end, of no batch."""
+    """The body of a test event: the fields of a batch's end, though no batch ended."""
     return json.dumps(
         {
             "type": "test",

@@ -55,7 +55,9 @@ FIELDS: Json = {
         pattern=f"^({_ROLES})?$",
     ),
     "preset": text("The columns of a shop's export; before the file, or in the query.", enum=[*PRESETS, ""]),
-    "inPlace": _flag(False, "Put the new links in the places of the old, too; before the file."),
+    "inPlace": _flag(
+        False, "Put the new links in the places of the old, too; before the file, or in the query."
+    ),
     "quality": text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
         pattern="^((100|[1-9][0-9]?)%?)?$",
@@ -98,7 +100,7 @@ UPLOAD: Json = {
         FILE_FIELD: {
             "type": "string",
             "contentMediaType": "text/csv",
-            "description": "Columns Serial Number, Product Name, Input Image Urls.",
+            "description": "Columns Serial Number, Product Name, Input Image Urls, or as `columns` has it.",
         },
     },
     "required": [FILE_FIELD],

@@ -123,7 +123,7 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         "The image's data is damaged.", False, "Save the image anew with an image editor."
     ),
     ErrorCode.TOO_MANY_PIXELS: Explanation(
-        "The picture, or an animation's frames together, have more pixels than the limit or take too much memory.",
+        "The picture, or an animation as a whole, has too many pixels or takes too much memory.",
         False,
         "Use a smaller picture, or raise the limit that the message names.",
     ),

@@ -37,8 +37,8 @@ from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""How long to wait after the first, second, … failed try; when the tenth fails it is given up. The schedule
-is the specification's.
+"""How long to wait after the first, second, … failed try; when the tenth try fails, it is given up. The
+schedule is the example of the specification.
 """
 
 JITTER = 0.2
@@ -228,9 +228,10 @@ class Dispatcher:
                 task.cancel()
 
     async def _start_due(self, *, is_due: bool = True) -> float:
-        """Start sending what is due, as far as there is room; returns how long nothing more is due.
+        """Start sending what is due, as far as there is room; returns in how many seconds the next one is
+        due.
 
-        Who does not know that something is due asks for that only, which is one statement.
+        Without `is_due` it only asks for that, which is one statement.
         """
         room = CONCURRENCY - len(self._sending)
         if not room:

@@ -122,7 +122,9 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
             settings=watches.settings(),
             namespaces=settings.watched,
             standalone=True,
-            identity=cast(Any, socket.gethostname()),  # a pod's user has no name to ask for
+            identity=cast(
+                Any, socket.gethostname()
+            ),  # kopf asks for the user's name, which a pod's user lacks
         )
         for task in work:
             task.cancel()

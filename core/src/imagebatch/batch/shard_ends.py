@@ -18,7 +18,7 @@ def refused(reason: str) -> str:
 
 
 def waiting_after(exit_code: int, words: str) -> Waiting:
-    """Why a batch waits after its jobrunner ended with this code; `words` are the jobrunner's last message."""
+    """Why a batch waits after its jobrunner ended with this code; `words` are its last message."""
     match exit_code:
         case Exit.TEMPORARY:
             return Waiting("StoreUnavailable", f"tried again until it works: {words}")

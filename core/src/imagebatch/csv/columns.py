@@ -134,7 +134,9 @@ class ColumnOptions:
 
     @property
     def alternatives(self) -> tuple[ColumnNames, ...]:
-        """The columns to look for, in this order: the first that fits is taken. Empty when nothing is said."""
+        """The columns to look for, in this order; the first that fit are taken. Empty when nothing is
+        said.
+        """
         if self.preset is not None:
             return PRESETS[self.preset]
         return (self.columns,) if self.columns is not None else ()

@@ -138,9 +138,7 @@ class Utf8Source:
 def not_readable(
     bad: bytes, encoding: str, line: int | None, candidates: tuple[str, ...] = ()
 ) -> InputRefusedError:
-    """The refusal for a byte that is not of the encoding. Each edge adds the name of its field for the
-    encoding.
-    """
+    """The refusal for a byte that is not of the encoding. Each edge adds its own field for the encoding."""
     maybe = f"; it may be {' or '.join(candidates)}" if candidates else ""
     return InputRefusedError.of(
         "not_utf8",

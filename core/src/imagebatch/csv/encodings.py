@@ -71,9 +71,7 @@ _MULTIBYTE = ("shift_jis", "gb18030", "big5", "euc-kr")
 _SIGNS = frozenset("\u00a0€£¥$¢§©®™°±²³¹¼½¾×÷µ·•…–—‘’‚“”„‹›«»¿¡ªº′″№´`¨")
 _WORD = re.compile(r"[^\W\d_]+")
 _WRONG_ACCENT = re.compile(r"(?<![^\W\d_])è|è(?=[aeiouyèéáíóúý])|[ìòù](?=[^\W\d_])|õ(?!e)", re.IGNORECASE)
-"""Accents where Western languages have none: what Czech č, ě, ň, ů and Hungarian ő look like when read as
-windows-1252.
-"""
+"""Accents where Western languages have none: Czech č, ě, ň, ů and Hungarian ő read as windows-1252."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +204,7 @@ _ALONE = frozenset("àáâèéêòóôåæøöőíияоуαηο")
 
 
 def _word_cost(word: str, *, is_western: bool) -> float:
-    """The cost of a word that nobody writes: capitals after small letters, accents in rows, two scripts in
-    one word.
-    """
+    """The cost of a word nobody writes: capitals after small letters, accents in rows, two scripts in one."""
     odd = [character for character in word if character > "\x7f"]
     if not odd:
         return 0.0

@@ -114,7 +114,7 @@ def _separators(links: str) -> int:
 
 
 def _sizes(text: str, ends: list[int], surplus: int) -> list[int]:
-    """Bytes from one end to the next, less `surplus`: the bytes of each row's end beyond the canonical one."""
+    """Bytes from one end to the next, less `surplus`: what each row's end has beyond the canonical one."""
     if text.isascii():
         return [end - start - surplus for start, end in pairwise(ends)]
     return [len(text[start:end].encode()) - surplus for start, end in pairwise(ends)]

@@ -199,7 +199,7 @@ class _Scan:
         return len(self._text), len(self._text)
 
     def _held(self, start: int) -> int:
-        """Where to look for the entry's end: behind the closing quote of an entry in quotes, else from its
+        """Where to look for the end of an entry: behind its closing quote if it is in quotes, else at its
         start.
         """
         opener = self._text[start : start + 1]

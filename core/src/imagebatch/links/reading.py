@@ -22,8 +22,7 @@ _ODD = re.compile(r'[\\&"<>`\u201c\u201d\u00ab\u00bb]')
 _BROKEN_SCHEME = re.compile(r"(https?):[/\\]?(?=[^/\\\s])", re.IGNORECASE)
 _BACKSLASHED_SCHEME = re.compile(r"(https?):[/\\]{2}(?=[^/\\])", re.IGNORECASE)
 _LETTER = r"a-zA-Z\u00a1-\uffff"
-"""Both cases are listed: with re.IGNORECASE `re` would look at each letter of the range, 40 ms at each start.
-"""
+"""Both cases are listed: re.IGNORECASE would look at each letter of the range, 40 ms at each start."""
 
 _AMP = re.compile(r"&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)

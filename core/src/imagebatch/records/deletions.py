@@ -35,16 +35,12 @@ class Deletions:
 
     @translate_errors
     async def release_all(self) -> None:
-        """Release the claims of programs that no longer run; only for a program that knows it is the only
-        one.
-        """
+        """Release the claims of programs that no longer run; only for one that knows that it is alone."""
         await self._pool.execute(statements.RELEASE_CLAIMS)
 
     @translate_errors
     async def extend(self, claim: Claim, lease_seconds: float) -> Claim | None:
-        """Let the claim last so long from now; None when another program holds it. A short lease gives it
-        back.
-        """
+        """Let the claim last so long from now; None when another holds it. A short lease gives it back."""
         until = await self._pool.fetchval(
             statements.EXTEND_CLAIM, claim.request.request_id, claim.until, lease_seconds
         )

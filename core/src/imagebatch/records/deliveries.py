@@ -24,7 +24,7 @@ class Deliveries:
 
     @translate_errors
     async def redeliver(self, request_id: str) -> RecordedDelivery | None:
-        """Have the newest delivery sent again, under its id and with as many tries as at first; None without
+        """Have the newest delivery sent again, under its id, with as many tries as at first; None without
         one.
         """
         found = await self._pool.fetchrow(statements.REDELIVER, request_id)

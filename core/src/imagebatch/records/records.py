@@ -77,7 +77,7 @@ class Records:
     async def listed(
         self, uploaded_by: str | None, limit: int, *, after: Request | None = None, status: str | None = None
     ) -> list[Request]:
-        """The newest requests that came with tokens of this name, for None those without; older than `after`."""
+        """The newest requests that came with tokens of this name, for None without; older than `after`."""
         since = (after.created_at, after.request_id) if after is not None else (None, None)
         values = (uploaded_by or "", *since, limit)
         if status is None:

@@ -9,9 +9,7 @@ from imagebatch.storage.store import ObjectStore
 
 REQUESTS = 16
 ANSWER_S = 30.0
-"""Longer than a small object takes with its retries, while S3 answers. Nobody waits longer for one that
-hangs.
-"""
+"""Longer than a small object takes with retries, while S3 answers. For one that hangs nobody waits longer."""
 
 R = TypeVar("R")
 

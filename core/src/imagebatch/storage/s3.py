@@ -112,9 +112,7 @@ class S3Store:
             except S3Error as error:
                 if error.code != "ConditionalRequestConflict":
                     raise
-            time.sleep(
-                pause
-            )  # another put of the key is or was under way: it is not decided whether it is there
+            time.sleep(pause)  # another put of the key is under way: its outcome is not decided yet
         return self._put(key, data, media, only_if_absent=only_if_absent)
 
     def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:

@@ -21,8 +21,7 @@ SILENCE_S = 30.0
 """How long S3 may send nothing before an answer is given up."""
 
 MOST_UNPLAIN = 3
-"""After so many answers in a row that are not plain no more are asked for: each object would be sent twice.
-"""
+"""After so many answers in a row that are not plain, none is asked for: all would be sent twice."""
 
 KEEP_S = 15.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -55,7 +54,7 @@ class Wires:
 
     def __init__(self, origin: Origin, *, connections: int) -> None:
         self._origin = origin
-        # The administrator names the endpoint, so its address is not restricted; the SDK does not restrict it either.
+        # The administrator names the endpoint, so it may have any address, as it may for the SDK.
         self._dialler = Dialler(guard.WIDEST)
         self._room = asyncio.Semaphore(connections)
         self._idle: list[_Wire] = []

@@ -74,9 +74,7 @@ class ImageBatches:
             )
 
     async def delete(self, name: str, uid: str) -> None:
-        """Delete this very object. Raises ObjectMissingError, or ObjectChangedError when another has its
-        name.
-        """
+        """Delete this very object. Raises ObjectMissingError, or ObjectChangedError for a later one."""
         only = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
         with _errors_translated():
             await self._objects.delete_namespaced_custom_object(

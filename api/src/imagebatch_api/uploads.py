@@ -126,8 +126,8 @@ class Uploads:
         return is_promised
 
     async def _submit(self, new: NewRequest) -> bool:
-        """Submit, and again after an error: once when nothing was done, up to three times when that is not
-        known.
+        """Submit, and again after an error: once when nothing was done, up to three times when that is
+        unknown.
         """
         failure: RecordsError | None = None
         for pause in RESUBMIT_PAUSES_S:

@@ -20,9 +20,7 @@ _SHOWN_AS = {
 
 
 class Verbs:
-    """Does what is asked for, and returns the request as it is afterwards. Raises RefusedError where it can't
-    be done.
-    """
+    """Does what is asked for, and returns the changed request. Raises RefusedError where it can't be done."""
 
     def __init__(self, services: Services) -> None:
         self._with = services

@@ -103,9 +103,7 @@ class ImageBatch:
 
     @property
     def source_key(self) -> str:
-        """The key on S3 that the source names; empty for other sources. Each upload's canonical CSV has its
-        own.
-        """
+        """The key on S3 that the source names, of its own for each upload; empty for other sources."""
         return str(self.source.get("s3", {}).get("key", ""))
 
     @property

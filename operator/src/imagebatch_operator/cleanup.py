@@ -94,9 +94,7 @@ class Cleanup:
         return found
 
     async def expire(self, batch: ImageBatch, request: Request) -> float | None:
-        """Delete a finished object whose TTL is over; else returns in how many seconds it is, None without
-        one.
-        """
+        """Delete a finished object whose TTL is over; returns in how many seconds to look again."""
         if batch.ttl_seconds is None or request.finished_at is None:
             return None
         left = batch.ttl_seconds - (datetime.now(UTC) - request.finished_at).total_seconds()

@@ -10,8 +10,8 @@ Json = Mapping[str, Any]
 
 
 class PodCache:
-    """Jobrunner pods by the uid of their batch. It may hold pods that are gone; it misses pods for a moment
-    only.
+    """Jobrunner pods by the uid of their batch. It may hold pods that are gone, and miss new ones for a
+    moment.
     """
 
     def __init__(self) -> None:

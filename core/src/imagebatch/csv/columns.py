@@ -134,8 +134,8 @@ class ColumnOptions:
 
     @property
     def alternatives(self) -> tuple[ColumnNames, ...]:
-        """The columns to look for, in this order; the first that fit are taken. Empty when nothing is
-        said.
+        """The columns to look for, in this order; the first that fit are taken. Empty when none are
+        declared.
         """
         if self.preset is not None:
             return PRESETS[self.preset]

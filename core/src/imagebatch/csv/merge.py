@@ -119,9 +119,7 @@ class _Source:
 
 
 class _Sheets:
-    """The three CSVs. They are completed when `stack` is left, in the reverse order of opening: the output
-    last.
-    """
+    """The three CSVs. Leaving `stack` completes them in the reverse order of opening: the output last."""
 
     def __init__(self, store: ObjectStore, request_id: str, plan: Plan, stack: ExitStack) -> None:
         self._store = store

@@ -199,8 +199,8 @@ class _Scan:
         return len(self._text), len(self._text)
 
     def _held(self, start: int) -> int:
-        """Where to look for the end of an entry: behind its closing quote if it is in quotes, else at its
-        start.
+        """Where the search for an entry's end begins: behind its closing quote, or where it starts without
+        one.
         """
         opener = self._text[start : start + 1]
         if opener not in _CLOSING or opener in self._never_closed:

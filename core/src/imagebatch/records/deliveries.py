@@ -24,8 +24,8 @@ class Deliveries:
 
     @translate_errors
     async def redeliver(self, request_id: str) -> RecordedDelivery | None:
-        """Have the newest delivery sent again, under its id, with as many tries as at first; None without
-        one.
+        """Have the newest delivery sent again, under its id and with all its tries; None when there is
+        none.
         """
         found = await self._pool.fetchrow(statements.REDELIVER, request_id)
         return RecordedDelivery(**found) if found is not None else None

@@ -101,7 +101,9 @@ class Signer:
         return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
 
     def _bound(self, body: bytes) -> tuple[str, dict[str, str]]:
-        """How the signature covers the body, and the headers that say so; under TLS it need not cover it."""
+        """How the signature covers the body, and the headers that say so; under TLS it does not, for TLS
+        does.
+        """
         if self._place.scheme == "https":
             digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
             checked = {"content-md5": digest} if body else {}

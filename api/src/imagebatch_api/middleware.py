@@ -135,7 +135,7 @@ def _head_bytes(scope: Scope) -> int:
 
 
 class TokenGuard:
-    """Lets only holders of a token pass, but for `OPEN_PATHS`, and notes whose it is. RFC 6750.
+    """Lets only requests with a token pass, except to `OPEN_PATHS`, and records whose it is (RFC 6750).
 
     Neither answers nor logs ever repeat what was presented.
     """

@@ -13,7 +13,7 @@
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
-    ├── NotControlledError  only who made the batch may change it, or there is nothing left that could run it
+    ├── NotControlledError  only the batch's creator may change it, or nothing is left that could run it
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; reported at start-up
 
@@ -114,7 +114,7 @@ class ConflictError(RecordsError):
 
 
 class NotControlledError(ImageBatchError):
-    """Only who made the batch may change it, or there is nothing left that could run it."""
+    """Only the batch's creator may change it, or nothing is left that could run it."""
 
 
 class AddressForbiddenError(ImageBatchError):

@@ -42,9 +42,13 @@ schedule is the example of the specification.
 """
 
 JITTER = 0.2
+"""Of each wait, so that receivers that failed together are not all asked again at once."""
 MIN_SECRET_BYTES = 24
+"""The specification's minimum."""
 TIMEOUT_S = 20.0
+"""The specification recommends 15 to 30 seconds."""
 LEASE_S = 60.0
+"""Longer than one try takes, so that no other program claims a delivery that is being sent."""
 CONCURRENCY = 32
 IDLE_S = 30.0
 TROUBLE_S = 5.0

@@ -20,6 +20,7 @@ READS_AT_ONCE = 4
 
 MERGES_AT_ONCE = 2
 MOMENT_S = 0.2
+"""A task that takes no longer shows no phase of its own (docs/decisions/0014)."""
 
 R = TypeVar("R")
 

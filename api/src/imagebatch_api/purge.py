@@ -1,5 +1,5 @@
 """Removes what deleted batches left on S3, beside the API's other work, in each program that serves it. It
-also removes tests of webhooks that their sender left behind when it ended.
+also removes tests of webhooks whose sender ended before it could.
 
 A batch is gone for its users when its row is marked. Then go its ImageBatch object, if it has one, its
 objects on S3, a page at a time, and the row last, so that whatever breaks off is found and begun again: by

@@ -66,9 +66,7 @@ class UploadReader:
             async for part in parts:
                 match part:
                     case FileBegins(content_type):
-                        fields.batch_spec(
-                            self._policy
-                        )  # refuse what is wrong in them before the file is read
+                        fields.batch_spec(self._policy)  # refuse wrong fields before the file is read
                         fields.begin_file()
                         reading.start(reader(content_type, fields))
                     case FileEnds():

@@ -126,9 +126,7 @@ class Uploads:
         return is_promised
 
     async def _submit(self, new: NewRequest) -> bool:
-        """Submit, and again after an error: once when nothing was done, up to three times when that is
-        unknown.
-        """
+        """Submit, and again after an error: once if nothing was done, up to three times if unknown."""
         failure: RecordsError | None = None
         for pause in RESUBMIT_PAUSES_S:
             try:

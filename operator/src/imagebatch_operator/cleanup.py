@@ -94,7 +94,7 @@ class Cleanup:
         return found
 
     async def expire(self, batch: ImageBatch, request: Request) -> float | None:
-        """Delete a finished object whose TTL is over; returns in how many seconds to look again."""
+        """Delete a finished object after its TTL; returns in how many seconds to look again, if ever."""
         if batch.ttl_seconds is None or request.finished_at is None:
             return None
         left = batch.ttl_seconds - (datetime.now(UTC) - request.finished_at).total_seconds()

@@ -10,9 +10,7 @@ Json = Mapping[str, Any]
 
 
 class PodCache:
-    """Jobrunner pods by the uid of their batch. It may hold pods that are gone, and miss new ones for a
-    moment.
-    """
+    """Jobrunner pods by the uid of their batch. It may hold pods that are gone, and miss new ones briefly."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, PodFacts]] = defaultdict(dict)

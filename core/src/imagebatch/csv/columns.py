@@ -134,9 +134,7 @@ class ColumnOptions:
 
     @property
     def alternatives(self) -> tuple[ColumnNames, ...]:
-        """The columns to look for, in this order; the first that fit are taken. Empty when none are
-        declared.
-        """
+        """The columns to look for, in this order; the first that fit are taken. Empty if none is declared."""
         if self.preset is not None:
             return PRESETS[self.preset]
         return (self.columns,) if self.columns is not None else ()

@@ -59,7 +59,7 @@ def read(store: ShardStore, shard: ShardId) -> StoredImages:
 
 
 def of_earlier_attempts(store: ShardStore, shard: ShardId) -> dict[tuple[int, int], ImageOutcome]:
-    """The images that earlier attempts stored, by row and slot, even attempts that were cancelled."""
+    """The images that earlier attempts stored, those that were given up or cancelled too."""
     found = earlier_successes(store, shard)
     for attempt in range(1, shard.attempt):
         found |= read(store, replace(shard, attempt=attempt)).images

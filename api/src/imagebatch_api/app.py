@@ -19,7 +19,7 @@ __all__ = ["Services", "create_app"]
 
 
 def create_app(services: Services, settings: ApiSettings) -> Starlette:
-    """The API over `services`; whoever makes it keeps them open as long as it is served.
+    """The API over `services`; the caller keeps them open as long as it is served.
 
     Raises SettingsError for a tokens file that is not usable.
     """

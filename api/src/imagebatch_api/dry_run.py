@@ -21,7 +21,7 @@ from imagebatch_api.upload_reader import Incoming, UploadReader
 PARAMETER = "dry_run"
 SHOWN_HOSTS = 100
 MAX_HOSTS = 10_000
-"""So many are counted exactly. Beyond, those that were seen least make room, and may be missing."""
+"""Up to so many hosts are counted exactly. Of more, those with the fewest so far are dropped."""
 
 
 def is_asked(query: list[tuple[str, str]]) -> bool:

@@ -11,7 +11,7 @@ from imagebatch.records import Request
 from imagebatch_api.problems import RefusedError
 
 NAMESPACE = uuid.UUID("5b4b3f5e-6a0f-5f0a-9c55-0d6f3c1c8a27")
-"""Of the request ids that idempotency keys make; never change it."""
+"""The UUID namespace of the request ids that are made from Idempotency-Keys; never change it."""
 
 MAX_KEY_CHARS = 255
 

@@ -13,7 +13,7 @@ from imagebatch.errors import OutcomeUnknownError, RecordsError
 
 TIMEOUT_S = 15.0
 REFUSALS = range(400, 500)
-"""The statuses with which the API server says that it did nothing, but for 408."""
+"""The statuses with which the API server says that it did nothing, except 408."""
 
 
 class ObjectsError(RecordsError):
@@ -74,7 +74,7 @@ class ImageBatches:
             )
 
     async def delete(self, name: str, uid: str) -> None:
-        """Delete this very object. Raises ObjectMissingError, or ObjectChangedError for another's name."""
+        """Delete this very object. Raises ObjectMissingError, or ObjectChangedError for a later one."""
         only = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
         with _errors_translated():
             await self._objects.delete_namespaced_custom_object(

@@ -1,10 +1,10 @@
 """Changes batches on Kubernetes: by the spec of their ImageBatch objects, which the operator follows.
 
 The API changes the objects that it made, and no others. An object that kubectl made has a name and a
-namespace of its own, which no row tells; and whoever wrote its manifest, or the GitOps tool that holds it,
-would undo what the API changes in it. The key of an upload's input tells them apart: nobody but an upload
-has one (`Request.upload`). Its object is named after its request id, and has the uid that the row names, so
-that one of the same name that came later is another's too.
+namespace of its own, which no row records; and whoever wrote its manifest, or the GitOps tool that holds it,
+would undo what the API changes in it. The key of an upload's input tells them apart: nobody but an upload has
+one (`Request.upload`). Its object is named after its request id, and has the uid that the row names, so a
+later object of the same name is not taken for it.
 """
 
 import asyncio

@@ -135,7 +135,7 @@ def _head_bytes(scope: Scope) -> int:
 
 
 class TokenGuard:
-    """Lets only holders of a token pass, but for `OPEN_PATHS`, and notes whose it is. RFC 6750.
+    """Lets only requests with a token pass, except to `OPEN_PATHS`, and records whose it is (RFC 6750).
 
     Neither answers nor logs ever repeat what was presented.
     """
@@ -174,10 +174,10 @@ def _unauthorized(problem: Problem, challenge: str) -> problems.ProblemResponse:
 
 
 class HostGuard:
-    """Only the names in `allowed_hosts` are answered, and no page of another site may post.
+    """Only requests to the names in `allowed` are answered, and no page of another site may post.
 
-    A page somewhere on the web can let its visitor's browser post to the visitor's own machine, or give
-    the machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site show it. With
+    A page somewhere on the web can make its visitor's browser post to the visitor's own machine, or give the
+    machine a name of its own (DNS rebinding): the headers Host, Origin and Sec-Fetch-Site show it. With
     tokens it is a second wall, for no browser adds a token by itself.
     """
 
@@ -205,7 +205,7 @@ class HostGuard:
         return None
 
     def _answers_to(self, name: str, path: str) -> bool:
-        """Prometheus asks each pod by its address; that no page can put into a Host header by DNS."""
+        """Prometheus asks each pod by its address, which no page can get into a Host header by DNS."""
         return name in self._allowed or (path == METRICS and _is_address(name))
 
 

@@ -45,7 +45,7 @@ PROBLEMS = {
     404: "There is no such thing.",
     405: "The path does not take this method.",
     408: "The body stalled.",
-    409: "The batch does not stand so that this could be done; `code` says how it stands.",
+    409: "The state of the batch, or another upload, does not allow this now; `code` says why.",
     413: "The body is too large.",
     415: "The body is not of a type that is taken here.",
     422: "The CSV, an option, a parameter or a URL is not usable; nothing was stored.",
@@ -87,7 +87,7 @@ def document(settings: ApiSettings) -> Json:
 
 
 def _guarded(path: str, operation: Json) -> Json:
-    """The operation with what stands before all of them, or without, where the path is open."""
+    """The operation with the answers that the middleware adds, and without a token where the path is open."""
     problems = {500, 431}
     if path not in PROBES:
         problems.add(403)

@@ -31,7 +31,7 @@ _VERBS = {
     "cancel": "End a batch; what is done by then is in its output CSV",
     "suspend": "Stop a batch until it is resumed; what is done stays done",
     "resume": "Let a suspended batch go on",
-    "retry": "Run what failed or was not tried again, in another attempt; what succeeded is kept",
+    "retry": "Run again what failed or was not tried, in another attempt; what succeeded is kept",
 }
 
 
@@ -77,7 +77,7 @@ def _delete() -> Json:
         **operation(
             "delete", "Delete a batch and its results", nothing_answer("It is gone."), [404, 409, 503]
         ),
-        "description": "At once for every reader of the API; its objects on S3 follow.",
+        "description": "It is gone at once for every reader of the API; its objects on S3 follow.",
         "parameters": [REQUEST_ID],
     }
 
@@ -107,7 +107,7 @@ def _events() -> Json:
 def _images() -> Json:
     return {
         **operation("images", "What became of each image", json_answer(200, "Images"), [404, 422, 503]),
-        "description": "Pages of report.csv. One may be short, or empty, and have a next one.",
+        "description": "Pages of report.csv. A page may be short, or empty, and still have a next one.",
         "parameters": [
             REQUEST_ID,
             *_page_parameters(IMAGES, "`next_after` of the page before, as it came."),
@@ -144,7 +144,7 @@ def _webhook_test() -> Json:
             json_answer(200, "WebhookTest"),
             [408, 413, 415, 422, 429, 503, 504],
         ),
-        "description": "Once; the answer waits up to 20 seconds for it.",
+        "description": "It is sent once; the answer waits up to 20 seconds for its result.",
         "requestBody": {
             "required": True,
             "content": {json_body.MEDIA_TYPE: {"schema": reference("WebhookUrl")}},

@@ -1,5 +1,5 @@
-"""Removes what deleted batches left on S3, beside everything else; a program that serves runs it. Tests of
-webhooks whose sender was ended before it could remove them go at its start.
+"""Removes what deleted batches left on S3, beside the API's other work, in each program that serves it. It
+also removes tests of webhooks whose sender ended before it could.
 
 A batch is gone for its users when its row is marked. Then go its ImageBatch object, if it has one, its
 objects on S3, a page at a time, and the row last, so that whatever breaks off is found and begun again: by
@@ -122,7 +122,7 @@ class _Held:
         self.claim = claim
 
     async def extend(self) -> None:
-        """Raises LostClaimError when it is another's by now."""
+        """Raises LostClaimError when another program holds the claim by now."""
         extended = await self._deletions.extend(self.claim, LEASE_S)
         if extended is None:
             raise LostClaimError

@@ -24,7 +24,7 @@ OUTCOMES = ("succeeded", "failed", "skipped")
 IMAGES = PageRules(100, 1000, "outcome", OUTCOMES)
 READ_BYTES = 128 * 1024
 MAX_BYTES = 8 * 1024 * 1024
-"""A call reads no more, but for a record that is longer: a page may be short, or empty, and have a next."""
+"""A call reads no more, except for one longer record: a page may be short, or empty, and have a next one."""
 
 _LINE_ENDS = (b"\n", b"\r\n", b"\r")
 _SEALED = struct.Struct(">QBB")

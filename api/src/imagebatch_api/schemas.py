@@ -41,7 +41,7 @@ _ROLES = r"(((serial|name)=[^,=]*,)*links=[^,=]*[^,=+\s][^,=]*)"
 
 FIELDS: Json = {
     "webhook_url": text(
-        "Called when the batch ends. On the public internet; names that are not ASCII in Punycode.",
+        "Called when the batch ends. It is on the public internet; names that are not ASCII are in Punycode.",
         pattern=_URL,
         maxLength=links.MAX_LINK_CHARS,
     ),
@@ -55,7 +55,9 @@ FIELDS: Json = {
         pattern=f"^({_ROLES})?$",
     ),
     "preset": text("The columns of a shop's export; before the file, or in the query.", enum=[*PRESETS, ""]),
-    "inPlace": _flag(False, "Put the new links in the places of the old, too; before the file."),
+    "inPlace": _flag(
+        False, "Put the new links in the places of the old, too; before the file, or in the query."
+    ),
     "quality": text(
         "`50%`: that part of the source's own quality; `60`: on libjpeg's scale.",
         pattern="^((100|[1-9][0-9]?)%?)?$",
@@ -77,7 +79,9 @@ FIELDS: Json = {
     "format": {"enum": list(get_args(Format)), "default": _DEFAULT.format, "description": "Of the results."},
     "maxWidth": _side("Pixels; images are only made smaller."),
     "maxHeight": _side("Pixels; images are only made smaller."),
-    "stripMetadata": _flag(_DEFAULT.strip_metadata, "Remove EXIF and XMP, places among them."),
+    "stripMetadata": _flag(
+        _DEFAULT.strip_metadata, "Remove EXIF and XMP, which may hold the place of a photograph."
+    ),
     "progressive": _flag(_DEFAULT.progressive, "Write progressive JPEGs."),
     "optimize": _flag(_DEFAULT.optimize, "A little smaller for twice the CPU."),
     "rowsPerShard": _number(
@@ -98,7 +102,7 @@ UPLOAD: Json = {
         FILE_FIELD: {
             "type": "string",
             "contentMediaType": "text/csv",
-            "description": "Columns Serial Number, Product Name, Input Image Urls.",
+            "description": "Columns Serial Number, Product Name, Input Image Urls, or as `columns` has it.",
         },
     },
     "required": [FILE_FIELD],
@@ -177,7 +181,7 @@ STATUS = object_of(
             )
         ),
         "errors_csv": nullable(text("The failed images, where there are any.", format="uri")),
-        "report_csv": nullable(text("What became of each image, once all ended.", format="uri")),
+        "report_csv": nullable(text("What became of each image, once the batch has ended.", format="uri")),
         "created_at": text("RFC 3339, UTC.", format="date-time"),
         "finished_at": nullable(text("RFC 3339, UTC.", format="date-time")),
     }

@@ -64,7 +64,7 @@ KEEP_ALIVE_S = 75
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection on which no request runs and none comes whole within `seconds`.
+    """Closes a connection when no request runs on it and none arrives whole within `seconds`.
 
     uvicorn bounds only how long a connection is idle after an answer: who sends a header's byte now and
     then, or goes on with a body that was answered already, could hold one for ever.

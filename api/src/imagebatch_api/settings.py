@@ -22,7 +22,7 @@ class ApiSettings(Settings):
 
     public_url: Annotated[
         str,
-        Field(description="Where clients reach the API, if that is not where they seem to call it: a proxy."),
+        Field(description="The URL under which clients reach the API, if requests arrive under another one."),
     ] = ""
     api_tokens_file: Annotated[
         Path | None,
@@ -45,8 +45,7 @@ class ApiSettings(Settings):
         Field(
             ge=1,
             le=1000,
-            description="The most uploads at once. Each one with an Idempotency-Key holds a database "
-            "connection, so keep it below IMAGEBATCH_DATABASE_CONNECTIONS.",
+            description="The most uploads at once, over all tokens.",
         ),
     ] = 8
     max_uploads_per_token: Annotated[
@@ -66,7 +65,10 @@ class ApiSettings(Settings):
     ] = 3600.0
     header_seconds: Annotated[
         float,
-        Field(gt=0, description="A connection that takes longer to send a request's headers is closed."),
+        Field(
+            gt=0,
+            description="A connection that takes longer than this to send a request's headers is closed.",
+        ),
     ] = 10.0
     max_header_bytes: Annotated[
         int, Field(ge=1024, le=1024 * 1024, description="The most bytes of a request's URL and headers.")
@@ -82,8 +84,8 @@ class ApiSettings(Settings):
         Field(
             ge=1,
             le=10_000,
-            description="The most streams of events at once. All that watch one batch cost one look into "
-            "the database a second together.",
+            description="The most streams of events at once. Together, the streams of one batch cost one "
+            "query of the database a second.",
         ),
     ] = 100
     max_rows: Annotated[int, Field(ge=1, description="The most rows of a CSV.")] = Limits().max_rows
@@ -135,7 +137,7 @@ class ServerSettings(S3Settings, DatabaseSettings, NetworkSettings):
     def check_access(self, api: ApiSettings) -> None:
         """Raise SettingsError when other machines could use the API without a token, and nobody said so.
 
-        So it does when the tokens file is not usable: at once, not when Postgres answers at last.
+        It does so too when the tokens file is not usable: at start-up, not only once Postgres answers.
         """
         if api.api_tokens_file is not None:
             TokenFile(api.api_tokens_file)

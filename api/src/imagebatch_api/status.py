@@ -27,7 +27,7 @@ class ResultLinks:
 
 
 def status_document(request: Request, links: ResultLinks) -> dict[str, Any]:
-    """The status as JSON: the four fields of the seed first, and how far it is."""
+    """The status as JSON: the assignment's four fields first, then how far the batch is."""
     counts = request.counts
     return {
         "request_id": request.request_id,

@@ -1,7 +1,7 @@
 """POST /webhooks/test: a test event goes through the outbox to a receiver, and the answer waits for it.
 
-Whoever sends webhooks sends it, for the API of a cluster may call nobody. It is tried once, and its row is
-removed when the answer is known, or nobody waits for it any more.
+The program that sends webhooks sends it, for on a cluster the API may call no other host. It is tried once,
+and its row is removed when the answer is known, or nobody waits for it any more.
 """
 
 import asyncio

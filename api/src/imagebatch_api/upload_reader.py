@@ -66,7 +66,7 @@ class UploadReader:
             async for part in parts:
                 match part:
                     case FileBegins(content_type):
-                        fields.batch_spec(self._policy)  # what is wrong by now is refused by now
+                        fields.batch_spec(self._policy)  # refuse wrong fields before the file is read
                         fields.begin_file()
                         reading.start(reader(content_type, fields))
                     case FileEnds():

@@ -34,7 +34,7 @@ from imagebatch_api.upload_bounds import BUSY_RETRY_S, UploadBounds
 from imagebatch_api.upload_reader import Incoming, UploadReader
 
 RESUBMIT_PAUSES_S = (0.0, 0.5, 2.0, 5.0)
-"""After a lost answer, the batch is handed to the intake again so often."""
+"""The pauses after failed tries to hand a batch to the intake: four tries in all."""
 
 _UNKNOWN = (
     "the answer of the database was lost: the batch may be recorded, and then it will run. "
@@ -126,7 +126,7 @@ class Uploads:
         return is_promised
 
     async def _submit(self, new: NewRequest) -> bool:
-        """Submit, and again after an error: once when nothing was done, some times when that is not known."""
+        """Submit, and again after an error: once if nothing was done, up to three times if unknown."""
         failure: RecordsError | None = None
         for pause in RESUBMIT_PAUSES_S:
             try:
@@ -167,8 +167,8 @@ class Uploads:
 
     @asynccontextmanager
     async def _identity(self, incoming: Incoming) -> AsyncIterator[_Identity]:
-        """The upload's id. One from a key is held here as long as the upload runs, which saves work only:
-        of two uploads elsewhere the first that is promised counts, and they share nothing on S3.
+        """The upload's id. One from a key is held here as long as the upload runs, which saves work only: of
+        two uploads to different programs the first that is promised counts, and they share nothing on S3.
         """
         if incoming.idempotency_key is None:
             yield _Identity(str(uuid.uuid4()))

@@ -16,11 +16,11 @@ _SHOWN_AS = {
     "cancel": Waiting("Stopping", "what runs is being stopped"),
     "suspend": Waiting("Suspended", "what runs is being stopped until the batch is resumed"),
 }
-"""What an answer says of a change that was taken down and is carried out a moment later."""
+"""What an answer says of a change that is recorded, and carried out a moment later."""
 
 
 class Verbs:
-    """Does what is asked for, and returns the request then. Raises RefusedError where it can't be done."""
+    """Does what is asked for, and returns the changed request. Raises RefusedError where it can't be done."""
 
     def __init__(self, services: Services) -> None:
         self._with = services

@@ -1,4 +1,4 @@
-"""Watches batches for those who follow their events: one look a second for a batch, however many watch it."""
+"""Watches batches for those who follow their events: one look a second at a batch, however many watch it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator

@@ -1,4 +1,4 @@
-"""The handlers of webhooks: what became of a batch's, once more, and a test."""
+"""The handlers of webhooks: what became of a batch's, sending one again, and sending a test."""
 
 from typing import Any
 

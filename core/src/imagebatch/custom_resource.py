@@ -1,6 +1,6 @@
 """The ImageBatch custom resource: how an upload becomes an object, and an object a request.
 
-The API creates these objects and the operator works them off; neither knows the other. The schema is the
+The API creates these objects and the operator processes them; neither knows the other. The schema is the
 chart's CustomResourceDefinition.
 """
 
@@ -103,7 +103,7 @@ class ImageBatch:
 
     @property
     def source_key(self) -> str:
-        """The key on S3 that the source names; an upload's canonical CSV is no other upload's."""
+        """The key on S3 that the source names, of its own for each upload; empty for other sources."""
         return str(self.source.get("s3", {}).get("key", ""))
 
     @property
@@ -233,7 +233,7 @@ def counts_of(status: Mapping[str, Any]) -> Counts:
 
 
 def quality_status(qualities: Qualities) -> dict[str, int]:
-    """A status's `quality`: whole numbers, and no mean of nothing."""
+    """A status's `quality`: whole numbers, without the means where there are no images."""
     found = {
         "exact": qualities.exact,
         "approximate": qualities.approximate,
@@ -248,8 +248,8 @@ def quality_status(qualities: Qualities) -> dict[str, int]:
 
 
 def qualities_of(status: Mapping[str, Any]) -> Qualities:
-    """The qualities that an object's status shows. It has means of one decimal; of the sums it is only true
-    that they have these means.
+    """The qualities that an object's status shows. It has means rounded to whole numbers, so the sums here
+    are only about right.
     """
     shown = status.get("quality", {})
     exact, approximate, assumed = (shown.get(name, 0) for name in ("exact", "approximate", "assumed"))

@@ -8,14 +8,14 @@
     │   ├── StoreError          S3 did not do what was asked
     │   │   ├── NotFoundError       no such object
     │   │   ├── AlreadyExistsError  a conditional put found the object there
-    │   │   ├── ThrottledError      S3 asks to come more slowly
+    │   │   ├── ThrottledError      S3 asks for fewer requests
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
-    ├── NotControlledError  only who made the batch may change it, or there is nothing left that could run it
+    ├── NotControlledError  only the batch's creator may change it, or nothing is left that could run it
     ├── AddressForbiddenError  an address that must not be dialled
-    └── SettingsError       the environment is not usable; said at start-up
+    └── SettingsError       the environment is not usable; reported at start-up
 
 A bad *image* is no exception but a result: see `imagebatch.outcome`.
 """
@@ -71,7 +71,7 @@ class UnavailableError(ImageBatchError):
 
     @property
     def is_worth_showing(self) -> bool:
-        """Whether users are to see it: not what passes by itself at the next try."""
+        """Whether users should see it; False for what passes by itself at the next try."""
         return True
 
 
@@ -90,7 +90,7 @@ class AlreadyExistsError(StoreError):
 
 
 class ThrottledError(StoreError):
-    """S3 asks to come more slowly, as a busy bucket does."""
+    """S3 asks for fewer requests, as a busy bucket does."""
 
     reason = "StoreThrottled"
 
@@ -106,7 +106,7 @@ class RecordsError(UnavailableError):
 
 
 class OutcomeUnknownError(RecordsError):
-    """The answer was lost: it may have been done. Nothing may be cleaned up on it; look again."""
+    """The answer was lost: it may have been done. Clean up nothing after it, and look again."""
 
 
 class ConflictError(RecordsError):
@@ -114,7 +114,7 @@ class ConflictError(RecordsError):
 
 
 class NotControlledError(ImageBatchError):
-    """Only who made the batch may change it, or there is nothing left that could run it."""
+    """Only the batch's creator may change it, or nothing is left that could run it."""
 
 
 class AddressForbiddenError(ImageBatchError):

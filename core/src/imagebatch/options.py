@@ -15,7 +15,9 @@ Format = Literal["auto", "keep", "jpeg", "png", "webp", "avif"]
 
 _QUALITY = re.compile(r"(100|[1-9][0-9]?)(%?)")
 MAX_SIDE = 65_535
+"""Pixels: the longest side of a JPEG, whose header has 16 bits for it."""
 MAX_TARGET_BYTES = 999_999_999
+"""Nine digits, as many as `_integer` reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

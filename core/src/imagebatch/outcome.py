@@ -123,7 +123,7 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
         "The image's data is damaged.", False, "Save the image anew with an image editor."
     ),
     ErrorCode.TOO_MANY_PIXELS: Explanation(
-        "Width times height is over the limit, or over all frames of an animation, or takes too much memory.",
+        "The picture, or an animation as a whole, has too many pixels or takes too much memory.",
         False,
         "Use a smaller picture, or raise the limit that the message names.",
     ),
@@ -170,10 +170,10 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
 class ImageOutcome:
     """What became of the `slot`-th link (from 1) of row `row` (from 1, in the canonical CSV).
 
-    `name` is the object's name under the batch's image prefix, and `error` is None, exactly when the
-    image is stored. Sizes are in bytes and pixels of the stored image; `quality` is on libjpeg's scale
-    of 1 to 100, None where the picture was kept as it was or the format knows no quality. `notes` are
-    short stable words such as `already_compressed`.
+    Exactly when the image is stored, `name` is the object's name under the batch's image prefix and `error`
+    is None. `bytes_in` is the size of the downloaded file, `bytes_out` that of the stored one, whose `width`
+    and `height` are in pixels; `quality` is on libjpeg's scale of 1 to 100, None where the picture was kept
+    as it was or the format knows no quality. `notes` are short stable words such as `already_compressed`.
     """
 
     row: int
@@ -206,9 +206,10 @@ REQUANTISED = "requantised"
 
 @dataclass(frozen=True, slots=True)
 class Qualities:
-    """What is known of the qualities of a batch's stored images: how many sources' are known which way, and
-    sums, for means, over all sources and over the images that got a quality. `requantised` are those of the
-    encoded that the requantiser made; the others are the image library's.
+    """The qualities of a batch's stored images. `exact`, `approximate` and `assumed` count the images by how
+    their source's quality is known; `source_sum` is over all of these, `encoded_sum` over the `encoded`.
+    `kept` images have their own picture. `requantised` are those of the encoded that the requantiser made;
+    the image library made the others.
     """
 
     exact: int = 0
@@ -237,7 +238,7 @@ def _mean(total: int, count: int) -> float | None:
 class Counts:
     """Images and bytes of a shard or a batch. `bytes_in` and `bytes_out` count stored images only.
 
-    `skipped` images were not tried, because the batch was ended before; they are no failures.
+    `skipped` images were not tried, because the batch ended early; they are no failures.
     """
 
     total: int = 0

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class BrokenOffError(ImageBatchError):
-    """The stream ended before its end; raised in the reader, never outside."""
+    """The stream broke off before its end; raised in the reader, never outside."""
 
 
 class ThreadReader(Generic[R]):
@@ -60,7 +60,7 @@ class ThreadReader(Generic[R]):
             await self._flush()
 
     async def finish(self) -> R:
-        """Say to the reader that this was all; its result, or what it raised."""
+        """Let the reader know that this was all; returns its result, or raises what it raised."""
         assert self._task is not None
         await self._flush()
         await self._pass(None)

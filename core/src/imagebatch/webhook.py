@@ -37,12 +37,18 @@ from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 
 RETRY_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""How long to wait after the first, second, … failed try; after the last of them it is given up."""
+"""How long to wait after the first, second, … failed try; when the tenth try fails, it is given up. The
+schedule is the example of the specification.
+"""
 
 JITTER = 0.2
+"""Of each wait, so that receivers that failed together are not all asked again at once."""
 MIN_SECRET_BYTES = 24
+"""The specification's minimum."""
 TIMEOUT_S = 20.0
+"""The specification recommends 15 to 30 seconds."""
 LEASE_S = 60.0
+"""Longer than one try takes, so that no other program claims a delivery that is being sent."""
 CONCURRENCY = 32
 IDLE_S = 30.0
 TROUBLE_S = 5.0
@@ -72,7 +78,7 @@ def body(request_id: str, ending: Ending, output_link: str | None, counts: Count
 
 
 def test_body(message_id: str) -> str:
-    """What a test says: the fields of a batch's end, of no batch."""
+    """The body of a test event: the fields of a batch's end, though no batch ended."""
     return json.dumps(
         {
             "type": "test",
@@ -226,9 +232,10 @@ class Dispatcher:
                 task.cancel()
 
     async def _start_due(self, *, is_due: bool = True) -> float:
-        """Start sending what is due, as far as there is room; returns how long nothing more is due.
+        """Start sending what is due, as far as there is room; returns in how many seconds the next one is
+        due.
 
-        Who does not know that something is due asks for that only, which is one statement.
+        Without `is_due` it only asks for that, which is one statement.
         """
         room = CONCURRENCY - len(self._sending)
         if not room:

@@ -1,1 +1,1 @@
-"""The kopf operator: reconciles ImageBatch objects by Indexed Jobs. Its package is still a shell."""
+"""The kopf operator: runs ImageBatch objects as Indexed Jobs."""

@@ -122,7 +122,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
             settings=watches.settings(),
             namespaces=settings.watched,
             standalone=True,
-            identity=cast(Any, socket.gethostname()),  # a pod's user has no name to ask for
+            identity=cast(Any, socket.gethostname()),  # kopf's own needs a user's name; a pod has none
         )
         for task in work:
             task.cancel()

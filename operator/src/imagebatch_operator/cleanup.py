@@ -81,11 +81,11 @@ class Cleanup:
         return any(pod.get("status", {}).get("phase") not in OVER for pod in found)
 
     async def forget_stuck_pods(self, batch: ImageBatch) -> None:
-        """Forget pods that their node does not end: the Job would wait for them for ever."""
+        """Delete pods that their node does not end: the Job would wait for them for ever."""
         await self._pods_now(batch)
 
     async def _pods_now(self, batch: ImageBatch) -> list[Json]:
-        """The batch's pods; those that their node does not end any more are forgotten on the way."""
+        """The batch's pods. Those that their node does not end are deleted without waiting for it."""
         found, now = await self._kube.list_pods(batch.key.namespace, self.selector(batch)), datetime.now(UTC)
         for pod in found:
             if pod_facts(pod).is_stuck(now):
@@ -94,7 +94,7 @@ class Cleanup:
         return found
 
     async def expire(self, batch: ImageBatch, request: Request) -> float | None:
-        """Delete a finished object whose time has come; else says in how many seconds that is."""
+        """Delete a finished object after its TTL; returns in how many seconds to look again, if ever."""
         if batch.ttl_seconds is None or request.finished_at is None:
             return None
         left = batch.ttl_seconds - (datetime.now(UTC) - request.finished_at).total_seconds()

@@ -77,7 +77,7 @@ def _reason(status: Json) -> str:
 
 
 async def post(kube: Kube, batch: ImageBatch, wanted: Event) -> None:
-    """Create the Event. That it can't be created is logged, and stops nothing."""
+    """Create the Event. A failure is logged, and stops nothing."""
     now = timestamp(datetime.now(UTC))
     body = {
         "apiVersion": "v1",

@@ -54,7 +54,7 @@ class Services:
 
 
 class JobExecutor:
-    """An `Executor`. `batch` is the object as it was read last; who reconciles replaces it."""
+    """An `Executor`. `batch` is the object as it was read last; the reconciler replaces it."""
 
     def __init__(self, services: Services, batch: ImageBatch) -> None:
         self._with = services
@@ -124,8 +124,8 @@ class JobExecutor:
         return LOOK_S
 
     async def _input_links(self, files: InputKeys) -> InputLinks:
-        """For pods with a key of their own, which may read no batch's input: else one that was taken over
-        by a picture could read every catalogue.
+        """For pods with a key of their own, which may read no batch's input: else a pod that a picture took
+        over could read every catalogue.
         """
         until = datetime.now(UTC) + LINKS_LIFETIME
 

@@ -10,7 +10,7 @@ Json = Mapping[str, Any]
 
 
 class PodCache:
-    """Jobrunner pods by the uid of their batch. It may know pods that are gone, never too few for long."""
+    """Jobrunner pods by the uid of their batch. It may hold pods that are gone, and miss new ones briefly."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, PodFacts]] = defaultdict(dict)

@@ -78,7 +78,8 @@ def running_shards(job: JobFacts, pods: Iterable[PodFacts]) -> list[int]:
 def defect(job: JobFacts, pods: Iterable[PodFacts]) -> str:
     """Why the batch can't go on, in the words of the pods; empty when it can.
 
-    Either the Job was ended as a whole, or the system refused one shard's pods the same again and again.
+    Either the Job was ended as a whole, or the system refused one shard's pods the same `MAX_REFUSALS` times
+    in a row.
     """
     if job.ended != "Failed" or job.reason != "PodFailurePolicy":
         return _refused_again(pods)
@@ -100,7 +101,7 @@ def _refused_again(pods: Iterable[PodFacts]) -> str:
 
 
 def waiting(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
-    """What keeps the pods from getting on, the most certain first; None when nothing is known to.
+    """What keeps the pods from working, the most certain cause first; None when none is known.
 
     `last_done` is when a shard was done last: troubles before it are over.
     """

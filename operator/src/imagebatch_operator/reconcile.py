@@ -29,7 +29,7 @@ LATER_WEBHOOK_LOOK_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What reconciles work with: what their drivers and executors do."""
+    """What a reconciler passes to its drivers and executors."""
 
     drivers: driver.Services
     executors: job_executor.Services
@@ -55,7 +55,7 @@ class Reconciler:
         self._attempts: dict[Key, _Attempt] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Bring the object on; returns in how many seconds to look again at the latest."""
+        """Advance the object; returns in how many seconds to look again at the latest, None for never."""
         body = await self._with.executors.kube.get_batch(*key)
         if body is None:
             self._forget(key)
@@ -69,7 +69,7 @@ class Reconciler:
             return await self._advance(batch)
 
     async def _remove(self, batch: ImageBatch) -> float | None:
-        """Carry a deletion out, once nothing is done any more beside the reconciles."""
+        """Carry a deletion out, once no background task runs for the object."""
         self._with.executors.status.forget(batch)
         attempt = self._attempts.get(batch.key)
         if attempt is not None and not attempt.driver.stop_background():
@@ -118,7 +118,7 @@ class Reconciler:
         return attempt
 
     async def _row(self, batch: ImageBatch, attempt: _Attempt | None) -> Request:
-        """The object's row. That it can't be had is shown, on the object alone."""
+        """The object's row. When it can't be had, the object's status shows that."""
         try:
             return await recorded(self._with.drivers.records, batch)
         except ConflictError:

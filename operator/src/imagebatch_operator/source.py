@@ -35,7 +35,7 @@ from imagebatch.thread_reader import BrokenOffError, ThreadReader
 from imagebatch_operator.kube import Kube
 
 GIVE_UP_AFTER = timedelta(minutes=15)
-"""A URL that does not answer is tried again until the object is so old."""
+"""A URL that does not answer is tried again until so long after the object's creation."""
 
 SLOW_AFTER_S, SLOW_BYTES_PER_S = 30.0, 1000
 INLINE_BLOCK_CHARS = 64 * 1024
@@ -86,7 +86,7 @@ class _Pace:
 
 
 class Sources:
-    """Reads sources. Raises InputRefusedError for one that can't be used, ever."""
+    """Reads sources. Raises InputRefusedError for one that no later try can read."""
 
     def __init__(
         self, store: ObjectStore, kube: Kube, client: httpx.AsyncClient, limits: SourceLimits
@@ -234,7 +234,7 @@ def _check_redirect(link: str) -> None:
 
 
 def _unreachable(batch: ImageBatch, why: str) -> ImageBatchError:
-    """Try again, for a while."""
+    """The error for a URL that can't be downloaded now: wait, or after `GIVE_UP_AFTER` a refusal."""
     if datetime.now(UTC) - batch.created_at > GIVE_UP_AFTER:
         return InputRefusedError.of("source_unreachable", f"spec.source.url can't be downloaded: {why}")
     return SourceWaitsError(f"spec.source.url can't be downloaded yet: {why}")
@@ -252,7 +252,7 @@ _HINTS = {
 
 
 def _with_hint(problem: Problem) -> Problem:
-    """Name the field that who applied the object has for it."""
+    """Add the field of the object that cures the problem."""
     return replace(problem, message=f"{problem.message}{_HINTS.get(problem.code, '')}")
 
 

@@ -44,9 +44,9 @@ def status_of(
     shards: ShardCounts | None = None,
     job: str = "",
 ) -> Json:
-    """The status to write of the object of a request. What has no value is left out.
+    """The status to write to a request's object. What has no value is left out.
 
-    What is not known now, the shards and the Job's name, stays as the status says it of this attempt.
+    Shards and a Job's name that are not known now stay as the object's status has them for this attempt.
     """
     counts, suspension = request.counts, request.suspension
     known = batch.status if batch.is_status_of_attempt else {}

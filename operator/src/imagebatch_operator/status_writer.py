@@ -54,7 +54,7 @@ class StatusWriter:
     async def write(
         self, batch: ImageBatch, request: Request, shards: ShardCounts | None = None, job: str = ""
     ) -> ImageBatch:
-        """Write the status and its Events; returns the object then."""
+        """Write the status and its Events; returns the object as it is afterwards."""
         links = self._links.of(request) if request.phase.is_terminal else NO_LINKS
         status = status_of(batch, request, datetime.now(UTC), links=links, shards=shards, job=job)
         now = time.monotonic()

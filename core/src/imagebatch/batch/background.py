@@ -1,7 +1,7 @@
 """Work that takes long, beside the steps of the driver: reading a source, merging. No worker waits for it.
 
-A step starts a task and looks at it when it comes by again; the task marks its batch's key when it gets
-going and when it is over. How many of a kind go at once is a `FairRoom`'s to say, fair by namespace.
+A step starts a task and looks at it when it comes by again; the task marks its batch's key when it starts
+after a wait and when it is over. A `FairRoom` decides how many of a kind run at once, fair by namespace.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ READS_AT_ONCE = 4
 
 MERGES_AT_ONCE = 2
 MOMENT_S = 0.2
+"""A task that takes no longer shows no phase of its own (docs/decisions/0014)."""
 
 R = TypeVar("R")
 
@@ -35,12 +36,12 @@ class BackgroundTask(Generic[R]):
     was_seen_queued: bool = False
 
     def is_queued(self) -> bool:
-        """Whether it waits for room; who asks hears of it when that changes."""
+        """Whether it waits for room. After a True the batch is marked as soon as there is room."""
         self.was_seen_queued = not self.has_room
         return self.was_seen_queued
 
     async def wait_a_moment(self) -> None:
-        """What is small is over before anybody has to come by again."""
+        """Wait up to `MOMENT_S`: a small task is over by then, and the step need not look again."""
         await asyncio.wait([self.task], timeout=MOMENT_S)
 
     @property
@@ -48,7 +49,7 @@ class BackgroundTask(Generic[R]):
         return self.task.done()
 
     def result(self) -> R:
-        """What it came to, once it is over; raises what it raised."""
+        """What the task returned, once it is over; raises what the task raised."""
         return self.task.result()
 
     def cancel(self) -> None:
@@ -93,5 +94,5 @@ class BackgroundTasks:
 
     def _end(self, key: Key, task: "asyncio.Task[R]") -> None:
         if not task.cancelled():
-            task.exception()  # taken note of: the next step raises it, unless the batch is gone by now
+            task.exception()  # read, or asyncio would log it; the batch's next step raises it
             self._mark(key)

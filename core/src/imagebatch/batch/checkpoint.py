@@ -1,8 +1,8 @@
 """What a shard has stored before its report: parts of a fragment, numbered from 0, each written once.
 
-Whoever does the shard after another begins behind what they name, and merge takes their images for a shard
-that was given up. Two runs at once, such as one that is thought dead, write parts in turn: each names objects
-that are there, and both would store the same under these names.
+The next run of the shard skips the images that the parts name, and merge takes these images when the shard
+was given up. Two runs at once, such as one that is wrongly thought dead, write parts in turn. That does no
+harm: each part names stored objects, and both runs store the same under these names.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,12 +24,12 @@ from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, ShardStore
 
 PARTS = 125
-"""Of a shard. While one is being written the next gathers, so a kill costs two of them, and what is under
-way.
+"""Parts of a shard. The next one gathers while one is written, so a kill costs at most two parts and the
+images under way (docs/decisions/0018).
 """
 
 LEAST_IMAGES = 4
-"""One PUT more for so many."""
+"""The images of the smallest part: it costs one more PUT for so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class StoredImages:
 
 
 def images_of_part(images: int) -> int:
-    """How many images a part has, in a shard of so many."""
+    """How many images a part has, in a shard with this many images."""
     return max(LEAST_IMAGES, -(-images // PARTS))
 
 

@@ -7,14 +7,14 @@ from imagebatch.batch.intake import Wake
 from imagebatch.records import Records, Request
 
 TO_RUN: Mapping[str, bool] = {"suspend": False, "cancel": False}
-"""The fields of a spec with which nothing holds a batch up; a new attempt begins with them."""
+"""The fields of a spec that hold a batch up, both off; a new attempt begins with them."""
 
 
 class BatchControl(Protocol):
     """Changes batches. Every call may raise NotControlledError and RecordsError; each may be made again."""
 
     def check(self, request: Request) -> None:
-        """Raise NotControlledError for a batch that only those may change who made it."""
+        """Raise NotControlledError for a batch that only its creator may change."""
         ...
 
     async def change(self, request: Request, changes: Mapping[str, bool]) -> bool:
@@ -26,7 +26,7 @@ class BatchControl(Protocol):
         ...
 
     async def remove(self, request: Request) -> bool:
-        """Remove what would run a deleted batch, beside its row and its objects on S3; whether it is gone."""
+        """Remove what would run a deleted batch, but not its row or its objects on S3; whether it is gone."""
         ...
 
     def webhook_owed(self) -> None:

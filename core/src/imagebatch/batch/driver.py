@@ -31,7 +31,7 @@ from imagebatch.storage.async_store import AsyncStore
 SOON_S = 1.0
 SUSPENDED_LOOK_S = 300.0
 BACKGROUND_LOOK_S = 30.0
-"""A background task marks its batch when it is over; this is for the case that the mark was lost."""
+"""A background task marks its batch when it is over; this is for a mark that was lost."""
 
 _SUSPENDED = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
 _STOPPING = Waiting("Stopping", "what runs is being stopped")
@@ -51,7 +51,7 @@ class Services:
 
 
 class BatchDriver:
-    """Brings one attempt on, a step a call. Who calls reads the `row` when it is not known."""
+    """Advances one attempt by a step a call. The caller renews `row` when `row.is_known` is False."""
 
     def __init__(self, services: Services, executor: Executor, key: Key, request: Request) -> None:
         self._with = services
@@ -68,7 +68,7 @@ class BatchDriver:
         self.row = KnownRow(services.records, request)
 
     async def advance(self, spec: Mapping[str, Any]) -> float:
-        """Take the next step to what `spec` wants, unless the request is at its end.
+        """Take the next step towards what `spec` wants, unless the request is at its end.
 
         Returns in how many seconds to look again at the latest; 0 means at once. Raises UnavailableError,
         after it has shown why the batch waits.
@@ -181,7 +181,7 @@ class BatchDriver:
     async def _look_at(
         self, task: BackgroundTask[R], standing: Callable[[bool], Request], *, is_new: bool
     ) -> float:
-        """0 when the task is over; else show how it stands, and return when to look again."""
+        """0 when the task is over; else show how it stands, and return in how many seconds to look again."""
         if is_new:
             await task.wait_a_moment()
         if task.is_over:
@@ -195,7 +195,7 @@ class BatchDriver:
         return background.start(self._key, room, self._executor.read_source)
 
     def _while_reading(self, is_queued: bool) -> Request:
-        """Why the source could not be read last time stays to be seen until it is read."""
+        """The reason why the last read failed stays visible until the source is read."""
         if is_queued:
             return replace(self.row.request, waiting=_SOURCE_QUEUED)
         waiting = self.row.request.waiting
@@ -225,7 +225,7 @@ class BatchDriver:
     # -- the end -------------------------------------------------------------------------------------
 
     async def _merge(self, step: lifecycle.Merge, desired: Desired) -> float:
-        """Write the CSVs and commit the end; before its time only when no shard runs any more."""
+        """Write the CSVs and commit the end. An early end first waits until no shard runs."""
         if step.reason is not None and not await self._executor.stop():
             await self._show(self._standing(Phase.RUNNING, _STOPPING))
             return SOON_S
@@ -282,7 +282,7 @@ class BatchDriver:
         await self._executor.show(self.row.request, self.shards)
 
     async def _show_trouble(self, error: UnavailableError) -> None:
-        """Show why nothing moves. That Postgres or the cluster is away may be what it waits for."""
+        """Show why nothing moves, as far as that works: Postgres or the cluster may be the reason."""
         if not error.is_worth_showing or self.row.request.phase.is_terminal:
             return
         request = replace(self.row.request, waiting=Waiting(error.reason, str(error)))

@@ -19,7 +19,7 @@ from imagebatch.records import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRuns:
-    """What runs of a batch's shards, and what does not any more.
+    """Which of a batch's shards run, and which have ended.
 
     `active` shards run now; `started` is how many runs there are, those included that still wait for a
     machine. `ended` are the shards whose last run is over, each with a name of that run; `given_up` ones
@@ -71,7 +71,7 @@ class Executor(Protocol):
         ...
 
     async def waiting(self, last_done: datetime) -> Waiting | None:
-        """Why the shards don't get on, if they don't; troubles before `last_done` are over."""
+        """Why the shards make no progress, if they make none; troubles before `last_done` are over."""
         ...
 
     async def suspend(self) -> None:
@@ -83,7 +83,7 @@ class Executor(Protocol):
         ...
 
     async def show(self, request: Request, shards: ShardCounts | None) -> None:
-        """Show how an unfinished batch stands to its user, beyond the row, which is written already.
+        """Show the user how an unfinished batch stands. The row is written already.
 
         `shards` is None where the plan is not known.
         """

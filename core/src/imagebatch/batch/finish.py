@@ -16,8 +16,8 @@ async def commit(
 ) -> Request | None:
     """Record how a batch ended, and put its webhook into the outbox; whoever is first decides.
 
-    Returns the row then, or None when somebody else was first. `merged` is None when there are no rows to
-    have written CSVs for. Raises RecordsError.
+    Returns the row, or None when somebody else was first. `merged` is None when there were no rows, so no
+    CSVs were written. Raises RecordsError.
     """
     counts = merged.counts if merged is not None else request.counts.ended()
     result, link = Result(counts), None

@@ -10,7 +10,7 @@ Wake = Callable[[str], None]
 
 
 class BatchIntake(Protocol):
-    """Takes a batch in, so that it will be run though everything restarts."""
+    """Takes a batch in, so that it is run even if every program restarts."""
 
     async def submit(self, request: NewRequest) -> bool:
         """Promise to run it. Its canonical CSV and plan are on S3 already, under names of its own.
@@ -22,7 +22,7 @@ class BatchIntake(Protocol):
         ...
 
     async def find(self, request_id: str) -> Request | None:
-        """A request that was taken in and has no row yet, if that can be. Raises RecordsError."""
+        """A request that was taken in and has no row yet, where there can be one. Raises RecordsError."""
         ...
 
 

@@ -6,8 +6,8 @@ from imagebatch.batch.pace import is_worth_writing
 from imagebatch.records import Records, Request
 
 ROW_LIFE_S = 60.0
-"""So long the row is taken to be as it was read or written last: nobody else writes a pending row but by
-mistake, and what they do is noticed at each write.
+"""How long the row is trusted after it was read or written: nobody else writes a pending row except by
+mistake, and each write notices that.
 """
 
 

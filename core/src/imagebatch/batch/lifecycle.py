@@ -1,7 +1,7 @@
 """What to do next with a batch: pure decisions, no I/O, no clock.
 
 `BatchDriver` observes, calls `next_step`, and carries the step out. Deciding again from the same facts gives
-the same step, so that it may crash at any point.
+the same step, so a crash at any point does no harm.
 
     Pending → Planning → Running → Merging → Complete | Failed | Cancelled
 """
@@ -31,7 +31,7 @@ class Phase(StrEnum):
 
     @property
     def status(self) -> str:
-        """The seed's word: pending, complete or failed (cancelled is failed)."""
+        """The status that the assignment names: pending, complete or failed (cancelled is failed)."""
         if not self.is_terminal:
             return "pending"
         return "complete" if self is Phase.COMPLETE else "failed"
@@ -97,7 +97,7 @@ class Suspend:
 class Merge:
     """Stop what still runs, write the CSVs, then commit what `conclude` says of them.
 
-    `reason` is set when the batch ends before all its shards are done; `not_tried` are those then left out.
+    `reason` is set when the batch ends before all its shards are done; `not_tried` are the shards left out.
     """
 
     reason: "Ending | None" = None
@@ -132,7 +132,7 @@ class Ending:
 
 
 def next_step(desired: Desired, observed: Observed) -> Step:
-    """The one thing to do now. Reports are trusted before anything else."""
+    """The one thing to do now. A shard with a report is done, whatever else is observed of it."""
     if observed.phase.is_terminal:
         return Done()
     if observed.shards is None:

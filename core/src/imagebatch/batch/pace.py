@@ -6,10 +6,10 @@ from imagebatch.outcome import Counts
 from imagebatch.records import Request
 
 WRITE_GAP_S = 2.0
-"""Counts are never written more often: who watches a bar sees no more."""
+"""Counts are never written more often: on a progress bar nobody would see it."""
 
 SLOW_WRITE_S = 10.0
-"""After so long any change of the counts is written, or a big batch would seem to stand."""
+"""After so long any change of the counts is written, or a big batch would seem to stand still."""
 
 WORTH_PERCENT = 1
 

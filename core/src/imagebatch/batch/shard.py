@@ -19,7 +19,7 @@ from imagebatch.storage.store import CSV, JSON, ShardStore
 
 VERSION = 1
 LOOK_BACK = 10
-"""How many attempts without a report, such as cancelled ones, may lie between two; then all is done anew."""
+"""How many attempts back a report is looked for; cancelled ones have none. Beyond them all is done anew."""
 
 FRAGMENT_COLUMNS = (
     "row", "slot", "name", "error", "message", "bytes_in", "bytes_out", "format", "width", "height",

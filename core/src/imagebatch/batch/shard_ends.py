@@ -4,8 +4,8 @@ from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.lifecycle import Waiting
 
 MAX_REFUSALS = 3
-"""So often in a row must the system refuse a shard's runs the same before that is a defect: once may be a
-full machine; in three fresh processes or pods it is no chance.
+"""The same refusal by the system, so many times in a row for one shard, is a defect: once may be a full
+machine; in three fresh processes or pods it is no chance.
 """
 
 MAX_SHARD_FAILURES = 4
@@ -13,12 +13,12 @@ MAX_SHARD_FAILURES = 4
 
 
 def refused(reason: str) -> str:
-    """The defect that a system which refuses the same again and again stands for."""
+    """The defect, in words, when the system refused the same `MAX_REFUSALS` times in a row."""
     return f"{MAX_REFUSALS} times in a row: {reason or 'the system refused what the jobrunner needs'}"
 
 
 def waiting_after(exit_code: int, words: str) -> Waiting:
-    """Why a batch waits whose jobrunner ended so; `words` are the jobrunner's last."""
+    """Why a batch waits after its jobrunner ended with this code; `words` are its last message."""
     match exit_code:
         case Exit.TEMPORARY:
             return Waiting("StoreUnavailable", f"tried again until it works: {words}")

@@ -1,6 +1,6 @@
 """What is known of the shards of one attempt from what they left on S3: the plan, reports, progress.
 
-The plan and a report never change once written, so each is read once. Whoever begins anew lists and reads
+The plan and a report never change once written, so each is read once. A driver that starts lists and reads
 all of them.
 """
 
@@ -23,10 +23,10 @@ from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.store import ObjectStore
 
 MAX_PROGRESS_READS = 50
-"""In one look: with a thousand shards at once, each is looked at every so many looks."""
+"""In one look. When more shards run, those that have done least come first."""
 
 LOOK_GAP_S = 2.0
-"""Looks at progress that follow each other closely, as events of many pods bring them, read nothing."""
+"""A look sooner after the last one reads nothing: the events of many pods cause many looks."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class ShardReports:
             known.clear()
 
     def counts(self, active: Iterable[int]) -> Counts:
-        """Of the shards done and, as far as they say, of those that run."""
+        """Of the shards done and, as far as their progress is known, of those that run."""
         running = (self._under_way[index].counts for index in active if index in self._under_way)
         return sum([*self.done.values(), *running], Counts())
 
@@ -118,7 +118,7 @@ class ShardReports:
             self.last_done = max(self.last_done, datetime.fromtimestamp(report.finished_at, UTC))
 
     async def look(self, active: Iterable[int], store: AsyncStore) -> None:
-        """Read how far running shards are; of very many, those that have done least come first."""
+        """Read how far running shards are: at most `MAX_PROGRESS_READS`, those that have done least first."""
         if time.monotonic() - self._looked_s < LOOK_GAP_S:
             return
         self._looked_s = time.monotonic()

@@ -19,7 +19,7 @@ from imagebatch.errors import ImageBatchError
 
 WORKERS = 16
 MIN_GAP_S = 0.1
-"""The events of a Job and of its pods come in swarms."""
+"""The events of a Job and of its pods come in bursts."""
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 20.0
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 Work = Callable[[Key], Awaitable[float | None]]
-"""Does what is to do for a key now; says after how many seconds it wants to be called again, or None."""
+"""Does what there is to do for a key; returns in how many seconds to call it again, or None."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class WorkQueue:
             del self._states[key]
 
     def stuck_s(self) -> float:
-        """How long the oldest attempt under way, or overdue one, has lasted."""
+        """How many seconds the oldest attempt has been under way, or the oldest due key has waited."""
         now = time.monotonic()
         since = [state.started or min(state.due or now, now) for state in self._states.values()]
         return max((now - start for start in since), default=0.0)
@@ -109,7 +109,7 @@ class WorkQueue:
                     await self._woken.wait()
 
     def _due(self) -> tuple[Key | None, float | None]:
-        """A key that is due now, or how long none will be; None when none is marked."""
+        """A key that is due now, or the seconds until one is; both None when no key waits."""
         while self._heap:
             when, key = self._heap[0]
             wait = when - time.monotonic()

@@ -1,1 +1,1 @@
-"""The CSVs: which are read, and what they come to; what is written beside them at the end."""
+"""The CSVs: how an upload becomes the canonical CSV, and what is written when a batch ends."""

@@ -82,8 +82,9 @@ PRESETS: Mapping[str, tuple[ColumnNames, ...]] = {
         ["Product ID", "ID", "Reference #", ""], ["Name *", "Name"], ["Image URLs (x,y,z...)"], ["Image"]
     ),
 }
-"""What the columns are called in the shops' exports and import templates, by their public documentation: the
-first that a file has. Shopify renamed its columns in 2025; PrestaShop's `Image` is its product list's export.
+"""The columns' names in the shops' exports and import templates, from their public documentation. The first
+entry whose columns a file has is taken. Shopify renamed its columns in 2025; PrestaShop's `Image` is its
+product list's export.
 """
 
 
@@ -133,7 +134,7 @@ class ColumnOptions:
 
     @property
     def alternatives(self) -> tuple[ColumnNames, ...]:
-        """The columns that a file may have, the first that fits; none when nothing is said."""
+        """The columns to look for, in this order; the first that fit are taken. Empty if none is declared."""
         if self.preset is not None:
             return PRESETS[self.preset]
         return (self.columns,) if self.columns is not None else ()

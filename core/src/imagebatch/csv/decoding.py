@@ -2,8 +2,8 @@
 
 A declared encoding wins. Else a byte order mark decides, then zeros in every second byte (UTF-16); else ASCII
 passes until the first other byte, wherever it comes: all encodings have ASCII in common, so the file can be
-judged there, by the next MiB. So one encoding holds from the first to the last byte of a file, though it
-were of many GB. `imagebatch.csv.ingest` reads by it.
+judged there, by the next MiB. So one encoding holds from the first to the last byte of a file, even of many
+GB. `imagebatch.csv.ingest` reads by it.
 """
 
 import codecs
@@ -78,7 +78,7 @@ class Utf8Source:
     # -- as UTF-8 ------------------------------------------------------------------------------------
 
     def _as_it_is(self, start: bytes) -> Iterator[bytes]:
-        """What is wrong in it, whoever decodes it finds."""
+        """Whoever decodes these bytes finds what is wrong in them."""
         while start.startswith(codecs.BOM_UTF8):  # two, where a program put one before a file that had one
             start = start.removeprefix(codecs.BOM_UTF8)
         yield start
@@ -138,7 +138,7 @@ class Utf8Source:
 def not_readable(
     bad: bytes, encoding: str, line: int | None, candidates: tuple[str, ...] = ()
 ) -> InputRefusedError:
-    """The refusal for a byte that is not of the encoding. Who has a field or an option for it names that."""
+    """The refusal for a byte that is not of the encoding. Each edge adds its own field for the encoding."""
     maybe = f"; it may be {' or '.join(candidates)}" if candidates else ""
     return InputRefusedError.of(
         "not_utf8",

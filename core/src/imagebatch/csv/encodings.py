@@ -1,4 +1,4 @@
-"""Which encodings a CSV may have, and which one a file has that does not say so.
+"""Which encodings a CSV may have, and which one a file has when it does not say so.
 
 `guess` reads a piece of a file in each offered encoding that can read it, and asks how much of it is text
 that people write: letters of one language's alphabet, in words, capitals in front. Detectors for documents
@@ -21,10 +21,10 @@ ENCODINGS = (
 )  # fmt: skip
 
 MAX_COST = 0.4
-"""Of 1: with more than that an encoding does not fit."""
+"""From 0 to 1: an encoding that costs more does not fit."""
 
 MARGIN = 0.1
-"""A guess that is less than that better than the next is doubtful."""
+"""A guess whose cost is not lower by this much than the next one's is doubtful."""
 
 _ONE_LETTER_COST = 0.4
 """One letter alone in a whole file is no evidence for a rare encoding."""
@@ -56,20 +56,22 @@ _PRIORS = {
     "windows-1254": 0.12,
     "macintosh": 0.15,
 }
-"""Without other evidence the encoding that most such files have; those of several bytes prove themselves."""
+"""What a rarer encoding costs more, so that without other evidence the commonest wins. Encodings of several
+bytes prove themselves.
+"""
 
 _RARE = {
     "windows-1251": "фхцчшщъьэюёяёіїєґўђјљњћџжйз",
     "windows-1253": "ξψζφχθβδγϊϋΐΰύώ",
     "windows-1252": "ðþý",
 }
-"""Letters that are there in every text, but not many: so that one alphabet is not taken for another."""
+"""Letters that texts have few of. Each costs something, so that one alphabet is not taken for another."""
 
 _MULTIBYTE = ("shift_jis", "gb18030", "big5", "euc-kr")
 _SIGNS = frozenset("\u00a0€£¥$¢§©®™°±²³¹¼½¾×÷µ·•…–—‘’‚“”„‹›«»¿¡ªº′″№´`¨")
 _WORD = re.compile(r"[^\W\d_]+")
 _WRONG_ACCENT = re.compile(r"(?<![^\W\d_])è|è(?=[aeiouyèéáíóúý])|[ìòù](?=[^\W\d_])|õ(?!e)", re.IGNORECASE)
-"""Where Western languages have no such accent, and Czech č, ě, ň, ů and Hungarian ő, read so, stand."""
+"""Accents where Western languages have none: Czech č, ě, ň, ů and Hungarian ő read as windows-1252."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ _ALONE = frozenset("àáâèéêòóôåæøöőíияоуαηο")
 
 
 def _word_cost(word: str, *, is_western: bool) -> float:
-    """Of words that nobody writes: capitals after small letters, accents in rows, two scripts in one word."""
+    """The cost of a word nobody writes: capitals after small letters, accents in rows, two scripts in one."""
     odd = [character for character in word if character > "\x7f"]
     if not odd:
         return 0.0

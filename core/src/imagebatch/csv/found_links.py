@@ -1,4 +1,4 @@
-"""The links of a file, as ingest comes by them: how many there are, and warnings of those that will fail."""
+"""The links of a file, as ingest reads them: how many there are, and warnings about those that will fail."""
 
 from collections.abc import Iterator
 
@@ -18,12 +18,12 @@ class FoundLinks:
         self._warning_count = 0
 
     def add_plain(self, count: int) -> None:
-        """So many that nothing is wrong with."""
+        """Count links that nothing is wrong with."""
         self.images += count
         self.links += count
 
     def add(self, cell: str, line: int) -> int:
-        """The entries of a cell, whose row ends in `line`; returns how many."""
+        """Count the entries of a cell, whose row ends in `line`; returns how many."""
         count = links.count_plain(cell)
         if count:
             self.add_plain(count)

@@ -31,9 +31,9 @@ _SYNONYMS = (
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says of its file. `field_count` is without empty last columns; `dropped` are columns of
-    ours that a file has which was made from an output, and that ours will replace. With
-    `skips_blanks`, blanks behind a delimiter are no part of the cell.
+    """What a header says of its file. `field_count` is without empty last columns; `dropped` are the output
+    columns in a file that was made from an output: the new output replaces them. With `skips_blanks`, blanks
+    behind a delimiter are not part of the cell.
     """
 
     delimiter: str
@@ -75,7 +75,7 @@ _Found = tuple[TableLayout, int, frozenset[int]]
 
 
 def _with_columns(names: list[str], options: ColumnOptions) -> _Found | None:
-    """The layout of a file with these headers, its number of fields, and columns to drop; None: no such."""
+    """The layout of a file with these headers, its number of fields, and columns to drop; None if none."""
     if not options.alternatives:
         return _own(names, options) or _by_synonyms(names, options)
     for wanted in options.alternatives:
@@ -132,7 +132,7 @@ def _place(names: list[str], wanted: str) -> int | None:
 def _layout(
     names: list[str], serial: int | None, name: int | None, places: Sequence[int], options: ColumnOptions
 ) -> _Found:
-    """Without a column of an earlier output, which the new one's takes the place of."""
+    """The layout without the column of an earlier output, which the new output's replaces."""
     meant = {serial, name, *places}
     old = {
         at

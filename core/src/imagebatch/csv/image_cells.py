@@ -14,13 +14,13 @@ from imagebatch.outcome import EXPLANATIONS, KEPT_NOTES, REQUANTISED, ErrorCode,
 
 MAX_MESSAGE_CHARS = 500
 KNOWN = 1024
-"""Formats, qualities and notes come again and again; so many are known, for a jobrunner chooses them."""
+"""Formats, qualities and notes repeat, so their cells are cached; bounded, for a jobrunner chooses them."""
 
 
 class ImageCells(NamedTuple):
     """`name` is the stored object's, or empty; `error` holds the cells `ERROR_COLUMNS`, `facts` those of
-    `REPORT_FACTS`: of a stored image as its jobrunner reports it, which decodes what strangers made.
-    `code` is None exactly when the image is stored.
+    `REPORT_FACTS`. The facts are what the jobrunner reports, and it decodes what strangers made: they are not
+    trusted. `code` is None exactly when the image is stored.
     """
 
     name: str

@@ -58,9 +58,9 @@ def ingest(
 
     `encoding` and `columns` are what was declared; without them the file's own evidence counts.
 
-    Raises InputRefusedError when the file is not usable; then nothing stays on S3. Raises
-    AlreadyExistsError when another plan was first; then this canonical CSV does not stay. After a
-    StoreError at the plan it does: its plan may be there. An error that `chunks` raises passes through.
+    Raises InputRefusedError when the file is not usable; then nothing stays on S3. Raises AlreadyExistsError
+    when another plan was first; then this canonical CSV does not stay. After a StoreError while the plan is
+    written it stays, for the plan may be there. An error that `chunks` raises passes through.
     """
     places = places or keys.input_of_upload(request_id, "")
     reader = Reader(chunks, encoding=encoding, columns=columns, limits=limits)
@@ -158,7 +158,9 @@ class Reader:
         yield b"".join(pending)
 
     def _parts(self) -> Iterator[bytes]:
-        """The canonical header, then runs of rows and single rows, each added when those before are taken."""
+        """The canonical header, then runs of rows and single rows. Each is made only after the one before it
+        was taken, for `_offset` counts what was taken.
+        """
         text = plain_rows.Text(self._source)
         lines = self._bounded(text)
         yield self._read_header(lines).encode()

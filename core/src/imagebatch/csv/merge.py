@@ -2,8 +2,8 @@
 
 Merge walks the canonical CSV in order and looks up what became of each link; so every input row is in the
 output, in its place, whatever the fragments say. Where a shard left no report, what its checkpoint does not
-name is `shard_failed`, or `not_tried` when the batch was ended before. Memory is that of one shard and of one
-part for each CSV. The operator and the local engine call `merge`.
+name is `shard_failed`, or `not_tried` when the batch ended early. Memory is that of one shard and of one part
+for each CSV. The operator and the local engine call `merge`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -47,9 +47,9 @@ def merge(
 ) -> Merged:
     """Write the CSVs of a batch whose shards are done, given up or, at an early end, `not_tried`.
 
-    Merging again gives the same bytes, so it may be repeated after any interruption. Each CSV is seen when
-    it is whole, the output last. Blocks; call it in a thread. Raises NotFoundError when the canonical CSV
-    is gone, StoreError, ValueError for a fragment that is none.
+    Merging again gives the same bytes, so it may be repeated after any interruption. Each CSV becomes visible
+    when it is whole, the output last. Blocks; call it in a thread. Raises NotFoundError when the canonical
+    CSV is gone, StoreError, ValueError for a fragment that can't be read.
     """
     source = _Source(store, request_id, attempt, plan, not_tried)
     with ExitStack() as stack:
@@ -105,7 +105,7 @@ class _Source:
             yield from rows.parse(chunks)
 
     def _images(self, index: int) -> dict[tuple[int, int], ImageCells]:
-        """A shard's images by row and slot: by its report or, where it left none, those that it stored."""
+        """A shard's images by row and slot: those of its report or, where it left none, of its checkpoint."""
         which = ShardId(self._request_id, self._attempt, index)
         report = read_report(self._store, which)
         if report is None:
@@ -119,7 +119,7 @@ class _Source:
 
 
 class _Sheets:
-    """The three CSVs. They are whole when `stack` is left: what was opened last, first; the output last."""
+    """The three CSVs. Leaving `stack` completes them in the reverse order of opening: the output last."""
 
     def __init__(self, store: ObjectStore, request_id: str, plan: Plan, stack: ExitStack) -> None:
         self._store = store

@@ -26,7 +26,7 @@ _LINKS = f'(?:{plain.LINK}((?:[;|] ?{plain.LINK})*+)|"{plain.LINK}((?:, ?{plain.
 _QUOTED_LINKS = 2
 
 _ROWS = {end: re.compile(f"{_CELL},{_CELL},{_LINKS}{end}|") for end in ("\n", "\r\n")}
-"""Matches nothing, rather than to search for the next plain row, where there is another row."""
+"""Matches the empty text before another kind of row; else the search would go on to the next plain row."""
 
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n|\n|\r)")
 _CUT_CHARS = rows.MAX_RECORD_CHARS + 1
@@ -114,7 +114,7 @@ def _separators(links: str) -> int:
 
 
 def _sizes(text: str, ends: list[int], surplus: int) -> list[int]:
-    """Bytes from one end to the next, without the characters that each has too many."""
+    """Bytes from one end to the next, less `surplus`: what each row's end has beyond the canonical one."""
     if text.isascii():
         return [end - start - surplus for start, end in pairwise(ends)]
     return [len(text[start:end].encode()) - surplus for start, end in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""Rows of the canonical CSV: RFC 4180, UTF-8, LF, three columns.
+"""Rows of the canonical CSV: RFC 4180, UTF-8, LF, our three columns or those of its `TableLayout`.
 
 `imagebatch.csv.ingest` writes it, the jobrunner reads byte ranges of it, merge reads all of it.
 """
@@ -41,7 +41,7 @@ def record(cells: Iterable[str], line_end: str = "\n", delimiter: str = ",") -> 
 
 @cache
 def quoting(delimiter: str) -> Callable[[str], str]:
-    """What makes a cell the text that stands for it between two delimiters."""
+    """A function that gives a cell as it is written between two delimiters, in quotes where it needs them."""
 
     def quoted(cell: str) -> str:
         if delimiter in cell or '"' in cell or "\n" in cell or "\r" in cell:

@@ -199,13 +199,15 @@ class _Scan:
         return len(self._text), len(self._text)
 
     def _held(self, start: int) -> int:
-        """Behind the closing quote of an entry in quotes; else where it begins."""
+        """Where the search for an entry's end begins: behind its closing quote, or where it starts without
+        one.
+        """
         opener = self._text[start : start + 1]
         if opener not in _CLOSING or opener in self._never_closed:
             return start
         closing = _CLOSING[opener].search(self._text, start + 1)
         if closing is None:
-            self._never_closed.add(opener)  # nor further on
+            self._never_closed.add(opener)  # no later entry finds one either
             return start
         holds_several = _NEXT_LINK.search(self._text, start + 1, closing.start())
         return start if holds_several else closing.end()
@@ -226,7 +228,7 @@ class _Scan:
         return self._marked(seen, marks, after)
 
     def _marked_with_blank(self, seen: "_Seen", after: int) -> bool:
-        """`, ` in or behind a link. One that is never fetched has nothing to lose."""
+        """Whether `, ` in or behind a link separates. A link that is never fetched may be cut."""
         if not seen.is_fetched:
             return True
         if _WORD_COLON.match(self._text, after) or _HOST_START.match(self._text, after):
@@ -238,7 +240,7 @@ class _Scan:
         return self._doubt(is_separate=False)
 
     def _marked(self, seen: "_Seen", marks: str, after: int) -> bool:
-        """`,` without a blank in or behind a link."""
+        """Whether `,` without a blank separates, in or behind a link."""
         if not seen.is_file or seen.has_query:
             return False
         if _WORD_COLON.match(self._text, after) or _HOST_START.match(self._text, after):

@@ -1,7 +1,7 @@
 """Cells of links that nothing can be wrong with, known by one regular expression.
 
-Of such a cell `entries` would make one entry a link, without a doubt, and `read` would refuse none of them.
-Nearly all cells are so, and to look is much cheaper than to read.
+`entries` would make each link of such a cell one entry, without a doubt, and `read` would refuse none. Nearly
+all cells are so, and to look is much cheaper than to read.
 """
 
 import re

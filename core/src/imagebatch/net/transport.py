@@ -87,7 +87,7 @@ class GuardedClient(httpx.AsyncClient):
         return request
 
     async def ask(self, request: httpx.Request) -> httpx.Response:
-        """As `send(request, stream=True)`, without its logins, cookies and stop-watch, which take 0.1 ms.
+        """As `send(request, stream=True)`, without its authentication, cookies and timing, which take 0.1 ms.
 
         Links with passwords are refused, and cookies belong to a chain of redirects (`http.cookies`).
         """

@@ -27,7 +27,7 @@ class Deletions:
 
     @translate_errors
     async def claim(self, lease_seconds: float) -> Claim | None:
-        """Take a deleted request that nobody has; it is another's when the lease is over."""
+        """Claim a deleted request that nobody holds. When the lease is over, another program may claim it."""
         found = await self._pool.fetchrow(statements.CLAIM_DELETED, lease_seconds)
         if found is None:
             return None
@@ -35,12 +35,12 @@ class Deletions:
 
     @translate_errors
     async def release_all(self) -> None:
-        """Take the claims of programs that run no more away: for one that knows that it is alone."""
+        """Release the claims of programs that no longer run; only for one that knows that it is alone."""
         await self._pool.execute(statements.RELEASE_CLAIMS)
 
     @translate_errors
     async def extend(self, claim: Claim, lease_seconds: float) -> Claim | None:
-        """The claim for so long from now; None when it is another's by now. A short one gives it back."""
+        """Let the claim last so long from now; None when another holds it. A short lease gives it back."""
         until = await self._pool.fetchval(
             statements.EXTEND_CLAIM, claim.request.request_id, claim.until, lease_seconds
         )
@@ -48,7 +48,7 @@ class Deletions:
 
     @translate_errors
     async def finish(self, claim: Claim) -> None:
-        """Forget the request, for nothing is left of it; unless the claim is another's by now."""
+        """Remove the row, for nothing else is left; does nothing when another program holds the claim."""
         await self._pool.execute(statements.DELETE_CLAIMED, claim.request.request_id, claim.until)
 
     @translate_errors

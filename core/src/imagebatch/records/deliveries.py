@@ -1,4 +1,4 @@
-"""Deliveries as those see them who are to receive them: what became of each, once more, and as a test."""
+"""Deliveries for a batch's user: what became of each; sending one again; tests of a receiver."""
 
 import asyncpg
 
@@ -24,7 +24,9 @@ class Deliveries:
 
     @translate_errors
     async def redeliver(self, request_id: str) -> RecordedDelivery | None:
-        """Have the newest delivery sent again, under its id and as often as at first; None without one."""
+        """Have the newest delivery sent again, under its id and with all its tries; None when there is
+        none.
+        """
         found = await self._pool.fetchrow(statements.REDELIVER, request_id)
         return RecordedDelivery(**found) if found is not None else None
 

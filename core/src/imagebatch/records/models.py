@@ -42,7 +42,7 @@ class Suspension:
         return self.seconds + ((now - self.since).total_seconds() if self.since is not None else 0.0)
 
     def as_desired(self, *, is_suspended: bool, now: datetime) -> "Suspension":
-        """This suspension when it begins or ends at `now`, if it is to; else as it is."""
+        """The suspension begun or ended at `now`, as wanted; unchanged where it is so already."""
         if is_suspended:
             return Suspension(self.seconds, self.since or now)
         return Suspension(self.until(now))
@@ -50,8 +50,9 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is that of the
-    waiting or, at its end, of its not being complete. `is_deleted` when only its objects on S3 are left.
+    """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is why it waits or,
+    at its end, why it is not complete, in one word. `is_deleted` when its row only waits for its objects on
+    S3 to be removed.
     """
 
     request_id: str
@@ -131,7 +132,7 @@ class DeliveryState:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDelivery:
-    """A delivery as its sender sees it; `next_try_at` is None when there will be none."""
+    """A delivery as the batch's user sees it; `next_try_at` is None when there will be none."""
 
     webhook_id: str
     attempt: int
@@ -144,7 +145,7 @@ class RecordedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The leave to remove what a deleted request left, until `until`; whoever extends it gets another."""
+    """The right to remove what a deleted request left, until `until`; extending it gives a new claim."""
 
     request: Request
     deleted_at: datetime

@@ -10,7 +10,7 @@ from imagebatch.errors import RecordsError
 from imagebatch.settings import DatabaseSettings
 
 TIMEOUT_S = 30.0
-"""Of one statement, and of waiting for a connection."""
+"""Of one statement, and of waiting for a connection before a request is recorded."""
 
 
 @asynccontextmanager
@@ -39,4 +39,4 @@ async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 async def _keep_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Nothing here changes a session; what asyncpg does to one that comes back is four statements."""
+    """Nothing here changes a session, so asyncpg's reset of a returned one, four statements, is left out."""

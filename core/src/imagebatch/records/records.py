@@ -77,7 +77,7 @@ class Records:
     async def listed(
         self, uploaded_by: str | None, limit: int, *, after: Request | None = None, status: str | None = None
     ) -> list[Request]:
-        """The newest requests that came with tokens of this name, or without; those before `after`."""
+        """The newest requests that came with tokens of this name, for None without; older than `after`."""
         since = (after.created_at, after.request_id) if after is not None else (None, None)
         values = (uploaded_by or "", *since, limit)
         if status is None:
@@ -181,7 +181,7 @@ class Records:
 
     @translate_errors
     async def claim_deliveries(self, limit: int, lease_seconds: float) -> list[Delivery]:
-        """Take due deliveries. They come back by themselves when the claimer dies within the lease."""
+        """Take due deliveries. One that is not settled or postponed within the lease is due again."""
         return [
             Delivery(**found)
             for found in await self._pool.fetch(statements.CLAIM_DELIVERIES, limit, lease_seconds)

@@ -117,7 +117,7 @@ WITH forgotten AS (
 )
 INSERT INTO webhook_deliveries (webhook_id, attempt, url, body) VALUES ($1, 0, $2, $3)
 """
-"""A delivery without a request; those that nobody came back for are forgotten on the way."""
+"""A delivery without a request; it also removes old tests whose senders are gone."""
 
 FORGET_TESTS = """
 DELETE FROM webhook_deliveries WHERE request_id IS NULL AND created_at < now() - make_interval(secs => $1)

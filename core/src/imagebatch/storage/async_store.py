@@ -9,7 +9,7 @@ from imagebatch.storage.store import ObjectStore
 
 REQUESTS = 16
 ANSWER_S = 30.0
-"""More than the time-outs and retries of one small object take; a store that hangs holds nobody for ever."""
+"""Longer than a small object takes with retries, while S3 answers. For one that hangs nobody waits longer."""
 
 R = TypeVar("R")
 

@@ -47,9 +47,9 @@ def batch_prefix(request_id: str) -> str:
 class InputKeys:
     """Where a batch's canonical CSV and its plan are.
 
-    Two that write an input for the same request never write to the same CSV, so that neither can spoil
-    the other's, nor remove it. Which one counts says the row for uploads, and for snapshots of a source
-    the plan, which the first writes.
+    Two that write an input for the same request never write to the same CSV, so that neither can spoil the
+    other's, nor remove it. Which one counts: for uploads the row says it, for snapshots of a source the plan,
+    which the first writes.
     """
 
     canonical: str
@@ -113,6 +113,6 @@ def part(request_id: str, attempt: int, shard: int, number: int) -> str:
 
 
 def shard_of_report(key: str) -> int | None:
-    """The shard that a key under an attempt's prefix reports on; None for all else of a shard's."""
+    """The shard that a key under an attempt's prefix reports on; None for a shard's other objects."""
     stem, _, suffix = key.rpartition("/")[2].partition(".")
     return int(stem) if suffix == "json" and stem.isdigit() else None

@@ -112,7 +112,7 @@ class S3Store:
             except S3Error as error:
                 if error.code != "ConditionalRequestConflict":
                     raise
-            time.sleep(pause)  # another put of the key is under way, or was: neither there nor not
+            time.sleep(pause)  # another put of the key is under way: its outcome is not decided yet
         return self._put(key, data, media, only_if_absent=only_if_absent)
 
     def _put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
@@ -243,7 +243,7 @@ class S3Store:
 
     @_translate_errors
     def create_bucket(self) -> None:
-        """Create the bucket with the policy that anonymous readers need; an existing one is kept."""
+        """Create the bucket, unless it exists, and set the policy that anonymous readers need."""
         if not self._client.bucket_exists(self._bucket):
             self._client.make_bucket(self._bucket)
         self._client.set_bucket_policy(self._bucket, json.dumps(read_policy(self._bucket)))
@@ -283,7 +283,7 @@ def _port(url: SplitResult) -> int:
 
 
 def _retries(total: int) -> urllib3.Retry:
-    """Retries with growing pauses, for lost connections and for answers that ask to come again."""
+    """Retries with growing pauses, for lost connections and for answers that may change later."""
     statuses = [429, 500, 502, 503, 504]
     return urllib3.Retry(total=total, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=statuses)
 

@@ -65,7 +65,7 @@ def read_policy(bucket: str) -> dict[str, object]:
 
 
 def link_base(settings: S3Settings) -> str:
-    """The URL under which clients find the bucket's keys, without a slash at its end."""
+    """The URL under which clients find the bucket's keys, with no slash at its end. Raises SettingsError."""
     if settings.s3_public_url:
         if "," in settings.s3_public_url or urlsplit(settings.s3_public_url).scheme not in {
             "http",

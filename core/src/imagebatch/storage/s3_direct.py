@@ -1,9 +1,9 @@
 """Objects of a shard straight from an event loop: signed by `s3_request`, sent by `s3_wire`, not by the SDK.
 
 Used by the jobrunner, which would wait for the SDK's import, and take a thread and urllib3 for each image.
-What is not plain and certain at once is not judged here: `DirectStore` does it again by `S3Store`, which
-tries as often and calls failures as everywhere. A put may be repeated: without a condition the same is stored
-twice; with one, its second time may find the object there, which then is the same.
+What is not plain and certain at once is not judged here: `DirectStore` does it again by `S3Store`, with the
+retries and errors of everywhere else. A put may be repeated: without a condition the same is stored twice;
+with one, its second time may find the object there, which then is the same.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ MAX_BYTES = 1024 * 1024
 """Hashing a longer object would hold up the loop: that is for threads."""
 
 IDENTITY_S = 30.0
-"""So long credentials are used before their provider is asked again: files and services change them."""
+"""How long credentials are used before their provider is asked again: files and services change them."""
 
 _PORTS = {"http": 80, "https": 443}
 _ETAG = re.compile(r"[-0-9a-zA-Z_+/=.:]{1,200}")
@@ -41,8 +41,8 @@ R = TypeVar("R")
 class DirectS3:
     """An async context manager; at most `connections` requests at once.
 
-    `store` gives what is asked where plain rules don't know the bucket's place, or the settings hold no key.
-    `signed` are objects that are read with a signed link.
+    `store` is asked for the bucket's place where plain rules don't know it, and for keys that the settings do
+    not hold. `signed` are objects that are read with a signed link.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class DirectS3:
 
 
 class DirectStore:
-    """A `ShardStore` over `DirectS3`, for threads; what that does not know for certain, `S3Store` does."""
+    """A `ShardStore` over `DirectS3`, for threads; where that is unsure, `S3Store` does it again."""
 
     def __init__(
         self, settings: S3Settings, *, connections: int, signed: Mapping[str, str] | None = None
@@ -181,7 +181,7 @@ class DirectStore:
             self._store.close()
 
     def store(self) -> "S3Store":
-        """The store by the SDK, made when it is needed first."""
+        """The store by the SDK, made at its first use."""
         from imagebatch.storage.s3 import S3Store  # noqa: PLC0415 - the SDK takes 0.2 s, most shards never need it
 
         with self._lock:

@@ -48,6 +48,6 @@ def translated(error: Exception) -> StoreError:
 
 
 def _is_throttling(error: MaxRetryError) -> bool:
-    """Whether the retries ended at an answer that asks to come more slowly."""
+    """Whether the retries ended at an answer that asks for fewer requests."""
     reason = error.reason
     return isinstance(reason, ResponseError) and any(status in str(reason) for status in _THROTTLING_STATUSES)

@@ -1,8 +1,8 @@
 """Requests to S3 that are signed here: where an object is, and AWS's Signature Version 4.
 
 Used by `s3_direct`. The SDK derives the day's key anew for each request, and takes a fifth of a second to
-import. Tests hold these requests against the SDK's own. Which special hosts AWS has, the SDK knows alone: for
-those `place_of` says None.
+import. Tests hold these requests against the SDK's own. Only the SDK knows AWS's special hosts: for those
+`place_of` returns None.
 """
 
 import hmac
@@ -101,7 +101,9 @@ class Signer:
         return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
 
     def _bound(self, body: bytes) -> tuple[str, dict[str, str]]:
-        """How the signature holds the body, and the headers that say so: TLS keeps it from others already."""
+        """How the signature covers the body, and the headers that say so; under TLS it does not, for TLS
+        does.
+        """
         if self._place.scheme == "https":
             digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
             checked = {"content-md5": digest} if body else {}
@@ -126,6 +128,6 @@ class Signer:
 
 
 def head_of_link(link: str) -> bytes:
-    """The request for a link that is signed already, without what says how much of it is wanted."""
+    """The request for a link that is signed already; Range and the empty line are to be added."""
     url = urlsplit(link)
     return f"GET {url.path}?{url.query} HTTP/1.1\r\nhost:{url.netloc}\r\n".encode()

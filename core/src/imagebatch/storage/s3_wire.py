@@ -18,10 +18,10 @@ from imagebatch.net.http.dial import Dialler, Origin
 
 CONNECT_S = 5.0
 SILENCE_S = 30.0
-"""So long nothing may come of an answer."""
+"""How long S3 may send nothing before an answer is given up."""
 
 MOST_UNPLAIN = 3
-"""After so many answers in a row that are not plain, none is: each object would be sent twice."""
+"""After so many answers in a row that are not plain, none is asked for: all would be sent twice."""
 
 KEEP_S = 15.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -33,11 +33,11 @@ _LENGTH = re.compile(rb"[0-9]{1,15}")
 
 
 class UnsureError(Exception):
-    """It is not certain what became of the request, or not plain."""
+    """What became of the request is not certain, or its answer is not plain."""
 
 
 class UnplainError(UnsureError):
-    """An answer that is written otherwise than what is read here."""
+    """An answer in a form that is not read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Wires:
 
     def __init__(self, origin: Origin, *, connections: int) -> None:
         self._origin = origin
-        # The endpoint is the administrator's own word, as is what the SDK dials.
+        # The administrator names the endpoint, so it may have any address, as it may for the SDK.
         self._dialler = Dialler(guard.WIDEST)
         self._room = asyncio.Semaphore(connections)
         self._idle: list[_Wire] = []
@@ -70,7 +70,7 @@ class Wires:
         self._dialler.close()
 
     async def ask(self, head: bytes, body: bytes = b"") -> Answer:
-        """Raises UnsureError."""
+        """Send a request, and return its answer. Raises UnsureError."""
         if self._unplain >= MOST_UNPLAIN:
             raise UnsureError("this server's answers are not plain")
         async with self._room:

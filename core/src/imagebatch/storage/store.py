@@ -93,8 +93,8 @@ class ObjectStore(ShardStore, Protocol):
     def check(self) -> None:
         """Raise StoreError unless the store can be reached.
 
-        A store that answered last time is asked for no more than a connection: whoever is idle sends it
-        no requests.
+        A store that answered last time is only asked for a connection, so that an idle program sends no
+        requests.
         """
         ...
 

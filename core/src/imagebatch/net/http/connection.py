@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: a request goes out, its answer comes back through h11, within limits.
 
 `dial` makes connections, `pool` keeps them, `exchange` uses each for one request at a time. h11 parses. It
-gets small pieces, so that no limit is passed by what arrives at once.
+gets small pieces, so that what arrives at once can't exceed a limit unnoticed.
 """
 
 import asyncio
@@ -199,7 +199,7 @@ class Connection(Wire):
     def finish(self) -> bool:
         """Make ready for the next request; False when the connection must not be used again.
 
-        It may be when the answer is here to its last byte and nothing came behind it.
+        It may be used again when the answer is here to its last byte and nothing came behind it.
         """
         if self._ended:
             return False

@@ -46,7 +46,7 @@ class NameNotFoundError(httpx.ConnectError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom a connection is to. It is never used for another name, even one with the same address."""
+    """What a connection leads to. It is never used for another name, even one with the same address."""
 
     scheme: str
     host: str
@@ -160,7 +160,7 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 def _said(error: Exception) -> str:
-    """An error in the system's words, for Python's quote tuples of addresses."""
+    """An error in the system's words, because Python's quote tuples of addresses."""
     found = _ERRNO.search(str(error))
     number = error.errno if isinstance(error, OSError) and error.errno else int(found[1]) if found else 0
     is_systems_own = number and not isinstance(error, ssl.SSLError | socket.gaierror)

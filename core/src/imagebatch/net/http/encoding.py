@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 import httpx
 
 PIECE_BYTES = 64 * 1024
-"""The longest piece: so much memory a decoder takes at once, whatever the ratio of the compression."""
+"""The longest piece. It bounds a decoder's memory, whatever the ratio of the compression."""
 
 MAX_MEMBERS = 1000
 """Of a gzip file. Each costs a decoder, however little it holds. 1,000 of BGZF's (64 KiB each) are 64 MB."""

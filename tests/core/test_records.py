@@ -8,9 +8,10 @@ import pytest
 
 from imagebatch import migrations, webhook
 from imagebatch.batch.lifecycle import Ending, Phase
-from imagebatch.errors import ConflictError
+from imagebatch.errors import ConflictError, RecordsError
 from imagebatch.outcome import Counts
-from imagebatch.records import NewRequest, Records, Request, Result, Suspension
+from imagebatch.records import NewRequest, Records, Request, Result, Suspension, failures, pool
+from imagebatch_testing.servers import Servers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -195,3 +196,16 @@ async def test_whose_token_a_request_came_with_is_kept(records: Records) -> None
     found = await records.get("r2")
     assert found is not None
     assert found.uploaded_by == "shop"
+
+
+@pytest.mark.usefixtures("records")
+async def test_a_call_waits_for_a_connection_no_longer_than_it_may(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All connections are taken, as by statements that hang."""
+    monkeypatch.setattr(failures, "CALL_S", 0.2)
+    async with pool.opened(servers.database.model_copy(update={"database_connections": 1})) as connections:
+        async with connections.acquire():
+            with pytest.raises(RecordsError, match="TimeoutError"):
+                await Records(connections).get("r1")
+        assert await Records(connections).get("r1") is None

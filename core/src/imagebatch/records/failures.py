@@ -1,5 +1,6 @@
 """The failures of Postgres in ImageBatch's own exceptions."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,6 +12,9 @@ from imagebatch.errors import RecordsError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+CALL_S = 60.0
+"""Of a call: its statement has half of it, and the wait for a connection, where all are taken, the rest."""
 
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _ENDED_BY_SERVER = ("08", "57")
@@ -39,6 +43,7 @@ def translate_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R
     @wraps(call)
     async def translating(*args: P.args, **kwargs: P.kwargs) -> R:
         with errors_translated():
-            return await call(*args, **kwargs)
+            async with asyncio.timeout(CALL_S):
+                return await call(*args, **kwargs)
 
     return translating

@@ -10,7 +10,7 @@ from imagebatch.errors import RecordsError
 from imagebatch.settings import DatabaseSettings
 
 TIMEOUT_S = 30.0
-"""Of one statement, and of waiting for a connection before a request is recorded."""
+"""Of one statement, and of the wait for a connection before a request is recorded."""
 
 
 @asynccontextmanager

@@ -152,7 +152,7 @@ _TRIED = {
 
 
 def _how_read(address: links.Address) -> str:
-    """How a link was read that failed, where it was not read as it stands."""
+    """How the failed link was read, where it was not read as it stands."""
     return "".join(_TRIED.get(note, "") for note in address.notes)
 
 

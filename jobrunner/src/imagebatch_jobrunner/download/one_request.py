@@ -27,7 +27,7 @@ from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
 _HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
-"""A host that negotiates shall give the original: what it encodes anew for browsers has lost already."""
+"""A host that negotiates shall give the original: what it encodes anew for browsers has lost some quality."""
 
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 

@@ -1,11 +1,12 @@
 """The data folder of the local system: locked, with the ports and keys that were chosen once.
 
-DIR/lock            held while a system runs here
-DIR/system.json     ports, S3 keys, the process ids of what was started
-DIR/postgres/       the database
-DIR/s3/             the objects
-DIR/sockets/        how Postgres is reached (elsewhere, if this path is too long for sockets)
-DIR/logs/           one log a process
+DIR/lock              held while a system runs here
+DIR/system.json       ports, S3 keys, the process ids of what was started
+DIR/postgres/         the database
+DIR/s3/               the objects
+DIR/s3-identity.json  the S3 keys, as the embedded S3 reads them
+DIR/sockets/          how Postgres is reached (elsewhere, if this path is too long for sockets)
+DIR/logs/             one log a process
 """
 
 import contextlib

@@ -67,7 +67,7 @@ class LastFailures:
 
 
 class Story:
-    """What is to be said of a batch under way."""
+    """What is shown of a batch under way."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

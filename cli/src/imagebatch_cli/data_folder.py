@@ -129,7 +129,7 @@ class DataFolder:
             ) from error
 
     def write(self, system: SystemFile) -> None:
-        """Replace system.json at once, readable by its owner only, for it holds keys."""
+        """Replace system.json in one step, readable by its owner only, for it holds keys."""
         fresh = self.path / "system.json.new"
         write_private(fresh, json.dumps(asdict(system), indent=2))
         fresh.replace(self.path / "system.json")

@@ -219,7 +219,7 @@ class JsonLines:
 
 
 def view(*, as_json: bool) -> View:
-    """What fits who looks."""
+    """The view for who looks on: a program, a terminal or a log."""
     if as_json:
         return JsonLines()
     return Bar() if sys.stderr.isatty() else Lines()

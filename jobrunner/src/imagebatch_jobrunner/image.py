@@ -31,7 +31,7 @@ log = structlog.get_logger()
 _PERHAPS_WRITTEN_WRONG = frozenset(
     {ErrorCode.HTTP_STATUS, ErrorCode.NOT_AN_IMAGE, ErrorCode.EMPTY_FILE, ErrorCode.SHARE_LINK}
 )
-"""With these a link is tried as it may have been meant; other failures are the host's or the image's."""
+"""After these a link is tried as it may have been meant; other failures are the host's or the image's."""
 
 
 class ImageWorker:

@@ -120,6 +120,6 @@ def _numbers(form: Mapping[str, str], *fields: str) -> Json:
 
 
 def new_name(stem: str) -> str:
-    """A name for an object after a file's, with an end that makes it the only one."""
+    """A name for an object after a file's, with an end that makes it unique."""
     plain = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_STEM_CHARS].strip("-")
     return f"{plain or 'batch'}-{secrets.token_hex(3)}"

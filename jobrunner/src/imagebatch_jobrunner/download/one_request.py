@@ -131,7 +131,7 @@ class OneRequest:
         return bytes(file)
 
     async def _beginning(self, response: httpx.Response) -> bytes:
-        """The first bytes of an answer that is explained by them; b"" of every other."""
+        """The first bytes of an answer that they may explain; b"" of every other."""
         if not refusal.may_be_explained(response):
             return b""
         try:

@@ -48,7 +48,7 @@ _FILE = (
     click.option(
         "--columns",
         metavar="COLUMNS",
-        help="Which columns hold what: 'serial=Handle,name=Title,links=Image Src', several links with +.",
+        help="Which columns hold what: 'serial=Handle,name=Title,links=Image Src', several columns with +.",
     ),
     click.option(
         "--preset",

@@ -1,11 +1,12 @@
 """The data folder of the local system: locked, with the ports and keys that were chosen once.
 
-DIR/lock            held while a system runs here
-DIR/system.json     ports, S3 keys, the process ids of what was started
-DIR/postgres/       the database
-DIR/s3/             the objects
-DIR/sockets/        how Postgres is reached (elsewhere, if this path is too long for sockets)
-DIR/logs/           one log a process
+DIR/lock              held while a system runs here
+DIR/system.json       ports, S3 keys, the process ids of what was started
+DIR/postgres/         the database
+DIR/s3/               the objects
+DIR/s3-identity.json  the S3 keys, as the embedded S3 reads them
+DIR/sockets/          how Postgres is reached (elsewhere, if this path is too long for sockets)
+DIR/logs/             one log a process
 """
 
 import contextlib
@@ -128,7 +129,7 @@ class DataFolder:
             ) from error
 
     def write(self, system: SystemFile) -> None:
-        """Replace system.json at once, readable by its owner only, for it holds keys."""
+        """Replace system.json in one step, readable by its owner only, for it holds keys."""
         fresh = self.path / "system.json.new"
         write_private(fresh, json.dumps(asdict(system), indent=2))
         fresh.replace(self.path / "system.json")

@@ -74,7 +74,7 @@ def _codec() -> Finding:
             "codec", ok=False, message=f"does not start: {error}", advice="Install again: make install"
         )
     is_native = found.startswith("requantiser ")
-    advice = "" if is_native else "With rustc 1.85 or newer `make install` builds it: a third of the time."
+    advice = "" if is_native else "With rustc 1.85 or newer `make install` builds one three times as fast."
     return Finding("codec", True, f"JPEG by {found}", advice)
 
 
@@ -133,7 +133,7 @@ async def _asked(url: str, which: str) -> Finding:
 
 
 async def _s3(folder: DataFolder) -> AsyncIterator[Finding]:
-    """S3, then the clock, which is held against it."""
+    """S3, then the clock, which is compared with S3's."""
     try:
         own = own_s3()
         async with AsyncExitStack() as stack:
@@ -190,7 +190,7 @@ async def _clock(endpoint: str) -> Finding:
             date = (await client.head(endpoint)).headers["date"]
         skew_s = (asked - parsedate_to_datetime(date)).total_seconds()
     except (httpx.HTTPError, httpx.InvalidURL, KeyError, ValueError, TypeError) as error:
-        advice = "Once S3 answers, this can be told"
+        advice = "Once S3 answers, the clocks can be compared"
         return Finding("clock", False, f"S3 gives no date: {type(error).__name__} {error}", advice)
     return _judged(skew_s)
 

@@ -114,7 +114,7 @@ class LocalEngine:
         """Take steps as long as one leads to the next at once."""
         attempt = self._attempts.get(key)
         if attempt is None:
-            return None  # marked while its end was committed, by what ended beside it
+            return None  # something that ended beside it marked it while its end was committed
         with structlog.contextvars.bound_contextvars(request_id=key.name):
             while True:
                 if not attempt.driver.row.is_known and not await self._renew(attempt, key):

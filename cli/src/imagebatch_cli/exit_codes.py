@@ -1,4 +1,4 @@
-"""How a command ends; docs/cli.md says it to users."""
+"""How a command ends; docs/cli.md describes it."""
 
 COMPLETE = 0
 FAILED = 1

@@ -48,7 +48,7 @@ _FILE = (
     click.option(
         "--columns",
         metavar="COLUMNS",
-        help="Which columns hold what: 'serial=Handle,name=Title,links=Image Src', several links with +.",
+        help="Which columns hold what: 'serial=Handle,name=Title,links=Image Src', several columns with +.",
     ),
     click.option(
         "--preset",
@@ -64,7 +64,7 @@ _FILE = (
     click.option(
         "--encoding",
         metavar="NAME",
-        help=f"The CSV's encoding, if not to be found by its bytes: {', '.join(ENCODINGS)}.",
+        help=f"The CSV's encoding, where its bytes do not show it: {', '.join(ENCODINGS)}.",
     ),
 )
 
@@ -90,7 +90,7 @@ _COMPRESSION = (
         "--max-width", "maxWidth", metavar="NUMBER", help="Make wider images smaller, to this many pixels."
     ),
     click.option(
-        "--max-height", "maxHeight", metavar="NUMBER", help="Make higher images smaller, to this many pixels."
+        "--max-height", "maxHeight", metavar="NUMBER", help="Make taller images smaller, to this many pixels."
     ),
     click.option(
         "--strip-metadata/--keep-metadata",

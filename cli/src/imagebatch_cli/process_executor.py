@@ -1,4 +1,4 @@
-"""Runs a batch's shards as processes of this machine. The row is all that is shown of it."""
+"""Runs a batch's shards as processes of this machine. Nothing but the row shows how it stands."""
 
 import asyncio
 import time

@@ -22,7 +22,7 @@ LEFTOVER_S = 5.0
 POLL_S = 0.05
 RESTART_PAUSES_S = (1.0, 4.0, 16.0)
 STABLE_S = 600.0
-"""A server that ran for so long gets all its restarts again."""
+"""A server that ran for longer than this gets all its restarts again."""
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Service:
             await asyncio.sleep(POLL_S)
 
     async def wait(self) -> None:
-        """Return never while it runs; raises ServiceFailedError when it ends by itself."""
+        """Never return; raises ServiceFailedError when the service ends by itself."""
         assert self._process is not None
         code = await _ended(self._process)
         raise ServiceFailedError(f"{self.program.name} ended with code {code}; {self._log_end()}")
@@ -139,7 +139,7 @@ class Kept(Protocol):
 async def keep_running(server: Kept, pauses_s: Sequence[float] = RESTART_PAUSES_S) -> None:
     """Start the server again when it ends by itself, after a growing pause each time in a row.
 
-    Returns never; raises ServiceFailedError when it has ended again after the last of them.
+    Never returns; raises ServiceFailedError when it has ended again after the last of them.
     """
     left = list(pauses_s)
     while True:

@@ -67,7 +67,7 @@ class LastFailures:
 
 
 class Story:
-    """What is to be said of a batch under way."""
+    """What is shown of a batch under way."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -219,7 +219,7 @@ class JsonLines:
 
 
 def view(*, as_json: bool) -> View:
-    """What fits who looks."""
+    """The view for who looks on: a program, a terminal or a log."""
     if as_json:
         return JsonLines()
     return Bar() if sys.stderr.isatty() else Lines()

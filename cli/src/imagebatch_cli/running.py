@@ -1,4 +1,4 @@
-"""Runs a command's work on an event loop, and ends it in order when it is told to stop."""
+"""Runs a command's work on an event loop, and ends it in order when a signal asks for that."""
 
 import asyncio
 import os

@@ -41,7 +41,7 @@ class EmbeddedS3:
     async def start(self) -> None:
         self._write_identity()
         self._write_security()
-        # One client for all looks: each new one reads all certificate authorities, which takes 50 ms.
+        # One client for all checks: each new one reads all certificate authorities, which takes 50 ms.
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             await self.service.start(lambda: self._is_ready(client))
 

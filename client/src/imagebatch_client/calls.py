@@ -180,7 +180,7 @@ def refusal_of_link(url: str, answer: Answer) -> ApiError | UnexpectedAnswerErro
 
 
 PASSING = frozenset({429, 500, 502, 503, 504})
-"""Statuses that may be others when one asks again."""
+"""Statuses that may pass: asking again may bring another."""
 
 
 def _of_proxy(status: int) -> Problem:

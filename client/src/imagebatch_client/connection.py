@@ -27,7 +27,7 @@ class Connection:
         try:
             self._url = httpx.URL(base_url.rstrip("/"))
         except httpx.InvalidURL as error:
-            # It is not shown, for it may have a password.
+            # The URL is not shown, for it may have a password.
             raise NoAnswerError(f"that is no URL of a server: {error}", was_sent=False) from None
         self._token = token.strip()
         if self._token and not re.fullmatch(r"[!-~]+", self._token):

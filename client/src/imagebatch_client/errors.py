@@ -2,13 +2,13 @@
 
 ImageBatchError
 ├── NoAnswerError          the server could not be reached, or its answer broke off
-├── UnexpectedAnswerError  what answered is no ImageBatch server, or one of another age
+├── UnexpectedAnswerError  what answered is no ImageBatch server, or one of another version
 ├── ApiError               the server answered with a problem
 │   ├── UnauthorizedError  401: it wants a token, or another one
 │   └── NotFoundError      404: there is no such batch, or not yet what was asked for
 ├── TokenError             the text given as a token can be none
 ├── WaitTimeoutError       the batch did not end in the time given; it goes on
-└── SignatureError         a webhook is not from who has the secret
+└── SignatureError         a webhook was not signed with the secret, or is too old
 """
 
 from imagebatch_client.documents import Problem
@@ -66,4 +66,4 @@ class WaitTimeoutError(ImageBatchError, TimeoutError):
 
 
 class SignatureError(ImageBatchError):
-    """The webhook's signature is not that of the secret, or it is too old."""
+    """The webhook was not signed with the secret, or is too old."""

@@ -1,7 +1,7 @@
 """How a batch is followed to its end: by its events, and by asking where these do not come.
 
-Does no I/O: `sync` and `aio` open the stream or ask for the status as `Following` says, and tell it what
-came of that.
+Does no I/O: `sync` and `aio` open the stream or ask for the status as `Following` says, and report to it
+what came of that.
 """
 
 import json
@@ -120,7 +120,7 @@ class Following:
 
 
 def _is_of_streams_only(error: ImageBatchError) -> bool:
-    """Whether asking for the status may do where the stream does not: it is of before there were any."""
+    """Whether asking for the status may work where the stream does not, as with a server without streams."""
     if isinstance(error, ApiError):
         return error.code in {"not_found", "method_not_allowed"}
     return isinstance(error, UnexpectedAnswerError)

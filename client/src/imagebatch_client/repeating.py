@@ -10,7 +10,7 @@ from imagebatch_client.calls import PASSING
 from imagebatch_client.errors import ApiError, ImageBatchError, NoAnswerError
 
 PATIENCE_S = 120.0
-"""So long it pauses, all in all. How long the tries take does not count: a large file takes its time."""
+"""How long it pauses, all in all. How long the tries take does not count: a large file takes its time."""
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 MAX_PAUSE_S = 15.0
@@ -27,7 +27,7 @@ class Repeating:
     def pause_s(self, error: ImageBatchError) -> float:
         """How long to wait before the next try. Raises `error` when there is to be none.
 
-        Where nobody listened from the start, nobody will.
+        Where no try has reached the server yet, there is none.
         """
         self._was_sent = self._was_sent or not isinstance(error, NoAnswerError) or error.was_sent
         if not self._was_sent or not _may_pass(error):

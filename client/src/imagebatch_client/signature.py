@@ -19,7 +19,7 @@ def verify(
     tolerance_s: float | None = TOLERANCE_S,
     now_s: float | None = None,
 ) -> None:
-    """Raise SignatureError unless who has `secret` signed `body`, not long ago.
+    """Raise SignatureError unless `body` was signed with `secret`, not long ago.
 
     `body` is as it came, before anything parsed it. `secret` may hold several, separated by white space,
     as the server's does while one replaces another: one that fits is enough. With a `tolerance_s` of None

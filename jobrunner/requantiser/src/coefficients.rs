@@ -5,7 +5,7 @@ use crate::blocks::{Block, MAX_AC, MAX_DC, Scale};
 use crate::markers::{Component, Header};
 use crate::turn::Places;
 
-/// A component's coefficients, block by block, each in zigzag order; `masks` tell which of a block aren't 0, but for
+/// A component's coefficients, block by block, each in zigzag order; `masks` show which of a block aren't 0, but for
 /// the first. Whole MCUs.
 pub struct Plane {
     pub columns: usize,

@@ -160,7 +160,7 @@ impl Decoder {
 }
 
 /// A table for encoding: by symbol, the code from the top bit on, and in the lowest byte the length of the code and of
-/// the bits that are put with it. To this they are added, shifted left so that they end where code and bits end.
+/// the bits that are put with it. Those are added to an entry, shifted left so that they end where its length says.
 pub struct Encoder(pub [u64; 256]);
 
 impl Encoder {

@@ -118,7 +118,7 @@ fn read_ac(
 }
 
 impl Band<'_> {
-    /// For how many blocks an end of band is; `symbol` led to `place`, beyond the band. None for broken data.
+    /// How many blocks an end of band stands for; `symbol` led to `place`, beyond the band. None for broken data.
     #[inline(always)]
     fn run(&self, cursor: &mut Cursor, symbol: Symbol, place: usize) -> Option<u32> {
         if symbol.advance() != END_OF_BLOCK as usize || place < END_OF_BLOCK as usize {

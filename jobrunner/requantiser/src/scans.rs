@@ -79,7 +79,7 @@ impl Sink for Counts {
     fn bit(&mut self, _: bool) {}
 }
 
-/// They are written.
+/// Symbols are written, with the codes of tables that are known by now.
 struct Codes<'a> {
     out: &'a mut Writer,
     encoders: &'a [Encoder; 2],

@@ -24,7 +24,7 @@ pub fn requantised(file: &[u8], header: &mut Header, first: ScanHeader, options:
     Ok(output.ok_or(Error::Unsupported("it has no picture"))?.into_bytes())
 }
 
-/// Read all of the picture, for nothing but whether that goes well.
+/// Read all of the picture, only to find out whether it is whole and undamaged.
 pub fn check(file: &[u8], header: &mut Header, first: ScanHeader) -> Result<(), Error> {
     let scales = std::array::from_fn(|_| Scale::none());
     each_scan(header, first, |header, scan| read(file, header, scan, &scales, |_, _, _| {}))

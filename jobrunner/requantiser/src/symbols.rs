@@ -12,7 +12,7 @@ const FULL: u16 = 0x1000;
 const BLOCK_WORDS: usize = 256;
 /// Few in builds with checks, so that tests have pictures with too many.
 const PIECE_WORDS: usize = if cfg!(debug_assertions) { 1 << 9 } else { 1 << 16 };
-/// So many pieces are kept at once: of 128 KiB, 8 MiB, which are the symbols of 25 megapixels or more, as a rule.
+/// How many pieces of 128 KiB are kept at once: 8 MiB, the symbols of 25 megapixels or more, as a rule.
 const MAX_PIECES: usize = if cfg!(debug_assertions) { 2 } else { 64 };
 
 /// How often each symbol occurs, by table: DC luminance, DC chrominance, AC luminance, AC chrominance.

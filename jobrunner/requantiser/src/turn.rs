@@ -67,8 +67,8 @@ impl Turn {
     }
 }
 
-/// For each place of a turned block, in zigzag order, whence its coefficient comes, and with bit 7 whether its sign
-/// turns; and for each place of the block before, whereto its coefficient goes.
+/// For each place of a turned block, in zigzag order, where its coefficient comes from, and by bit 7 whether its
+/// sign turns; and for each place of the block before, where its coefficient goes.
 pub struct Places {
     pub sources: [(usize, u32); 64],
     pub targets: [usize; 64],

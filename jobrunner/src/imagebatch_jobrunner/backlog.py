@@ -10,12 +10,14 @@ from contextlib import contextmanager
 
 GROWTH = 1.25
 HUNGRY_S = 0.05
-"""So long the codecs may want for images before more links are taken at once."""
+"""How long the codecs may wait for images before more links are taken at once."""
 
 
 class Backlog:
-    """Begins with `least` links at once. It allows one more, and after a while a quarter more, when fewer
-    than `enough` images are downloaded and not stored yet; one less when there are as many.
+    """Begins with `least` links at once.
+
+    While fewer than `enough` images are downloaded and not stored yet, each download allows one link more,
+    and each `HUNGRY_S` without an end a quarter more. Otherwise each download allows one fewer.
     """
 
     def __init__(self, *, enough: int, least: int) -> None:

@@ -1,4 +1,4 @@
-"""Writing down what a shard has stored, so that who comes after a kill does not do it again.
+"""Writing down what a shard has stored, so that its next run does not do it again after a kill.
 
 Used by `shard_run`. A part that can't be written waits for the next one: the shard goes on.
 """
@@ -16,10 +16,10 @@ from imagebatch.outcome import ImageOutcome
 from imagebatch_jobrunner.store_threads import StoreThreads
 
 FLUSH_S = 5.0
-"""A slow shard's images are written down though they are few."""
+"""After so long, a slow shard's images are written down though they are few."""
 
 LAST_FLUSH_S = 2.0
-"""At its stop; within `stopping`'s patience."""
+"""How long the last part may take at a stop: less than the patience of `stopping`."""
 
 log = structlog.get_logger()
 
@@ -27,11 +27,12 @@ log = structlog.get_logger()
 class CheckpointWriter:
     """Collects stored images and writes them in parts: an async context manager.
 
-    It writes the rest when it is left, also when the shard is being stopped.
+    It writes the rest when the block is left by an error or a stop. Behind a shard that is done no rest is
+    needed: the report follows.
     """
 
     def __init__(self, store: StoreThreads, shard: ShardId, images: int, number: int) -> None:
-        """The first part gets that number, or a later one that is free."""
+        """The first part gets `number`, or a later one that is free."""
         self._store = store
         self._shard = shard
         self._size = checkpoint.images_of_part(images)

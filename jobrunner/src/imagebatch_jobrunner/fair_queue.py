@@ -13,7 +13,7 @@ from imagebatch_jobrunner.shard_input import Slot
 
 
 class Permit:
-    """Leave to work on a link now. It counts for its host until it is released."""
+    """Permission to work on a link now. It counts for its host until it is released."""
 
     def __init__(self, slot: Slot, on_release: Callable[[], None]) -> None:
         self.slot = slot

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 _PERHAPS_WRITTEN_WRONG = frozenset(
     {ErrorCode.HTTP_STATUS, ErrorCode.NOT_AN_IMAGE, ErrorCode.EMPTY_FILE, ErrorCode.SHARE_LINK}
 )
-"""With these a link is tried as it may have been meant; other failures are the host's or the image's."""
+"""After these a link is tried as it may have been meant; other failures are the host's or the image's."""
 
 
 class ImageWorker:
@@ -152,7 +152,7 @@ _TRIED = {
 
 
 def _how_read(address: links.Address) -> str:
-    """How a link was read that failed, where it was not read as it stands."""
+    """How the failed link was read, where it was not read as it stands."""
     return "".join(_TRIED.get(note, "") for note in address.notes)
 
 

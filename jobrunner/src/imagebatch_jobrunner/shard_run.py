@@ -1,7 +1,8 @@
 """One shard from its plan to its report.
 
 `process_images` is called by `main`, and by tests with a store in memory. The order of writes is the
-contract: images, then the fragment, then the report, which alone makes the shard count.
+contract: each image before the checkpoint that names it, then the fragment, then the report, which alone
+makes the shard count.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How hard a shard asks of S3: fewer puts at once after each refusal, one more for as many as were taken.
+"""How many puts to S3 a shard runs at once: half as many after a refusal, one more after as many successes.
 
 Used by `store_threads`. That is additive increase and multiplicative decrease, as TCP does it (RFC 5681):
 many shards that meet one busy bucket share it without knowing of each other.
@@ -14,17 +14,17 @@ from imagebatch.errors import AccessDeniedError, NotFoundError, StoreError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 PATIENCE_S = 600.0
-"""So long one image's put is tried; then the run ends, and its successor goes on from the checkpoint."""
+"""How long one image's put is tried; then the run ends, and its successor goes on from the checkpoint."""
 
 FRESH_S = 10.0
-"""So long after a refusal the shard is said to wait."""
+"""How long after a refusal the shard is reported as waiting."""
 
 LASTING = (AccessDeniedError, NotFoundError)
 """What no waiting cures: a key or a bucket that is wrong."""
 
 
 class StorePace:
-    """Lets at most so many puts run at once; at first `most`, never fewer than one."""
+    """Bounds how many puts run at once: at first `most`, never fewer than one."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 PutDirectly = Callable[[str, bytes, Media], Awaitable[bool]]
-"""Puts an object without a thread; False when it may not be stored and the store shall do it."""
+"""Puts an object without a thread; False when it may not be stored: then the store puts it."""
 
 
 class StoreThreads:

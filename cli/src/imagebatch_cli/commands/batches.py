@@ -20,7 +20,7 @@ Change = Callable[[AsyncClient, str], Awaitable[Batch]]
 
 id_argument = click.argument("request_id", metavar="ID")
 status_option = click.option(
-    "--status", type=click.Choice(["pending", "complete", "failed"]), help="Only those that stand so."
+    "--status", type=click.Choice(["pending", "complete", "failed"]), help="Only batches with this status."
 )
 
 
@@ -58,7 +58,7 @@ async def _list(
 
 @click.command()
 @id_argument
-@click.option("--json", "as_json", is_flag=True, help="As without it: the document is JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Makes no difference: the document is JSON anyway.")
 @server_options
 def status(request_id: str, as_json: bool, server: str | None, token: str | None) -> int:  # noqa: ARG001
     """Print the status document of a batch."""

@@ -29,7 +29,7 @@ def check(
 ) -> int:
     """Check a CSV and the options as an upload would be; nothing is kept.
 
-    The server that is named does it, or the one of the data folder, if it runs; without one this command.
+    The server that is named does it, or the one of the data folder, if it runs; else the command itself.
     """
     form = form_of(options)
     api = named(server, token) or running(token)
@@ -69,7 +69,7 @@ def _columns(found: Mapping[str, Any]) -> str:
 
 
 def checked_here(file: Path, form: Mapping[str, str]) -> Checked:
-    """What a server would say of the file. Raises InputRefusedError."""
+    """What a server would answer for the file. Raises InputRefusedError."""
     from imagebatch_api import dry_run  # noqa: PLC0415 - with a server it is not needed
 
     with file.open("rb") as content:

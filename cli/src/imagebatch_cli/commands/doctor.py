@@ -14,13 +14,13 @@ from imagebatch_cli.server import data_folder, local_settings
 
 @click.command()
 @data_option
-@click.option("--webhook-url", "webhook_url", metavar="URL", help="See whether this can be reached, too.")
+@click.option("--webhook-url", "webhook_url", metavar="URL", help="Check whether this can be reached, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(data: Path | None, webhook_url: str | None, as_json: bool) -> int:
-    """Look whether everything is as it must be; each line says what to do. Ends with 1 if something is not.
+    """Check whether ImageBatch can work here; each line says what to do. Ends with 1 if something is wrong.
 
-    What the settings name is looked at; where they name no S3 or Postgres, the embedded ones are started for
-    it, unless they run. It stores a small object on S3 and removes it again.
+    It checks the S3 and the Postgres that the settings name, else the embedded ones, which it starts unless
+    they run. It stores a small object on S3 and removes it again.
     """
     return run(_doctor(data, webhook_url, as_json=as_json))
 

@@ -1,4 +1,4 @@
-"""`up`, `run` and `token`: the system on this machine. What they do is imported when it is done."""
+"""`up`, `run` and `token`: the system on this machine. What they need is imported only when they run."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 @click.command("list")
 @click.option("--limit", type=click.IntRange(1), default=LISTED, help="How many (default 20).")
 @click.option(
-    "--status", type=click.Choice(["pending", "complete", "failed"]), help="Only those that stand so."
+    "--status", type=click.Choice(["pending", "complete", "failed"]), help="Only batches with this status."
 )
 @json_option
 @cluster_options

@@ -16,7 +16,7 @@ from imagebatch_cli.kubectl.errors import ClusterError, KubeconfigError
 
 TIMEOUT_S = 20.0
 WATCH_S = 300
-"""So long the API server sends changes, then it ends the stream and is asked again."""
+"""How long the API server sends changes; then it ends the stream and is asked again."""
 
 SILENCE = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=WATCH_S + 30)
 PAGE = 250

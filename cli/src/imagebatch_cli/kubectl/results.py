@@ -123,6 +123,6 @@ def _check_links(batch: Batch, wanted: Wanted) -> None:
 
 
 def _api_of(batch: Batch) -> str:
-    """The API's address, for which a token is: the report's link begins with it."""
+    """The address of the API that the token is for: the report's link begins with it."""
     link = batch.report_csv or ""
     return link.partition("/batches/")[0] if link.startswith("http") else "http://127.0.0.1:8080"

@@ -14,7 +14,7 @@ from imagebatch.options import OPTION_NAMES, Compression
 from imagebatch.storage import keys
 
 MAX_INLINE_BYTES = 128 * 1024
-"""What the resource's schema takes, in characters; these are no fewer bytes."""
+"""What the resource's schema takes. It counts characters, of which a text has no more than bytes."""
 
 MAX_CONFIG_MAP_BYTES = 1024 * 1024 - 1024
 """The API server takes a MiB of names and contents together."""
@@ -33,7 +33,7 @@ class Objects:
     config_map: Json | None = None
 
     def owned_by(self, batch: Json) -> Json:
-        """The ConfigMap, to go when the batch as it was created goes."""
+        """The ConfigMap, owned by the created `batch`, so that it goes when that goes."""
         assert self.config_map is not None
         metadata = batch["metadata"]
         owner = {"apiVersion": API_VERSION, "kind": KIND, "name": metadata["name"], "uid": metadata["uid"]}
@@ -120,6 +120,6 @@ def _numbers(form: Mapping[str, str], *fields: str) -> Json:
 
 
 def new_name(stem: str) -> str:
-    """A name for an object after a file's, with an end that makes it the only one."""
+    """A name for an object after a file's, with an end that makes it unique."""
     plain = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_STEM_CHARS].strip("-")
     return f"{plain or 'batch'}-{secrets.token_hex(3)}"

@@ -67,7 +67,7 @@ def _of_file(name: str, namespace: str, file: Path, form: dict[str, str]) -> sou
 
 
 async def _create(cluster: Cluster, objects: sources.Objects) -> Json:
-    """Create the batch, then its ConfigMap, for which it waits; without that the batch goes again."""
+    """Create the batch, then its ConfigMap, for which it waits. If that fails, delete the batch."""
     made = await cluster.create(objects.batch)
     if objects.config_map is not None:
         try:

@@ -46,5 +46,5 @@ def show(body: Json, *, as_json: bool) -> None:
 
 
 def where(namespace: str | None) -> str:
-    """The option that says it in a command that is shown."""
+    """The option for the namespace, in a command that is shown to the user."""
     return f" -n {namespace}" if namespace else ""

@@ -16,7 +16,7 @@ pub struct Request {
     pub progressive: u8,
 }
 
-/// What became of it. `code` is 0 and `data` a file, to be given back to `requantiser_free`; or the code tells why not,
+/// What became of it. `code` is 0 and `data` a file, to be given back to `requantiser_free`; or the code says why not,
 /// and `data` is null. `message` points to text that lives as long as the program.
 #[repr(C)]
 pub struct Answer {

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from imagebatch_jobrunner.codec import wire
 
 _BUFFER_BYTES = 256 * 1024
-"""What one `recv` takes at most; a longer body goes where it stays from then on."""
+"""What one `recv` takes at most; the rest of a longer body is received into a buffer of its own."""
 
 _SOCKET_BYTES = 1 << 20
 """What is asked of the system for either direction; it may give less."""

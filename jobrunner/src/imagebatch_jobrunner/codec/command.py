@@ -50,8 +50,8 @@ def codec_version() -> str:
 def _python() -> tuple[str, ...]:
     """`-I` keeps the environment and the working folder out of it.
 
-    It may write what it compiles, as every Python, unless this one may not: without that each start
-    compiles Pillow anew, which takes longer than all else. It does so before it reads the first image.
+    It may write bytecode to disk, as every Python does, unless this one may not: without it each start
+    compiles Pillow anew, which takes longer than all else. It is written before the first image is read.
     """
     compiled = ("-B",) if sys.dont_write_bytecode else ()
     return (sys.executable, "-I", *compiled, "-m", _DECODER)

@@ -72,7 +72,7 @@ def header(text: bytes | bytearray) -> dict[str, Any]:
 
 
 def request(granted_bytes: int, terms: Terms | None = None) -> dict[str, Any]:
-    """The header of a picture that may take so much memory. `terms` are sent when they are new."""
+    """The header of a picture that may take `granted_bytes` of memory. `terms` are sent when they are new."""
     if terms is None:
         return {"granted_bytes": granted_bytes}
     spec = {"options": terms.options.as_spec(), "limits": asdict(terms.limits)}

@@ -96,7 +96,7 @@ def _read(requests: BinaryIO) -> "tuple[dict[str, Any], bytes] | None":
 
 @dataclass(slots=True)
 class _Admission:
-    """Leave to take memory for an image. Waiting for more than was granted takes none of the image's time."""
+    """Permission to take memory for an image. Waiting for more than was granted takes none of its time."""
 
     requests: BinaryIO
     answers: BinaryIO
@@ -117,7 +117,7 @@ class _Admission:
 
 
 def _alarm(seconds: float) -> None:
-    """A second lock on time, for when nobody is left to kill this process."""
+    """A second limit on time, for when nobody is left to kill this process."""
     if hasattr(signal, "alarm"):
         signal.alarm(math.ceil(seconds))
 

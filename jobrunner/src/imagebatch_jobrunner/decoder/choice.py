@@ -53,7 +53,7 @@ def choose(facts: Facts, options: Compression) -> Choice:
 
 
 def output_format(facts: Facts, options: Compression) -> Format:
-    """`keep` treats formats that browsers do not show like `auto`."""
+    """For formats that browsers do not show, `keep` does what `auto` does."""
     if options.format == "keep" and facts.format.encoder is not None:
         return facts.format
     if options.format in table.BY_NAME:

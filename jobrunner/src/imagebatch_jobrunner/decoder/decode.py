@@ -95,8 +95,8 @@ def _shown_ms(duration_ms: float) -> float:
 
 
 def _own(frame: Image.Image, image: Image.Image, source: Source) -> Image.Image:
-    """The frame itself, where the decoder's image will hold the next one soon; cut to the first one's size,
-    for a GIF's frames may reach beyond its screen.
+    """The frame as an image of its own, for the decoder's will hold the next one soon; cut to the first
+    one's size, for a GIF's frames may reach beyond its screen.
     """
     if frame.size != (source.width, source.height):
         return frame.crop((0, 0, source.width, source.height))

@@ -22,7 +22,7 @@ _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 def open_source(data: bytes, limits: PictureLimits) -> tuple[Image.Image, Source]:
     """Read the header. Raises CodecError; what is over a limit is refused before it is decoded.
 
-    The image is not decoded yet. Drop it after that: WebP's decoder keeps three pictures as long as it
+    The image is not decoded yet. Drop it once it is: WebP's decoder keeps three pictures as long as it
     lives.
     """
     if not data:

@@ -21,7 +21,7 @@ def stripped(data: bytes, image_format: Format, orientation: int) -> bytes:
 
 
 def stripped_bytes(data: bytes, image_format: Format, orientation: int) -> int:
-    """How long that file is, which is not made for it. Raises UnstrippableError."""
+    """How long that file is, without making it. Raises UnstrippableError."""
     return min(_length(_parts(data, image_format, orientation)), len(data))
 
 

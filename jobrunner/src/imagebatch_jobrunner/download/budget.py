@@ -2,8 +2,8 @@
 
 A lease begins before a download, grows with it, and ends when the image is stored. A lease that must wait
 to grow could wait for ever if all the others did too; so the oldest one never waits. The budget is thereby
-passed by at most one image. A lease that waits for something else than memory steps aside meanwhile: were it
-the oldest, all would wait for it, and it for them.
+exceeded by at most one image. A lease that waits for something else than memory steps aside meanwhile: were
+it the oldest, all would wait for it, and it for them.
 """
 
 import asyncio

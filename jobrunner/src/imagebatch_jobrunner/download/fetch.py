@@ -56,7 +56,7 @@ class Fetcher:
         return self._hosts.at_once(name)
 
     async def fetch(self, link: str, lease: Lease) -> bytes:
-        """The bytes behind a link that `links.check` let pass. Raises FetchError.
+        """The bytes behind a URL that `links.read` gave. Raises FetchError.
 
         Waiting for a turn at a busy host, or for room in memory, does not count as download time.
         """

@@ -19,10 +19,10 @@ SILENCES_TO_SKIP = 3
 """So few time-outs are enough for a host that has never answered: each holds a connection all the time."""
 
 STRANGERS_AT_ONCE = 2
-"""As long as a host has not answered, no more is asked of it at once, whatever it may have later."""
+"""As long as a host has not answered, no more of its links are downloaded at once; later, more may be."""
 
 MAX_QUIET_S = 30.0
-"""How long one answer's Retry-After keeps the host's other links waiting: it may concern that one only."""
+"""How long one answer's Retry-After keeps the host's other links waiting: it may concern that link only."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

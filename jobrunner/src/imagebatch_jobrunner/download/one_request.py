@@ -27,7 +27,7 @@ from imagebatch_jobrunner.errors import FetchError
 from imagebatch_jobrunner.limits import FetchLimits
 
 _HEADERS = {"Accept": "image/jpeg, image/png, image/gif, */*;q=0.1"}
-"""A host that negotiates shall give the original: what it encodes anew for browsers has lost already."""
+"""A host that negotiates shall give the original: what it encodes anew for browsers has lost some quality."""
 
 _EXPECTED = (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError)
 
@@ -131,7 +131,7 @@ class OneRequest:
         return bytes(file)
 
     async def _beginning(self, response: httpx.Response) -> bytes:
-        """The first bytes of an answer that is explained by them; b"" of every other."""
+        """The first bytes of an answer that they may explain; b"" of every other."""
         if not refusal.may_be_explained(response):
             return b""
         try:

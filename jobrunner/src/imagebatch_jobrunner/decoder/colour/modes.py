@@ -104,7 +104,7 @@ def _with_alpha(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Greyscale of 16 or 32 bits to 8: 16 bits by their upper byte, others by what range they use."""
+    """Greyscale of 16 or 32 bits to 8: 16 bits by their upper byte, others by the range that they use."""
     if image.mode.startswith("I;16"):
         return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
     low, high = cast(tuple[float, float], image.getextrema())

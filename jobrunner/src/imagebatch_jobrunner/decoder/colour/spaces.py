@@ -60,7 +60,7 @@ SRGB = ColourSpace()
 
 
 def by_h273(primaries: int, transfer: int, format_name: str, *, is_full: bool) -> ColourSpace | None:
-    """None where they are left open. Raises CodecError for what is not converted."""
+    """None where the file leaves them open. Raises CodecError for what is not converted."""
     if transfer in _RARE_TRANSFERS:
         raise rare(format_name, _RARE_TRANSFERS[transfer])
     if _UNSPECIFIED in {primaries, transfer} and primaries not in _PRIMARIES:

@@ -86,9 +86,9 @@ class Format:
 
     Beside the picture:
 
-    - `strip`: the file without metadata, its picture bit for bit; None when there is no lossless way. What
-      it takes from the metadata is the EXIF orientation, its second argument. Raises ValueError,
-      IndexError or struct.error for a file that is not built as its format says.
+    - `strip`: the file without metadata, its picture bit for bit; None when there is no lossless way. Of
+      the metadata only the EXIF orientation, its second argument, is kept. Raises ValueError, IndexError or
+      struct.error for a file that is not built as its format says.
     - `may_be_kept`: whether its files may be stored as they are; browsers must show them.
     - `has_gain_map`, `has_more_pictures`: what else a file may hold. The latter may raise anything for a
       damaged file.

@@ -56,7 +56,7 @@ def _is_misread_raw(found: Layout) -> bool:
 
 
 def _mended(data: bytes, page: Directory, found: Layout) -> bytes:
-    """The file, or a copy whose first page is that one and says what it is as Pillow takes it rightly."""
+    """The file, or a copy that begins with that page and describes it in a way that Pillow reads rightly."""
     patch = Patch(data, page)
     if directories(data)[0].at != page.at:
         patch.lead_to_page()

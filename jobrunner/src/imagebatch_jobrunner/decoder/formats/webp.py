@@ -50,8 +50,8 @@ def _encode(picture: Picture, options: EncodeOptions) -> bytes:
 
 
 def _with_alpha_flag(data: bytes) -> bytes:
-    """libwebp leaves the flag for transparency out when no frame has an alpha channel of its own because
-    their rectangles leave the transparent pixels out: those would be black.
+    """Set the flag for transparency. libwebp leaves it out when no frame has an alpha channel, also when the
+    frames are rectangles that do not cover the transparent pixels: those would be shown black.
     """
     if data[12:16] != b"VP8X":
         return data

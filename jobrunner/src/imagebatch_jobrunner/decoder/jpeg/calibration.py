@@ -1,10 +1,10 @@
 """What to ask of the requantiser, so that a quality keeps meaning libjpeg's. Used by `transcode`.
 
 AC coefficients between 0.5 and 0.6 of a step become 0, and the requantiser's steps are finer than libjpeg's
-where that is seen and coarser where it is not (`WEIGHTS` in tables.rs). At the same number that is now more
-like the source and now less; so the number is raised or lowered a little: by so much that the means of
-SSIMULACRA2 and of SSIM over five to eight pictures are not below those of Pillow's files, be the source of
-quality 75, 80, 90 or 95, of 4:2:0 or 4:4:4. Figures: docs/decisions/0013-requantiser.md.
+where that is seen and coarser where it is not (`WEIGHTS` in tables.rs). At the same number the result is now
+more like the source than libjpeg's and now less. So the number is raised or lowered a little, until the means
+of SSIMULACRA2 and of SSIM over five to eight pictures are not below those of Pillow's files, for sources of
+quality 75, 80, 90 and 95, in 4:2:0 and 4:4:4. Figures: docs/decisions/0013-requantiser.md.
 """
 
 from itertools import pairwise
@@ -22,7 +22,7 @@ _FINER_BY = (
     (85, 0.3),
     (100, 0.0),
 )
-"""At that quality, by so much; in between, in proportion."""
+"""By how much the number is raised at each quality; in between, in proportion."""
 
 
 def of(quality: int) -> tuple[float, int]:

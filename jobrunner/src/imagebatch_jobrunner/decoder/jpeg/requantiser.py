@@ -1,4 +1,4 @@
-"""The requantiser in jobrunner/requantiser, called by way of C: a JPEG at a lower quality without its
+"""The requantiser in jobrunner/requantiser, called by its C interface: a JPEG at a lower quality without its
 pixels. Used by `transcode`.
 
 It is built where there is a Rust compiler; `is_available` says whether it is here.
@@ -18,7 +18,8 @@ _TRUNCATED, _DAMAGED = 1, 2
 
 
 class NotRequantisableError(Exception):
-    """The file is of a kind that the requantiser does not deal with, or would take too much; others may."""
+    """The file is of a kind that the requantiser does not deal with, or would take too much memory;
+    Pillow may still decode it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def _is_raw(pages: list[Directory]) -> bool:
 
 
 def _preview(pages: list[Directory]) -> Directory:
-    """The largest picture of a raw file, where it is not just a small one of it."""
+    """The largest picture of a raw file, unless it is much smaller than the raw data."""
     pictures = [one for one in pages if not _is_sensor_data(one) and refusal(layout(one)) is None]
     full = max(one.pixels for one in pages)
     largest = max(pictures, key=lambda one: one.pixels, default=None)

@@ -35,8 +35,8 @@ class ApiSettings(Settings):
     allow_anonymous: Annotated[
         bool,
         Field(
-            description="Serve other machines without tokens: whoever reaches the API may upload, and read "
-            "every batch whose id he knows."
+            description="Serve other machines without tokens: whoever reaches the API may upload, and "
+            "list, read, change and delete every batch."
         ),
     ] = False
     max_upload_bytes: Annotated[int, Field(ge=1, description="The largest upload, in bytes.")] = GIB

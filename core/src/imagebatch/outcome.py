@@ -114,7 +114,7 @@ EXPLANATIONS: dict[ErrorCode, Explanation] = {
     ErrorCode.UNSUPPORTED_FORMAT: Explanation(
         "The file is an image of a kind that ImageBatch does not decode.",
         False,
-        "Use JPEG, PNG, WebP, GIF, AVIF, BMP, TIFF, ICO or PSD.",
+        "Use JPEG, PNG, WebP, GIF, AVIF, HEIC, BMP, TIFF, ICO or PSD.",
     ),
     ErrorCode.TRUNCATED: Explanation(
         "The image ends before its last pixel.", False, "Upload the image again to its host."

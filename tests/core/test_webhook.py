@@ -9,7 +9,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from imagebatch import webhook
+from imagebatch import webhook, webhook_address
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.errors import InputRefusedError, SettingsError
 from imagebatch.net import transport
@@ -114,12 +114,13 @@ def test_one_secret_or_several_are_usable(text: str) -> None:
 )
 def test_a_url_that_could_never_work_is_refused_at_upload(url: str) -> None:
     with pytest.raises(InputRefusedError, match="webhook_url"):
-        webhook.check_url(url, AddressPolicy())
+        webhook_address.check_url(url, AddressPolicy())
 
 
 def test_a_url_that_may_work_is_accepted() -> None:
-    webhook.check_url("https://hooks.example/x", AddressPolicy())
-    webhook.check_url("http://127.0.0.1:9/x", LOOPBACK)
+    webhook_address.check_url("https://hooks.example/x", AddressPolicy())
+    webhook_address.check_url("http://127.0.0.1:9/x", LOOPBACK)
+    webhook_address.check_url("http://order_service:9/x", AddressPolicy())
 
 
 @pytest.mark.integration

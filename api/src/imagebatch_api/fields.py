@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from imagebatch import webhook
+from imagebatch import webhook_address
 from imagebatch.batch.lifecycle import Desired
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.batch.spec import BatchSpec
@@ -116,7 +116,7 @@ class Fields:
     def _check_webhook(self, policy: AddressPolicy, problems: list[Problem]) -> None:
         try:
             if self.webhook_url is not None:
-                webhook.check_url(self.webhook_url, policy)
+                webhook_address.check_url(self.webhook_url, policy)
         except InputRefusedError as error:
             problems += error.problems
 

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from imagebatch import links
+from imagebatch import links, webhook_address
 from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
 from imagebatch.csv.columns import PRESETS
@@ -34,8 +34,7 @@ def _flag(default: object, description: str) -> Json:
 
 _DEFAULT = Compression()
 _PORT = "[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
-_HOST = "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
-_URL = f"^(https?://{_HOST}(:({_PORT}))?([/?#][!-~]*)?)?$"
+_URL = f"^(https?://{webhook_address.HOST}(:({_PORT}))?([/?#][!-~]*)?)?$"
 _ROLES = r"(((serial|name)=[^,=]*,)*links=[^,=]*[^,=+\s][^,=]*)"
 """An empty field counts as not given, so the patterns let it pass."""
 

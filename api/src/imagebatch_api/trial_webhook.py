@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import structlog
 
-from imagebatch import webhook
+from imagebatch import webhook, webhook_address
 from imagebatch.errors import RecordsError
 from imagebatch.records import DeliveryState
 from imagebatch_api.problems import RefusedError
@@ -35,7 +35,7 @@ class TrialWebhooks:
 
     async def send(self, url: str, caller: str | None) -> dict[str, Any]:
         """Have a test sent to `url`; returns what became of it. Raises InputRefusedError, RefusedError."""
-        webhook.check_url(url, self._with.policy)
+        webhook_address.check_url(url, self._with.policy)
         with self._room(caller):
             message_id = webhook.test_id()
             try:

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from imagebatch import webhook
+from imagebatch import webhook_address
 from imagebatch.errors import ImageBatchError, InputRefusedError
 from imagebatch.net import transport
 from imagebatch.settings import S3Settings
@@ -215,7 +215,7 @@ async def _webhook(local: LocalSettings, url: str) -> Finding:
     """Whether its receiver answers from here, by the rules by which webhooks are sent. Nothing is posted."""
     try:
         policy = local.address_policy
-        webhook.check_url(url, policy)
+        webhook_address.check_url(url, policy)
         async with transport.client(policy, connections=1, timeout=httpx.Timeout(TIMEOUT_S)) as client:
             answer = await client.head(url, follow_redirects=False)
     except InputRefusedError as error:

@@ -177,10 +177,10 @@ def form_of(given: Given) -> dict[str, str]:
 
 
 def _check_webhook(url: str) -> None:
-    from imagebatch import webhook  # noqa: PLC0415 - it brings the database's driver; each Tab would wait for it
+    from imagebatch import webhook_address  # noqa: PLC0415
     from imagebatch.net.guard import WIDEST  # noqa: PLC0415
 
-    webhook.check_url(url, WIDEST)  # which addresses are open is the server's to say
+    webhook_address.check_url(url, WIDEST)  # which addresses are open is the server's to say
 
 
 def _text(value: str | int | bool) -> str:

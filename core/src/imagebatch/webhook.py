@@ -15,24 +15,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
 from standardwebhooks import Webhook
 
-from imagebatch import links
 from imagebatch.batch.lifecycle import Ending
 from imagebatch.errors import (
     AddressForbiddenError,
     ImageBatchError,
-    InputRefusedError,
     RecordsError,
     SettingsError,
 )
 from imagebatch.net import transport
-from imagebatch.net.guard import AddressPolicy
 from imagebatch.outcome import Counts
 from imagebatch.records import Delivery, Records
 
@@ -119,32 +114,6 @@ def _is_usable(secret: str) -> bool:
         return len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) >= MIN_SECRET_BYTES
     except ValueError:
         return False
-
-
-def check_url(url: str, policy: AddressPolicy) -> None:
-    """Raise InputRefusedError when a webhook to `url` could never be sent, as far as the URL shows."""
-    bad = links.check(url)
-    if bad is not None:
-        raise InputRefusedError.of("invalid_webhook_url", f"webhook_url: {bad.message}")
-    parts = urlsplit(url)
-    host = "127.0.0.1" if parts.hostname == "localhost" else str(parts.hostname)
-    port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
-    try:
-        policy.check(ip_address(host), port)
-    except AddressForbiddenError as error:
-        raise InputRefusedError.of(
-            "forbidden_webhook_url",
-            f"webhook_url: {error}{_how_to_open(error, host, port)}",
-        ) from None
-    except ValueError:
-        return  # a name: it is checked when it is dialled
-
-
-def _how_to_open(error: AddressForbiddenError, host: str, port: int) -> str:
-    if not error.can_be_opened:
-        return ""
-    network = f"[{host}]" if ":" in host else host
-    return f"; the administrator can open it with IMAGEBATCH_ALLOWED_NETWORKS={network}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

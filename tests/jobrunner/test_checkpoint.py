@@ -108,19 +108,34 @@ def test_a_part_is_a_small_share_of_a_shard() -> None:
 
 
 async def test_a_backlog_grows_while_the_codecs_want_for_images() -> None:
-    backlog = Backlog(enough=1, least=2)
+    backlog = Backlog(enough=1, least=2, most=9)
     for _ in range(5):  # hosts that do not answer: nothing is ever downloaded
         await asyncio.wait_for(backlog.room(), 1)
         backlog.begin()
 
 
 async def test_a_backlog_has_no_room_while_they_have_enough() -> None:
-    backlog = Backlog(enough=1, least=2)
+    backlog = Backlog(enough=1, least=2, most=9)
     backlog.begin()
     backlog.begin()
     with backlog.downloaded(), backlog.downloaded():
         waiting = asyncio.create_task(backlog.room())
         done, _ = await asyncio.wait([waiting], timeout=4 * HUNGRY_S)
         assert not done
+    backlog.end()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_backlog_never_has_more_than_its_most() -> None:
+    backlog = Backlog(enough=9, least=2, most=3)
+    for _ in range(20):  # each allows one more
+        with backlog.downloaded():
+            pass
+    for _ in range(3):
+        await asyncio.wait_for(backlog.room(), 1)
+        backlog.begin()
+    waiting = asyncio.create_task(backlog.room())
+    done, _ = await asyncio.wait([waiting], timeout=4 * HUNGRY_S)
+    assert not done
     backlog.end()
     await asyncio.wait_for(waiting, 1)

@@ -14,16 +14,17 @@ HUNGRY_S = 0.05
 
 
 class Backlog:
-    """Begins with `least` links at once.
+    """Begins with `least` links at once, or `most`, where that is less.
 
     While fewer than `enough` images are downloaded and not stored yet, each download allows one link more,
     and each `HUNGRY_S` without an end a quarter more. Otherwise each download allows one fewer.
     """
 
-    def __init__(self, *, enough: int, least: int) -> None:
+    def __init__(self, *, enough: int, least: int, most: int) -> None:
         self._enough = enough
-        self._least = least
-        self._limit = float(least)
+        self._least = min(least, most)
+        self._most = most
+        self._limit = float(self._least)
         self._downloaded = 0
         self._under_way = 0
         self._changed = asyncio.Event()
@@ -44,7 +45,7 @@ class Backlog:
     @contextmanager
     def downloaded(self) -> Iterator[None]:
         """An image is downloaded; it is stored, or failed, when the block is left."""
-        self._limit = self._limit + 1 if self._is_hungry else max(self._limit - 1, self._least)
+        self._limit_to(self._limit + (1 if self._is_hungry else -1))
         self._downloaded += 1
         try:
             yield
@@ -60,4 +61,7 @@ class Backlog:
                     await self._changed.wait()
             except TimeoutError:
                 if self._is_hungry:
-                    self._limit *= GROWTH
+                    self._limit_to(self._limit * GROWTH)
+
+    def _limit_to(self, links: float) -> None:
+        self._limit = min(max(links, self._least), self._most)

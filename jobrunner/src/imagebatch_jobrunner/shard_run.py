@@ -105,9 +105,8 @@ async def _outcomes(
     services: Services,
 ) -> list[ImageOutcome]:
     """The outcomes of all links, in the order of the rows; what earlier runs and attempts stored stands."""
-    backlog = Backlog(enough=work.codecs, least=_LINKS_PER_CODEC * work.codecs)
+    backlog = Backlog(enough=work.codecs, least=_LINKS_PER_CODEC * work.codecs, most=work.window)
     worker = ImageWorker(services, store, work.shard.request_id, backlog)
-    window = asyncio.Semaphore(work.window)
     outcomes: list[ImageOutcome] = []
 
     async def finish(outcome: ImageOutcome) -> None:
@@ -122,7 +121,6 @@ async def _outcomes(
             await finish(outcome)
         finally:
             permit.release()
-            window.release()
             backlog.end()
 
     async with (
@@ -136,13 +134,10 @@ async def _outcomes(
                 await finish(earlier)
         missing = (slot for slot in slots if (slot.row, slot.slot) not in stored.images)
         queue = FairQueue(missing, lambda slot: host_of(slot.link), services.fetcher.per_host)
-        while await window.acquire():
-            await backlog.room()
-            permit = await queue.next()
-            if permit is None:
-                break
+        while permit := await queue.next():
             backlog.begin()
             group.create_task(take(permit))
+            await backlog.room()
     return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
 
 

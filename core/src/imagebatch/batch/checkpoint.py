@@ -83,6 +83,7 @@ def parts(store: ShardStore, shard: ShardId) -> Iterator[Iterator[list[str]]]:
     """The records of each part, as they stand. Raises ValueError for a part of other columns."""
     for number in count():
         key = _key(shard, number)
+        # By HEAD: why a GET finds nothing, only the SDK says, whose import takes 0.2 s of every shard.
         if store.head(key) is None:
             return
         yield fragment_records([store.get(key)])

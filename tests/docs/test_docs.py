@@ -16,7 +16,7 @@ import pytest
 
 from imagebatch_api import tokens
 from imagebatch_cli.data_folder import free_ports
-from imagebatch_testing.local import Up, imagebatch
+from imagebatch_testing.local import Ended, Up, imagebatch
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES_PORT = "8091"
@@ -177,41 +177,34 @@ async def run_curl(words: list[str]) -> str:
     return stdout.decode()
 
 
-@pytest.mark.integration
-@pytest.mark.anyio
-async def test_the_export_that_the_readme_shows_comes_back(tmp_path: Path) -> None:
+async def run_of_readme(name: str, example: str, folder: Path, places: dict[str, Path]) -> Ended:
+    """Run the command under `<!-- tested: NAME -->` on a copy of its example, with other places for files."""
     (port,) = free_ports(1)
-    words = block_of("shop")
+    words = block_of(name)
     assert words.pop(0) == ".venv/bin/imagebatch"
-    replaced = {
-        "examples/catalogues/shopify.csv": examples_on(port, "catalogues/shopify.csv", tmp_path),
-        "build/shopify.csv": tmp_path / "out.csv",
-    }
+    replaced = {f"examples/{example}": examples_on(port, example, folder), **places}
     ended = await imagebatch(
         *(replaced.get(word, word) for word in words),
-        *("--errors", tmp_path / "errors.csv", "--data", tmp_path / "data"),
+        *("--errors", folder / "errors.csv", "--data", folder / "data"),
         IMAGEBATCH_EXAMPLES_PORT=str(port),
     )
     assert ended.code == 0, ended.stderr
+    return ended
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
+async def test_the_export_that_the_readme_shows_comes_back(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    ended = await run_of_readme("shop", "catalogues/shopify.csv", tmp_path, {"build/shopify.csv": output})
     assert "491 of 495 images done, 4 failed" in ended.stdout
-    assert (tmp_path / "out.csv").read_text().startswith("Handle,Title,Body (HTML),")
+    assert output.read_text().startswith("Handle,Title,Body (HTML),")
 
 
 @pytest.mark.integration
 @pytest.mark.anyio
 async def test_the_run_that_the_readme_shows_works(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    words = block_of("run")
-    assert words.pop(0) == ".venv/bin/imagebatch"
-    replaced = {
-        "examples/products_spreadsheet.csv": examples_on(port, "products_spreadsheet.csv", tmp_path),
-        "build/out.csv": tmp_path / "out.csv",
-        "build/copies": tmp_path / "copies",
-    }
-    ended = await imagebatch(
-        *(replaced.get(word, word) for word in words),
-        *("--errors", tmp_path / "errors.csv", "--data", tmp_path / "data"),
-        IMAGEBATCH_EXAMPLES_PORT=str(port),
-    )
-    assert ended.code == 0, ended.stderr
-    assert len(list((tmp_path / "copies").iterdir())) == 30
+    copies = tmp_path / "copies"
+    places = {"build/out.csv": tmp_path / "out.csv", "build/copies": copies}
+    await run_of_readme("run", "products_spreadsheet.csv", tmp_path, places)
+    assert len(list(copies.iterdir())) == 30

@@ -84,6 +84,21 @@ def test_a_batch_goes_through_all_verbs(
         assert list(installation.store.list(keys.image_prefix(request_id))), "as after `kubectl delete`"
 
 
+def test_the_api_of_a_cluster_checks_a_file_and_shows_a_batchs_images(
+    installation: Installation, shop: Shop, tmp_path: Path
+) -> None:
+    run, rows = runner(installation, "imagebatch"), 3
+    file = tmp_path / "checked.csv"
+    file.write_bytes(csv_of([[shop.url(f"/p/{row}-checked.jpg")] for row in range(1, rows + 1)]))
+    checked = json.loads(run("check", file, "--json"))
+    assert (checked["rows"], checked["images"]) == (rows, rows)
+    name = name_of(run("submit", file), "imagebatch")
+    run("watch", name)
+    images = installation.api.get(f"/batches/{name}/images").json()["images"]
+    assert [(one["row"], one["error_code"]) for one in images] == [(row, None) for row in range(1, rows + 1)]
+    run("delete", name, "--yes")
+
+
 def test_a_shops_export_comes_back_by_kubectl(installation: Installation, shop: Shop, tmp_path: Path) -> None:
     run = runner(installation, "kubectl-imagebatch")
     file, output = tmp_path / "export.csv", tmp_path / "output.csv"

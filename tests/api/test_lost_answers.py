@@ -17,7 +17,7 @@ from imagebatch.settings import DatabaseSettings
 from imagebatch.storage import keys
 from imagebatch_api import uploads
 from imagebatch_api.idempotency import request_id_of
-from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.memory_store import MemoryStore, held
 from imagebatch_testing.postgres_proxy import PostgresProxy, before
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -65,7 +65,7 @@ def begin(
                     proxy.statements.clear()
                     yield Begun(proxy, client, other)
 
-    assert store.keys() == ()
+    assert held(store) == []
     return beginning
 
 
@@ -98,7 +98,7 @@ async def _lose_answer(begin: Begin, records: Records, store: MemoryStore, numbe
         if found is not None:
             assert _input_of(store, request_id, found.upload), f"its input went with {proxy.lost}"
         elif "INSERT" not in proxy.lost:
-            assert store.keys() == ()
+            assert held(store) == []
         again = await _until_accepted(begun.client)
     (row,) = await records.pending()
     assert again.json()["request_id"] == request_id
@@ -153,7 +153,7 @@ async def test_uploads_with_one_key_share_no_object(
     (row,) = await records.pending()
     assert row.rows == 1
     places = keys.input_of_upload(row.request_id, row.upload)
-    assert store.keys() == (places.canonical, places.plan)
+    assert held(store) == [places.canonical, places.plan]
 
 
 async def test_an_overtaken_upload_of_the_same_file_is_accepted(
@@ -164,7 +164,7 @@ async def test_an_overtaken_upload_of_the_same_file_is_accepted(
     (row,) = await records.pending()
     assert (first.status_code, first.json()["request_id"]) == (202, row.request_id)
     assert _input_of(store, row.request_id, row.upload)
-    assert len(store.keys()) == 2
+    assert len(held(store)) == 2
 
 
 async def test_an_overtaken_upload_that_breaks_off_harms_nobody(
@@ -175,7 +175,7 @@ async def test_an_overtaken_upload_that_breaks_off_harms_nobody(
     assert first.status_code == 422
     (row,) = await records.pending()
     assert _input_of(store, row.request_id, row.upload)
-    assert len(store.keys()) == 2
+    assert len(held(store)) == 2
 
 
 async def test_a_new_batch_costs_one_statement(begin: Begin, records: Records) -> None:

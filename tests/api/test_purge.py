@@ -18,7 +18,7 @@ from imagebatch.storage.store import JSON
 from imagebatch_api import purge
 from imagebatch_api.purge import Purge
 from imagebatch_api.services import Services
-from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.memory_store import MemoryStore, held
 from imagebatch_testing.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -103,7 +103,7 @@ async def test_everything_goes_and_nothing_of_others(
         assert await records.deletions.mark("r1")
         services.deleted.set()
         await until_gone(records, "r1")
-    assert sorted(stored.key for stored in store.list("")) == sorted(names_of("r10"))
+    assert sorted(held(store)) == sorted(names_of("r10"))
     assert max(store.pages) <= 3
     assert await records.get("r10") is not None
 
@@ -116,7 +116,7 @@ async def test_what_was_deleted_before_the_start_is_removed(
     assert not await records.deletions.mark("r1")
     async with running(services):
         await until_gone(records, "r1")
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 async def test_what_could_not_be_removed_is_tried_again(
@@ -129,7 +129,7 @@ async def test_what_could_not_be_removed_is_tried_again(
     assert await records.deletions.mark("r1")
     async with running(services):
         await until_gone(records, "r1")
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 async def test_a_defect_with_one_batch_stops_no_other(
@@ -164,10 +164,10 @@ async def test_only_who_has_the_claim_removes(
     """Another program's claim is respected while it lasts, and one that was lost ends the work."""
     await made(records, store, "r1")
     assert await records.deletions.mark("r1")
-    theirs = await records.deletions.claim(60)
+    theirs = await records.deletions.claim(60, "")
     assert theirs is not None
-    assert await records.deletions.claim(60) is None
-    in_seconds = await records.deletions.next_seconds()
+    assert await records.deletions.claim(60, "") is None
+    in_seconds = await records.deletions.next_seconds("")
     assert in_seconds is not None
     assert 50 < in_seconds <= 60
     again = await records.deletions.extend(theirs, 0)
@@ -177,7 +177,7 @@ async def test_only_who_has_the_claim_removes(
     assert await records.get_or_deleted("r1") is not None, "it was not theirs any more"
     async with running(services):
         await until_gone(records, "r1")
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 async def test_who_lost_the_claim_removes_no_further_page(
@@ -188,8 +188,8 @@ async def test_who_lost_the_claim_removes_no_further_page(
     assert await records.deletions.mark("r1")
     async with running(services):
         await until(lambda: store.waiting)
-        await records.deletions.release_all()
-        theirs = await records.deletions.claim(600)
+        await records.deletions.release_all("")
+        theirs = await records.deletions.claim(600, "")
         assert theirs is not None
         store.gate.set()
         await until(lambda: len(store.pages) == 1)  # which was under way
@@ -199,7 +199,7 @@ async def test_who_lost_the_claim_removes_no_further_page(
         await records.deletions.extend(extended, 0)
         services.deleted.set()
         await until_gone(records, "r1")
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 async def test_who_is_alone_waits_for_no_lease_of_one_that_was_killed(
@@ -207,7 +207,7 @@ async def test_who_is_alone_waits_for_no_lease_of_one_that_was_killed(
 ) -> None:
     await made(records, store, "r1")
     assert await records.deletions.mark("r1")
-    assert await records.deletions.claim(600) is not None
+    assert await records.deletions.claim(600, "") is not None
     async with running(services, is_alone=True):
         await until_gone(records, "r1")
 
@@ -221,7 +221,7 @@ async def test_who_is_stopped_gives_its_claim_back(
     async with running(services):
         await until(lambda: store.waiting)
     store.gate.set()
-    in_seconds = await records.deletions.next_seconds()
+    in_seconds = await records.deletions.next_seconds("")
     assert in_seconds is not None
     assert in_seconds <= purge.LAST_CALL_S < purge.LEASE_S
 
@@ -229,5 +229,5 @@ async def test_who_is_stopped_gives_its_claim_back(
 async def test_a_batch_that_runs_is_not_deleted(records: Records) -> None:
     await records.create(NewRequest(request_id="r1"))
     assert not await records.deletions.mark("r1")
-    assert await records.deletions.claim(60) is None
-    assert await records.deletions.next_seconds() is None
+    assert await records.deletions.claim(60, "") is None
+    assert await records.deletions.next_seconds("") is None

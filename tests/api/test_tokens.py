@@ -24,7 +24,7 @@ from imagebatch_api.idempotency import request_id_of
 from imagebatch_api.middleware import OPEN_PATHS
 from imagebatch_api.settings import ApiSettings, ServerSettings
 from imagebatch_api.tokens import TokenFile
-from imagebatch_testing.memory_store import MemoryStore
+from imagebatch_testing.memory_store import MemoryStore, held
 
 GOOD = b"Serial Number,Product Name,Input Image Urls\n1,Shoe,https://a.test/1.jpg\n"
 CSV_TYPE = {"content-type": "text/csv"}
@@ -404,7 +404,7 @@ async def test_an_upload_that_trickles_is_ended(make_app: Any, connect: Any, sto
         response = await client.post("/upload", content=trickle(), headers=CSV_TYPE)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (408, "upload_too_slow")
     assert "0.2 s" in response.json()["detail"]
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 @pytest.mark.anyio
@@ -427,7 +427,7 @@ async def test_limits_are_settings_and_are_told(
         response = await client.post("/upload", files={"file": ("a.csv", GOOD, "text/csv")}, **request_)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (status, code)
     assert told in response.json()["detail"]
-    assert list(store.list("")) == []
+    assert held(store) == []
 
 
 SLOW_HEADERS = {

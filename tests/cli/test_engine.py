@@ -84,7 +84,7 @@ async def ended(
         NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, images=SHARDS, webhook_url="http://h/")
     )
     finished = asyncio.Event()
-    engine = LocalEngine(Services(records, AsyncStore(store), shards, finished.set))
+    engine = LocalEngine(Services("engine", records, AsyncStore(store), shards, finished.set))
     running = asyncio.create_task(engine.run())
     async with asyncio.timeout(60):
         await finished.wait()
@@ -113,7 +113,9 @@ async def test_a_mark_that_comes_after_the_end_is_no_defect(records: Records, st
     await records.create(
         NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, webhook_url="http://h/")
     )
-    engine = LocalEngine(Services(records, AsyncStore(store), PlayedShards(store, {}), finished.set))
+    engine = LocalEngine(
+        Services("engine", records, AsyncStore(store), PlayedShards(store, {}), finished.set)
+    )
     running = asyncio.create_task(engine.run())
     await finished.wait()
     await until(lambda: not engine._attempts)
@@ -307,7 +309,7 @@ async def test_a_small_batch_costs_eight_statements_at_most(
             async with transport.client(policy, connections=1, timeout=httpx.Timeout(5)) as client:
                 dispatcher = Dispatcher(through, client, no_secret)
                 shards = PlayedShards(store, {})
-                engine = LocalEngine(Services(through, AsyncStore(store), shards, dispatcher.wake))
+                engine = LocalEngine(Services("engine", through, AsyncStore(store), shards, dispatcher.wake))
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(dispatcher.run()), group.create_task(engine.run())]
                     await until(lambda: len(proxy.statements) >= 3)  # what both look at when they start

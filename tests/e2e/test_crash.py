@@ -12,40 +12,16 @@ import psutil
 import pytest
 
 from imagebatch.storage import keys
+from imagebatch_testing.gate import Gate
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.waiting import until
-from imagebatch_testing.web import Handler, Page, Web, serving
+from imagebatch_testing.web import Page, Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 IMAGES = 300
 ROWS_PER_SHARD = "20"
-
-
-class Gate:
-    """Lets the images below a number through; who asks for others waits until it is opened further."""
-
-    def __init__(self) -> None:
-        self._open_below = 0
-        self._opened = asyncio.Condition()
-
-    async def open(self, below: int) -> None:
-        async with self._opened:
-            self._open_below = below
-            self._opened.notify_all()
-
-    def page(self, number: int) -> Handler:
-        body = picture(number)
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-
-        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            async with self._opened:
-                await self._opened.wait_for(lambda: number < self._open_below)
-            writer.write(head + body)
-            await writer.drain()
-
-        return answer
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebatch.errors import RecordsError
+from imagebatch.errors import OtherStoreError, RecordsError
 from imagebatch.records import Records
 from imagebatch_operator.recorded import recorded, restore
 
@@ -48,6 +48,17 @@ async def test_an_object_that_was_read_before_its_next_attempt_is_read_again(
     await restore(records, batch)
     await records.reopen("r1", 2)
     with pytest.raises(RecordsError, match="read before"):
-        await recorded(records, batch)
-    again = await recorded(records, a_batch({"requestId": "r1", "attempt": 2}))
+        await recorded(records, batch, "store")
+    again = await recorded(records, a_batch({"requestId": "r1", "attempt": 2}), "store")
     assert (again.attempt, again.status) == (2, "pending")
+
+
+@pytest.mark.anyio
+@pytest.mark.integration
+async def test_a_pending_batch_whose_files_are_on_another_store_waits(
+    a_batch: MakeBatch, records: Records
+) -> None:
+    batch = a_batch({"requestId": "r1"})
+    assert (await recorded(records, batch, "theirs")).store == "theirs"
+    with pytest.raises(OtherStoreError, match="on another S3 than this program's"):
+        await recorded(records, batch, "ours")

@@ -436,7 +436,7 @@ async def local_batch(
     wanted = BatchSpec.from_spec(spec).as_spec()
     await records.create(NewRequest(request_id="r1", spec=wanted, rows=plan.rows, images=plan.images))
     processes = PlayedProcesses()
-    engine = LocalEngine(Services(records, AsyncStore(store), processes, lambda: None))
+    engine = LocalEngine(Services("engine", records, AsyncStore(store), processes, lambda: None))
     running = asyncio.create_task(engine.run())
     try:
         yield OnProcesses(records, store, engine, processes, "r1")

@@ -71,14 +71,15 @@ class Purge:
         """Remove what can be removed now; returns after how long there is more, None when nothing is left."""
         try:
             await self._with.records.deliveries.forget_tests()
+            store = await self._store.store_id()
             if self._is_alone and not self._has_begun:
-                await self._deletions.release_all()
+                await self._deletions.release_all(store)
             self._has_begun = True
-            while (claim := await self._deletions.claim(LEASE_S)) is not None:
+            while (claim := await self._deletions.claim(LEASE_S, store)) is not None:
                 await self._remove(claim)
-            return await self._deletions.next_seconds()
-        except RecordsError as error:
-            log.warning("deleted batches are not removed: records unreachable", error=str(error))
+            return await self._deletions.next_seconds(store)
+        except UnavailableError as error:
+            log.warning("deleted batches are not removed yet", error=str(error))
             return TROUBLE_S
 
     async def _remove(self, claim: Claim) -> None:

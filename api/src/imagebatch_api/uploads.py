@@ -25,6 +25,7 @@ from imagebatch.errors import (
 )
 from imagebatch.records import NewRequest, Request
 from imagebatch.storage import keys
+from imagebatch.storage.store_id import StoreId
 from imagebatch_api.fields import Fields
 from imagebatch_api.form import ContentType
 from imagebatch_api.idempotency import Accepted, Found, accepted_as, request_id_of
@@ -63,6 +64,7 @@ class Uploads:
         self._reader = reader
         self._bounds = bounds
         self._held: set[str] = set()
+        self._store_id = StoreId(services.store)
 
     async def take(self, incoming: Incoming) -> Accepted:
         """Read the upload and promise to run it; once the promise is made it is kept.
@@ -82,6 +84,7 @@ class Uploads:
         upload = uuid.uuid4().hex
         places = keys.input_of_upload(request_id, upload)
         try:
+            store = await to_thread.run_sync(self._store_id.get)
             found = await self._reader.receive(incoming, fields, self._ingest(request_id, places))
             spec = fields.batch_spec(self._services.policy)
         except BaseException:
@@ -97,6 +100,7 @@ class Uploads:
             webhook_url=fields.webhook_url,
             uploaded_by=incoming.owner,
             upload=upload,
+            store=store,
         )
         if not await asyncio.shield(self._promise(new, places)):
             return await self._accept_earlier(request_id, found, spec, fields.webhook_url)

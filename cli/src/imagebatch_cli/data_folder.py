@@ -41,9 +41,12 @@ class FolderUnusableError(ImageBatchError):
 
 @dataclass(slots=True)
 class SystemFile:
-    """What DIR/system.json says. `ports` are by service, `pids` by process name."""
+    """What DIR/system.json says. `ports` are by service, `pids` by process name; `engine` names the engine
+    that runs here among those that share a database.
+    """
 
     api_port: int = 0
+    engine: str = ""
     ports: dict[str, int] = field(default_factory=dict)
     s3_access_key: str = ""
     s3_secret_key: str = ""
@@ -143,6 +146,7 @@ class DataFolder:
     def prepare(self) -> SystemFile:
         """Choose what is not chosen yet: keys once, ports once, or anew where one is taken by now."""
         system = self.read()
+        system.engine = system.engine or secrets.token_hex(8)
         system.s3_access_key = system.s3_access_key or f"ib{secrets.token_hex(9)}"
         system.s3_secret_key = system.s3_secret_key or secrets.token_urlsafe(30)
         kept = [system.ports.get(name, 0) for name in SERVICE_PORTS]

@@ -1,6 +1,7 @@
-"""The local engine: drives every pending request of the records, its shards as processes of this machine.
+"""The local engine: drives the pending requests that it holds leases on, shards as processes of this machine.
 
-All that must survive a crash is in the records and on S3, so a new engine simply begins again.
+All that must survive a crash is in the records and on S3, so a new engine simply begins again. Engines of
+other machines may share the records, and the store, too: each request is driven by one of them.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.driver import BatchDriver
 from imagebatch.batch.work_queue import Key, WorkQueue
-from imagebatch.errors import RecordsError
+from imagebatch.errors import RecordsError, UnavailableError
 from imagebatch.records import Records, Request
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch_cli.process_executor import ProcessExecutor
@@ -23,6 +24,9 @@ from imagebatch_cli.shards import ShardProcesses
 SCAN_S = 15.0
 """How often the records are looked through for what nobody woke the engine for."""
 
+LEASE_S = 60.0
+"""How long a request is left alone whose engine says nothing, dead or cut off."""
+
 NAMESPACE = "local"
 
 log = structlog.get_logger()
@@ -30,8 +34,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What an engine works with. `webhook_owed` is called after a terminal commit that owes a webhook."""
+    """What an engine works with. `holder` names it, now and when it is started again, and no other engine.
+    `webhook_owed` is called after a terminal commit that owes a webhook.
+    """
 
+    holder: str
     records: Records
     store: AsyncStore
     shards: ShardProcesses
@@ -48,7 +55,7 @@ class _Attempt:
 
 
 class LocalEngine:
-    """Runs every pending request of the records, and does what their specs say by now."""
+    """Runs the pending requests that it holds leases on, and does what their specs say by now."""
 
     def __init__(self, services: Services) -> None:
         self._with = services
@@ -77,22 +84,30 @@ class LocalEngine:
             for attempt in self._attempts.values():
                 attempt.driver.stop_background()
             await asyncio.gather(*(attempt.executor.stop() for attempt in self._attempts.values()))
+            with contextlib.suppress(RecordsError):
+                await self._with.records.leases.give_back(self._with.holder)
 
     async def _scan(self) -> None:
         while True:
             self._woken.clear()
-            for request in await self._pending():
-                self._take_in(request)
+            await self._look()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SCAN_S):
                     await self._woken.wait()
 
-    async def _pending(self) -> list[Request]:
+    async def _look(self) -> None:
+        """Take in what it holds leases on; look again at what it seems to hold none on any more."""
         try:
-            return await self._with.records.pending()
-        except RecordsError as error:
-            log.warning("records unreachable", error=str(error))
-            return []
+            store = await self._with.store.store_id()
+            held = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
+        except UnavailableError as error:
+            log.warning("no batches taken up", error=str(error))
+            return
+        for request in held:
+            self._take_in(request)
+        for key in self._attempts.keys() - {Key(NAMESPACE, request.request_id) for request in held}:
+            self._attempts[key].driver.row.distrust()
+            self._queue.mark(key)
 
     def _take_in(self, request: Request) -> None:
         """Drive what is new, and look again at what was changed."""
@@ -129,9 +144,12 @@ class LocalEngine:
             return None
 
     async def _renew(self, attempt: _Attempt, key: Key) -> bool:
-        """Read the row again; False when it is gone, or at another attempt."""
+        """Read the row again; False when it is gone, at another attempt, or another engine's."""
         found = await self._with.records.get(key.name)
         if found is None or found.attempt != attempt.number:
+            return False
+        if found.status == "pending" and found.lease_holder != self._with.holder:
+            log.warning("another engine drives the batch", holder=found.lease_holder)
             return False
         attempt.driver.row.renew(found)
         return True

@@ -163,7 +163,9 @@ async def _start_engine(
 
     dispatcher = webhook.Dispatcher(base.records, client, secret_for)
     shards = ShardProcesses(base.s3, rules.network, rules.folder.logs, rules.local.shards_at_once)
-    services = engine.Services(base.records, AsyncStore(base.store), shards, dispatcher.wake)
+    services = engine.Services(
+        rules.folder.read().engine, base.records, AsyncStore(base.store), shards, dispatcher.wake
+    )
     made = LocalEngine(services)
     background.start(dispatcher.run())
     background.start(made.run())

@@ -10,6 +10,7 @@
     │   │   ├── AlreadyExistsError  a conditional put found the object there
     │   │   ├── ThrottledError      S3 asks for fewer requests
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
+    │   ├── OtherStoreError     the batch's objects are on another S3 than this program's
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
@@ -97,6 +98,15 @@ class ThrottledError(StoreError):
 
 class AccessDeniedError(StoreError):
     """The credentials or the bucket's policy do not allow it."""
+
+
+class OtherStoreError(UnavailableError):
+    """The batch's objects are on another S3 than this program's."""
+
+    reason = "OtherStore"
+
+    def __init__(self) -> None:
+        super().__init__("its files are on another S3 than this program's; run one that has that S3")
 
 
 class RecordsError(UnavailableError):

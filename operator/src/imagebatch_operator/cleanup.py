@@ -93,11 +93,14 @@ class Cleanup:
                 await self._kube.delete_pod_now(pod)
         return found
 
-    async def expire(self, batch: ImageBatch, request: Request) -> float | None:
-        """Delete a finished object after its TTL; returns in how many seconds to look again, if ever."""
+    async def expire(self, batch: ImageBatch, request: Request, now: datetime) -> float | None:
+        """Delete a finished object after its TTL; returns in how many seconds to look again, if ever.
+
+        `now` is by Postgres's clock, as the end of the request is.
+        """
         if batch.ttl_seconds is None or request.finished_at is None:
             return None
-        left = batch.ttl_seconds - (datetime.now(UTC) - request.finished_at).total_seconds()
+        left = batch.ttl_seconds - (now - request.finished_at).total_seconds()
         if left <= 0:
             log.info("object deleted after its TTL", batch=batch.key.name)
             await self._kube.delete_batch(batch.body)

@@ -120,7 +120,8 @@ class Reconciler:
     async def _row(self, batch: ImageBatch, attempt: _Attempt | None) -> Request:
         """The object's row. When it can't be had, the object's status shows that."""
         try:
-            return await recorded(self._with.drivers.records, batch)
+            store = await self._with.drivers.store.store_id()
+            return await recorded(self._with.drivers.records, batch, store)
         except ConflictError:
             raise
         except UnavailableError as error:
@@ -152,7 +153,7 @@ class Reconciler:
         attempt.driver.release()
         await services.cleanup.delete_jobs(batch)
         webhook_due = await self._follow_webhook(written, attempt)
-        ttl_due = await services.cleanup.expire(written, request)
+        ttl_due = await services.cleanup.expire(written, request, attempt.driver.row.now())
         return min((due for due in (webhook_due, ttl_due) if due is not None), default=None)
 
     async def _follow_webhook(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
@@ -161,7 +162,7 @@ class Reconciler:
         is_over = attempt.delivery is not None and attempt.delivery.state != "pending"
         if not request.webhook_url or is_over:
             return None
-        if attempt.delivery is None and _ended_just_now(request):
+        if attempt.delivery is None and _ended_just_now(request, attempt.driver.row.now()):
             attempt.delivery = DeliveryState("pending", 0, "")  # committed with the end; asked after later
             attempt.delivery_due_s = now + FIRST_WEBHOOK_LOOK_S
         if now >= attempt.delivery_due_s:
@@ -174,6 +175,6 @@ class Reconciler:
         return None if attempt.delivery.state != "pending" else attempt.delivery_due_s - now
 
 
-def _ended_just_now(request: Request) -> bool:
+def _ended_just_now(request: Request, now: datetime) -> bool:
     ended = request.finished_at
-    return ended is not None and abs((datetime.now(UTC) - ended).total_seconds()) < FIRST_WEBHOOK_LOOK_S
+    return ended is not None and (now - ended).total_seconds() < FIRST_WEBHOOK_LOOK_S

@@ -4,15 +4,19 @@ from dataclasses import replace
 
 from imagebatch.batch.lifecycle import Ending
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.errors import ConflictError, RecordsError
+from imagebatch.errors import ConflictError, OtherStoreError, RecordsError
 from imagebatch.records import Records, Request, Result
 
 
-async def recorded(records: Records, batch: ImageBatch) -> Request:
-    """The object's row. Raises ConflictError when it is another object's, and RecordsError."""
+async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
+    """The object's row; `store` is the id of the operator's store.
+
+    Raises ConflictError when it is another object's, OtherStoreError for a pending batch whose objects are
+    elsewhere, and RecordsError.
+    """
     if batch.is_shown_finished and await records.get(batch.request_id) is None:
         await restore(records, batch)
-    found = await records.ensure(batch.new_request())
+    found = await records.ensure(replace(batch.new_request(), store=store))
     if found is not None and found.owner == batch.uid and found.attempt < batch.attempt:
         await records.reopen(batch.request_id, batch.attempt)
         found = await records.get(batch.request_id)
@@ -22,6 +26,8 @@ async def recorded(records: Records, batch: ImageBatch) -> Request:
         raise ConflictError(f"the request id {batch.request_id} belongs to another object; leave it out")
     if found.attempt > batch.attempt:  # the API raises the object's first, then the row's: read it again
         raise RecordsError(f"the object of {batch.request_id} was read before its next attempt began")
+    if found.status == "pending" and found.store not in {"", store}:
+        raise OtherStoreError
     return found
 
 

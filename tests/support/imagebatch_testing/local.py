@@ -169,6 +169,14 @@ class Up:
         document: dict[str, Any] = (await self.http.get(f"/status/{request_id}")).json()
         return document
 
+    async def until_phase(self, request_id: str, phase: str) -> None:
+        """Wait until a request is in a phase."""
+
+        async def is_there() -> bool:
+            return bool((await self.status(request_id))["phase"] == phase)
+
+        await until(is_there)
+
     async def until_done(self, request_id: str, images: int | None = None) -> dict[str, Any]:
         """Wait for the end of a request, or until `images` of it are done."""
         async with asyncio.timeout(DEADLINE_S):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from imagebatch.errors import AlreadyExistsError, NotFoundError
-from imagebatch.storage.store import Media, Stored
+from imagebatch.storage import keys
+from imagebatch.storage.store import Media, ObjectStore, Stored
 
 _CHUNK_BYTES = 7
 """So small that every boundary is met."""
@@ -117,3 +118,8 @@ class MemoryStore:
     def _stored(self, key: str) -> Stored:
         data, _ = self._objects[key]
         return Stored(key, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+def held(store: ObjectStore) -> list[str]:
+    """The keys of all that a store holds, beside the store's own id."""
+    return [stored.key for stored in store.list("") if stored.key != keys.STORE_ID]

@@ -8,8 +8,6 @@ a second driver by mistake, costs time and nothing else.
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from imagebatch.batch import lifecycle
@@ -47,7 +45,6 @@ class Services:
     store: AsyncStore
     background: BackgroundTasks
     webhook_owed: Callable[[], None]
-    now: Callable[[], datetime] = partial(datetime.now, UTC)
 
 
 class BatchDriver:
@@ -101,7 +98,7 @@ class BatchDriver:
         self.row.request = replace(
             self.row.request,
             suspension=self.row.request.suspension.as_desired(
-                is_suspended=desired.suspend, now=self._with.now()
+                is_suspended=desired.suspend, now=self.row.now()
             ),
         )
         step = lifecycle.next_step(desired, await self._observe())
@@ -154,7 +151,7 @@ class BatchDriver:
             given_up=self._runs.given_up - reports.done.keys(),
             counts=reports.counts(self._runs.active),
             images=plan.images,
-            active_seconds=request.active_seconds(self._with.now()),
+            active_seconds=request.active_seconds(self.row.now()),
             defect=self._runs.defect,
         )
 
@@ -213,7 +210,7 @@ class BatchDriver:
         await self._show(self._standing(Phase.RUNNING, waiting))
         if (deadline_s := spec.desired.deadline_seconds) is None:
             return look_s
-        left_s = deadline_s - self.row.request.active_seconds(self._with.now())
+        left_s = deadline_s - self.row.request.active_seconds(self.row.now())
         return min(look_s, max(left_s, 0.0) + 0.1)  # a little later, and it is over for certain
 
     async def _suspend(self) -> float:

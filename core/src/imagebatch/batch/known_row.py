@@ -1,6 +1,7 @@
 """The row of a request as a driver knows it: read or written a short while ago."""
 
 import time
+from datetime import datetime, timedelta
 
 from imagebatch.batch.pace import is_worth_writing
 from imagebatch.records import Records, Request
@@ -27,15 +28,20 @@ class KnownRow:
         """Take in the row as it was read just now."""
         self.request = self._row = request
         self._known_s = time.monotonic()
+        self._is_trusted = True
+
+    def now(self) -> datetime:
+        """The time by Postgres's clock, as the row's times are: a jump of this machine's does not matter."""
+        return self.request.read_at + timedelta(seconds=time.monotonic() - self._known_s)
 
     @property
     def is_known(self) -> bool:
         """Whether `request` can be trusted; else the row is to be read, and `renew` called."""
-        return time.monotonic() - self._known_s < ROW_LIFE_S
+        return self._is_trusted and time.monotonic() - self._known_s < ROW_LIFE_S
 
     def distrust(self) -> None:
         """Have the row read before it is used again."""
-        self._known_s = -ROW_LIFE_S
+        self._is_trusted = False
 
     async def write(self, request: Request) -> None:
         """Take `request` for how it stands, and write the row if the change is worth it.

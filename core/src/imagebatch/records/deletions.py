@@ -26,17 +26,19 @@ class Deletions:
         return bool(await self._pool.fetchval(statements.MARK_DELETED, request_id))
 
     @translate_errors
-    async def claim(self, lease_seconds: float) -> Claim | None:
-        """Claim a deleted request that nobody holds. When the lease is over, another program may claim it."""
-        found = await self._pool.fetchrow(statements.CLAIM_DELETED, lease_seconds)
+    async def claim(self, lease_seconds: float, store: str) -> Claim | None:
+        """Claim a deleted request of this store that nobody holds. When the lease is over, another program
+        may claim it.
+        """
+        found = await self._pool.fetchrow(statements.CLAIM_DELETED, lease_seconds, store)
         if found is None:
             return None
         return Claim(request_of(found), found["deleted_at"], found["purge_at"])
 
     @translate_errors
-    async def release_all(self) -> None:
+    async def release_all(self, store: str) -> None:
         """Release the claims of programs that no longer run; only for one that knows that it is alone."""
-        await self._pool.execute(statements.RELEASE_CLAIMS)
+        await self._pool.execute(statements.RELEASE_CLAIMS, store)
 
     @translate_errors
     async def extend(self, claim: Claim, lease_seconds: float) -> Claim | None:
@@ -52,7 +54,7 @@ class Deletions:
         await self._pool.execute(statements.DELETE_CLAIMED, claim.request.request_id, claim.until)
 
     @translate_errors
-    async def next_seconds(self) -> float | None:
+    async def next_seconds(self, store: str) -> float | None:
         """Seconds until one can be claimed, 0 when it can be now; None when there is none."""
-        found: float | None = await self._pool.fetchval(statements.NEXT_DELETED)
+        found: float | None = await self._pool.fetchval(statements.NEXT_DELETED, store)
         return None if found is None else max(found, 0.0)

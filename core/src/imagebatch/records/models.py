@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
+
+API_OWNER = "api"
+"""The owner of requests that have no object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +18,11 @@ class NewRequest:
     """A request to be recorded. `owner` is the uid of its object, or `api` where there is none.
 
     `upload` names its input on S3 (`keys.InputKeys`). `uploaded_by` is the name of the token it came with:
-    nobody else may read it through the API.
+    nobody else may read it through the API. `store` is the id of the store with its objects.
     """
 
     request_id: str
-    owner: str = "api"
+    owner: str = API_OWNER
     attempt: int = 1
     spec: Mapping[str, Any] = field(default_factory=dict)
     input_sha256: str = ""
@@ -28,6 +32,7 @@ class NewRequest:
     webhook_secret: str = ""
     uploaded_by: str | None = None
     upload: str = ""
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class Suspension:
 class Request:
     """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is why it waits or,
     at its end, why it is not complete, in one word. `is_deleted` when its row only waits for its objects on
-    S3 to be removed.
+    S3 to be removed. `lease_holder` is the engine that drives it, None on Kubernetes. `read_at` is when its
+    row was read, by Postgres's clock, as all its times are.
     """
 
     request_id: str
@@ -81,6 +87,9 @@ class Request:
     waiting: Waiting | None = None
     suspension: Suspension = Suspension()
     is_deleted: bool = False
+    store: str = ""
+    lease_holder: str | None = None
+    read_at: datetime = field(default_factory=partial(datetime.now, UTC), compare=False)
 
     def active_seconds(self, now: datetime) -> float:
         """How long it has been at work, without the time that it was suspended."""

@@ -14,6 +14,7 @@ from imagebatch.records import statements
 from imagebatch.records.deletions import Deletions
 from imagebatch.records.deliveries import Deliveries
 from imagebatch.records.failures import FAILURES, errors_translated, in_words, is_refusal, translate_errors
+from imagebatch.records.leases import Leases
 from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
 from imagebatch.records.pool import TIMEOUT_S, opened
 from imagebatch.records.row_mapping import request_of
@@ -32,6 +33,7 @@ class Records:
         self._pool = pool
         self.deletions = Deletions(pool)
         self.deliveries = Deliveries(pool)
+        self.leases = Leases(pool)
 
     @translate_errors
     async def ping(self) -> None:
@@ -88,7 +90,7 @@ class Records:
 
     @translate_errors
     async def pending(self) -> list[Request]:
-        """Every request that is not at its end, oldest first."""
+        """Every request that is not at its end, whoever drives it, oldest first."""
         return [request_of(found) for found in await self._pool.fetch(statements.SELECT_PENDING)]
 
     @translate_errors
@@ -113,8 +115,8 @@ class Records:
     @translate_errors
     async def progress(self, request: Request) -> Request | None:
         """Record how far a pending request is, and why it waits: its phase, message, counts, failures,
-        plan and suspension as they stand in `request`. Returns the row then; None when it is finished or
-        gone.
+        plan and suspension as they stand in `request`. Returns the row then; None when it is finished,
+        gone, or another engine's.
         """
         counts, waiting = request.counts, request.waiting
         found = await self._pool.fetchrow(
@@ -135,6 +137,7 @@ class Records:
             request.suspension.since,
             request.suspension.seconds,
             dict(request.errors_by_code),
+            request.lease_holder,
         )
         return request_of(found) if found is not None else None
 
@@ -171,6 +174,7 @@ class Records:
             ending.reason,
             request.rows,
             request.input_sha256,
+            request.lease_holder,
         )
         return request_of(found) if found is not None else None
 
@@ -241,6 +245,7 @@ def _values(request: NewRequest) -> tuple[Any, ...]:
         request.attempt,
         request.uploaded_by,
         request.upload,
+        request.store,
     )
 
 

@@ -42,6 +42,9 @@ def request_of(found: "asyncpg.Record") -> Request:
         waiting=_waiting(found),
         suspension=Suspension(found["suspended_seconds"], found["suspended_at"]),
         is_deleted=found["deleted_at"] is not None,
+        store=found["store"],
+        lease_holder=found["lease_holder"],
+        read_at=found["read_at"],
     )
 
 

@@ -1,34 +1,37 @@
-"""The SQL of the records, all of it. Statements that end in RETURNING * give the row as it is then."""
+# ruff: noqa: S608 - statements are made of constants
+"""The SQL of the records, all of it. What returns a whole row adds when it was read, by Postgres's clock."""
+
+ROW = "*, now() AS read_at"
 
 INSERT = """
 INSERT INTO processing_requests
     (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by,
-     upload)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+     upload, store)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (request_id) DO NOTHING
 """
 ENSURE = (
-    "WITH made AS (" + INSERT + "RETURNING *) "  # noqa: S608 - of constants
-    "SELECT * FROM made UNION ALL "
-    "SELECT * FROM processing_requests WHERE request_id = $1 AND deleted_at IS NULL"
+    "WITH made AS (" + INSERT + "RETURNING *) "
+    f"SELECT {ROW} FROM made UNION ALL "
+    f"SELECT {ROW} FROM processing_requests WHERE request_id = $1 AND deleted_at IS NULL"
 )
 """One statement for both: the row as it is made or, when it was there, as it is."""
 
-SELECT = "SELECT * FROM processing_requests WHERE request_id = $1 AND deleted_at IS NULL"
-SELECT_OR_DELETED = "SELECT * FROM processing_requests WHERE request_id = $1"
-LIST = """
-SELECT * FROM processing_requests
+SELECT = f"SELECT {ROW} FROM processing_requests WHERE request_id = $1 AND deleted_at IS NULL"
+SELECT_OR_DELETED = f"SELECT {ROW} FROM processing_requests WHERE request_id = $1"
+LIST = f"""
+SELECT {ROW} FROM processing_requests
 WHERE deleted_at IS NULL AND coalesce(uploaded_by, '') = $1
     AND (created_at, request_id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
 ORDER BY created_at DESC, request_id DESC LIMIT $4
 """
-LIST_OF_STATUS = """
-SELECT * FROM processing_requests
+LIST_OF_STATUS = f"""
+SELECT {ROW} FROM processing_requests
 WHERE deleted_at IS NULL AND coalesce(uploaded_by, '') = $1 AND status = $5
     AND (created_at, request_id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, ''))
 ORDER BY created_at DESC, request_id DESC LIMIT $4
 """
-SELECT_PENDING = "SELECT * FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
+SELECT_PENDING = f"SELECT {ROW} FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
 UPDATE_REOPENED = """
 UPDATE processing_requests
 SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
@@ -37,20 +40,20 @@ SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = N
     suspended_at = NULL, suspended_seconds = 0, spec = spec || $3
 WHERE request_id = $1 AND attempt < $2 AND status <> 'pending' AND deleted_at IS NULL
 """
-UPDATE_SPEC = """
+UPDATE_SPEC = f"""
 UPDATE processing_requests SET spec = spec || $2 WHERE request_id = $1 AND status = 'pending'
-RETURNING *
+RETURNING {ROW}
 """
-UPDATE_PROGRESS = """
+UPDATE_PROGRESS = f"""
 UPDATE processing_requests
 SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
     reason = $9, waiting_message = $10, rows = $11, images = $12, input_sha256 = $13,
     suspended_at = $14, suspended_seconds = $15, errors_by_code = $16,
     started_at = coalesce(started_at, now())
-WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
-RETURNING *
+WHERE request_id = $1 AND attempt = $2 AND status = 'pending' AND lease_holder IS NOT DISTINCT FROM $17
+RETURNING {ROW}
 """
-FINISH = """
+FINISH = f"""
 WITH ended AS (
     UPDATE processing_requests
     SET status = $3, phase = $4, message = $5, error = $6,
@@ -60,15 +63,16 @@ WITH ended AS (
         errors_by_code = $13, output_key = $14, errors_key = $15, report_key = $16, qualities = $17,
         reason = $20, waiting_message = '', rows = $21, input_sha256 = $22,
         started_at = coalesce(started_at, now()), finished_at = now(), suspended_at = NULL,
-        suspended_seconds = suspended_seconds + coalesce(extract(epoch FROM now() - suspended_at), 0)
-    WHERE request_id = $1 AND attempt = $2 AND status = 'pending'
+        suspended_seconds = suspended_seconds + coalesce(extract(epoch FROM now() - suspended_at), 0),
+        lease_holder = NULL, lease_until = NULL
+    WHERE request_id = $1 AND attempt = $2 AND status = 'pending' AND lease_holder IS NOT DISTINCT FROM $23
     RETURNING *
 ), promised AS (
     INSERT INTO webhook_deliveries (webhook_id, request_id, attempt, url, secret, body)
     SELECT $18, request_id, attempt, webhook_url, webhook_secret, $19 FROM ended WHERE webhook_url <> ''
     ON CONFLICT (request_id, attempt) DO NOTHING
 )
-SELECT * FROM ended
+SELECT {ROW} FROM ended
 """
 CLAIM_DELIVERIES = """
 UPDATE webhook_deliveries
@@ -101,7 +105,7 @@ _DELIVERY = """webhook_id, attempt, url, state, tries, last_error,
     CASE WHEN state = 'pending' THEN due_at END AS next_try_at"""
 SELECT_DELIVERIES = f"""
 SELECT {_DELIVERY} FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC
-"""  # noqa: S608 - of constants
+"""
 REDELIVER = f"""
 UPDATE webhook_deliveries
 SET state = 'pending', due_at = now(), tries = 0, last_error = '', finished_at = NULL
@@ -109,7 +113,7 @@ WHERE webhook_id = (
     SELECT webhook_id FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 )
 RETURNING {_DELIVERY}
-"""  # noqa: S608
+"""
 INSERT_TEST = """
 WITH forgotten AS (
     DELETE FROM webhook_deliveries
@@ -137,14 +141,14 @@ WITH marked AS (
 )
 SELECT count(*) FROM marked
 """
-CLAIM_DELETED = """
+CLAIM_DELETED = f"""
 UPDATE processing_requests SET purge_at = now() + make_interval(secs => $1)
 WHERE request_id = (
     SELECT request_id FROM processing_requests
-    WHERE deleted_at IS NOT NULL AND purge_at <= now()
+    WHERE deleted_at IS NOT NULL AND purge_at <= now() AND store IN ('', $2)
     ORDER BY purge_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING *
+RETURNING {ROW}
 """
 EXTEND_CLAIM = """
 UPDATE processing_requests SET purge_at = now() + make_interval(secs => $3)
@@ -152,13 +156,38 @@ WHERE request_id = $1 AND deleted_at IS NOT NULL AND purge_at = $2
 RETURNING purge_at
 """
 RELEASE_CLAIMS = """
-UPDATE processing_requests SET purge_at = now() WHERE deleted_at IS NOT NULL AND purge_at > now()
+UPDATE processing_requests SET purge_at = now()
+WHERE deleted_at IS NOT NULL AND purge_at > now() AND store IN ('', $1)
 """
 NEXT_DELETED = """
 SELECT extract(epoch FROM min(purge_at) - now())::float8
-FROM processing_requests WHERE deleted_at IS NOT NULL
+FROM processing_requests WHERE deleted_at IS NOT NULL AND store IN ('', $1)
 """
 DELETE_CLAIMED = """
 DELETE FROM processing_requests WHERE request_id = $1 AND deleted_at IS NOT NULL AND purge_at = $2
 """
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
+
+TAKE_LEASES = f"""
+WITH taken AS (
+    UPDATE processing_requests
+    SET lease_holder = $1, lease_until = now() + make_interval(secs => $3), store = $2
+    WHERE status = 'pending' AND owner = $5 AND store IN ('', $2)
+        AND (lease_until IS NULL OR lease_until <= now() OR lease_holder = $1
+             AND lease_until <= now() + make_interval(secs => $3 / 2))
+    RETURNING {ROW}
+), strange AS (
+    UPDATE processing_requests SET reason = $6, waiting_message = $4
+    WHERE status = 'pending' AND owner = $5 AND store NOT IN ('', $2) AND reason <> $6
+        AND (lease_until IS NULL OR lease_until <= now())
+)
+SELECT * FROM taken UNION ALL
+SELECT {ROW} FROM processing_requests
+WHERE status = 'pending' AND lease_holder = $1 AND request_id NOT IN (SELECT request_id FROM taken)
+ORDER BY created_at
+"""
+"""All that $1 holds then. A lease is extended when half of it is over; one that ended is anybody's."""
+
+RETURN_LEASES = (
+    "UPDATE processing_requests SET lease_until = now() WHERE status = 'pending' AND lease_holder = $1"
+)

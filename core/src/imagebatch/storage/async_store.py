@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from imagebatch.errors import StoreError
 from imagebatch.storage.store import ObjectStore
+from imagebatch.storage.store_id import StoreId
 
 REQUESTS = 16
 ANSWER_S = 30.0
@@ -20,6 +21,7 @@ class AsyncStore:
     def __init__(self, store: ObjectStore, requests: int = REQUESTS) -> None:
         self.blocking = store
         self._room = asyncio.Semaphore(requests)
+        self._store_id = StoreId(store)
 
     async def run(self, call: Callable[[ObjectStore], R]) -> R:
         """Call with the store. Raises StoreError too when there is no answer in time."""
@@ -28,3 +30,7 @@ class AsyncStore:
                 return await asyncio.to_thread(call, self.blocking)
         except TimeoutError:
             raise StoreError(f"S3: no answer within {ANSWER_S:g} s") from None
+
+    async def store_id(self) -> str:
+        """The store's id; asked for once. Raises StoreError."""
+        return self._store_id.known or await self.run(lambda _: self._store_id.get())

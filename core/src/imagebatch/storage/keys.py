@@ -13,6 +13,7 @@ CSV_FILES = "csvfile/"
 BATCHES = "batches/"
 IMPORTS = "imports/"
 OUTPUT_SUFFIX = "_output.csv"
+STORE_ID = f"{BATCHES}store-id"
 
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
 

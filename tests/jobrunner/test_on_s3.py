@@ -21,8 +21,8 @@ from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import CSV, JSON
 from imagebatch_testing import confined, mixed
+from imagebatch_testing.http_proxy import SLOW_DOWN, proxied
 from imagebatch_testing.mixed import MIB, Mix
-from imagebatch_testing.s3_proxy import proxied
 from imagebatch_testing.waiting import until
 from imagebatch_testing.web import Page, Web, serving
 
@@ -166,7 +166,12 @@ async def test_a_busy_bucket_costs_no_download(
         serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web,
         proxied(s3_settings.s3_endpoint) as proxy,
     ):
-        proxy.refuses = lambda method, path: method == "PUT" and "/images/" in path and next(puts) % 3 == 0
+
+        def refuses(method: str, path: str) -> bytes | None:
+            is_one = method == "PUT" and "/images/" in path and next(puts) % 3 == 0
+            return SLOW_DOWN if is_one else None
+
+        proxy.refuses = refuses
         plan(s3_store, [web.url(f"/chair.jpg?{number}") for number in range(images)])
         through = s3_settings.model_copy(update={"s3_endpoint": proxy.url})
         process = await started(environment(through, web))

@@ -4,6 +4,7 @@ What these would do, tests do: they write the status of Jobs and make pods. It n
 test cluster is built from, etcd and openssl, and starts in seconds.
 """
 
+import json
 import shutil
 import ssl
 import subprocess
@@ -38,11 +39,11 @@ class ControlPlane:
 
     def client(self) -> httpx.Client:
         """Asks the API server as its administrator."""
-        return httpx.Client(base_url=self.url, headers=self._headers, verify=self._trust, timeout=20)
+        return httpx.Client(base_url=self.url, headers=self._headers, verify=self.trust, timeout=20)
 
     def async_client(self) -> httpx.AsyncClient:
         """The same on an event loop."""
-        return httpx.AsyncClient(base_url=self.url, headers=self._headers, verify=self._trust, timeout=20)
+        return httpx.AsyncClient(base_url=self.url, headers=self._headers, verify=self.trust, timeout=20)
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """What kubectl says. Raises ClusterError with its complaint."""
@@ -60,8 +61,23 @@ class ControlPlane:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
+    def kubeconfig_of(self, url: str, folder: Path) -> Path:
+        """A kubeconfig of the administrator's for a proxy before the API server, written into the folder."""
+        named = {"name": "proxied"}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{**named, "cluster": {"server": url}}],
+            "users": [{**named, "user": {"token": self.token}}],
+            "contexts": [{**named, "context": {"cluster": "proxied", "user": "proxied"}}],
+            "current-context": "proxied",
+        }
+        path = folder / "proxied.kubeconfig"
+        path.write_text(json.dumps(document))
+        return path
+
     @property
-    def _trust(self) -> ssl.SSLContext:
+    def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.authority))
 
 

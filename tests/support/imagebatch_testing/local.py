@@ -147,6 +147,20 @@ class Up:
         parent = psutil.Process(self._process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def kill_all(self) -> None:
+        """SIGKILL for the whole family, as a power cut; the parent is stopped first, so that it starts no more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    async def ended(self) -> None:
+        """Wait until the process is gone."""
+        assert self._process is not None
+        async with asyncio.timeout(DEADLINE_S):
+            await self._process.wait()
+
     async def kill(self, *, with_children: bool) -> None:
         """SIGKILL, as a power cut or an impatient admin would."""
         assert self._process is not None

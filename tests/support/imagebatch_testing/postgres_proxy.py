@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from imagebatch_testing.crash_point import CrashPoint
+
 SOCKET = ".s.PGSQL.5432"
 CHUNK_BYTES = 65536
 _EXECUTES = frozenset(b"EQ")
@@ -23,7 +25,8 @@ class PostgresProxy:
     """Before the server on `behind`, for clients of `url`. `statements` are those executed, in order.
 
     The answer to the `lose`-th statement from now (from 1), or to the next with `lose_words` in it, is lost:
-    the server does it, its connection ends, and for `cut_s` seconds nobody is let in.
+    the server does it, its connection ends, and for `cut_s` seconds nobody is let in. So is the answer at which
+    `crash_point` kills the client.
     """
 
     behind: Path
@@ -34,6 +37,7 @@ class PostgresProxy:
     lose_words: str = ""
     cut_s: float = 0.0
     lost: str = ""
+    crash_point: CrashPoint | None = None
     _cut: bool = False
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -44,6 +48,8 @@ class PostgresProxy:
     def executed(self, statement: str) -> bool:
         """Take note of a statement; whether its answer is to be lost."""
         self.statements.append(statement)
+        if self.crash_point is not None and self.crash_point.is_next(_words(statement)):
+            return True
         self.lose -= 1
         if self.lose != 0 and not (self.lose_words and self.lose_words in statement):
             return False
@@ -64,7 +70,9 @@ class PostgresProxy:
             writer.close()
 
     def cut(self) -> None:
-        """End all connections and let nobody in for `cut_s` seconds."""
+        """What is to happen when an answer is lost: all connections end, nobody is let in for `cut_s` seconds."""
+        if self.crash_point is not None and self.crash_point.at and not self.crash_point.crashed_at:
+            self.crash_point.crash()
         if self.cut_s:
             self._cut = True
             asyncio.get_running_loop().call_later(self.cut_s, self._mend)
@@ -141,6 +149,10 @@ class _Connection:
                 continue
             self._writer.write(head + body)
             await self._writer.drain()
+
+
+def _words(statement: str) -> str:
+    return f"Postgres: {' '.join(statement.split())[:60]}"
 
 
 @asynccontextmanager

@@ -41,8 +41,8 @@ class OperatorProcess:
         self.url = f"http://127.0.0.1:{port}"
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")},
-            **environment,
             "KUBECONFIG": str(plane.kubeconfig),
+            **environment,
             "IMAGEBATCH_NAMESPACES": namespace,
             "IMAGEBATCH_OPERATOR_PORT": str(port),
             "IMAGEBATCH_JOBRUNNER_IMAGE": "imagebatch-jobrunner:1",
@@ -55,6 +55,11 @@ class OperatorProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "imagebatch_operator"], env=self._env, stdout=log, stderr=log
             )
+
+    def kill(self) -> None:
+        """SIGKILL; `stop` then waits for the end."""
+        assert self._process is not None
+        self._process.kill()
 
     def stop(self, kill: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait for that."""

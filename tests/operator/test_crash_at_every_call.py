@@ -1,0 +1,186 @@
+"""The operator is killed at each of its calls to the API server, Postgres and S3 in turn.
+
+Each time the next one ends the batch as an undisturbed operator does: the same status, CSVs, one Job a look, and
+one webhook.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagebatch.batch.shard import ShardId
+from imagebatch.errors import AlreadyExistsError
+from imagebatch.records import Records
+from imagebatch.storage import keys
+from imagebatch.storage.s3 import S3Store
+from imagebatch_testing.control_plane import ControlPlane
+from imagebatch_testing.crash_point import CrashPoint, let_claims_end
+from imagebatch_testing.http_proxy import proxied
+from imagebatch_testing.operated import INLINE, ROWS
+from imagebatch_testing.postgres_proxy import before
+from imagebatch_testing.receiver import Receiver
+from imagebatch_testing.servers import Servers
+from imagebatch_testing.waiting import until
+from imagebatch_testing.without_nodes import JobController, Objects, OperatorProcess, leave_report, new_name
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(900, func_only=True)]
+
+MOST_CALLS = 200
+LOOK_S = 0.02
+
+
+@dataclass
+class Crashing:
+    """An operator whose calls are counted, and who plays its Jobs."""
+
+    operator: OperatorProcess
+    point: CrashPoint
+    objects: Objects
+    records: Records
+    store: S3Store
+    receiver: Receiver
+    database_url: str
+    calls: dict[int, str] = field(default_factory=dict)
+
+    async def run(self, number: int) -> "Left":
+        """A batch from its object to its end, with the operator killed at its `number`-th call; 0 is never."""
+        self.point.arm(number)
+        made = await self.objects.create(
+            new_name(f"crash-{number}"), {**INLINE, "webhook": {"url": self.receiver.url("/hook")}}
+        )
+        name, uid = made["metadata"]["name"], made["metadata"]["uid"]
+        playing = asyncio.create_task(self._play(uid))
+        async with asyncio.timeout(60):
+            while not await self._is_over(name, uid):
+                await self._go_on()
+                await asyncio.sleep(LOOK_S)
+        playing.cancel()
+        with suppress(asyncio.CancelledError):
+            await playing
+        self.calls[number] = self.point.crashed_at
+        await self._go_on()
+        left = await self._left(name, uid)
+        await self._remove(name)
+        return left
+
+    async def _remove(self, name: str) -> None:
+        """Delete the object, so that only one is looked at."""
+        self.point.arm(0)
+        await self.objects.delete(name)
+
+        async def is_gone() -> bool:
+            return await self.objects.is_gone(name)
+
+        await until(is_gone, 60)
+
+    async def _play(self, uid: str) -> None:
+        """The Job controller, as often as a Job is made."""
+        while True:
+            for job in await self.objects.jobs(uid):
+                if not job.get("status", {}).get("conditions"):
+                    for index in range(ROWS):
+                        with suppress(AlreadyExistsError):
+                            await asyncio.to_thread(leave_report, self.store, ShardId(uid, 1, index))
+                    await JobController(self.objects, job).complete(*range(ROWS))
+            await asyncio.sleep(LOOK_S)
+
+    async def _is_over(self, name: str, uid: str) -> bool:
+        status = await self.objects.status(name)
+        is_told = status.get("webhook", {}).get("state") == "delivered"
+        return is_told and status.get("phase") == "Complete" and not await self.objects.jobs(uid)
+
+    async def _go_on(self) -> None:
+        if self.point.crashed_at and self.point.at:
+            self.point.at = 0
+            await asyncio.to_thread(self.operator.stop)
+            await let_claims_end(self.database_url)
+            self.operator.start()
+
+    async def _left(self, name: str, uid: str) -> "Left":
+        row = await self.records.get(uid)
+        assert row is not None
+        csvs = [key for key in (row.output_key, row.errors_key, row.report_key) if key]
+        texts = [self.store.get(key).decode().replace(keys.image_prefix(uid), "") for key in csvs]
+        status = await self.objects.status(name)
+        ids = {
+            request.headers["webhook-id"]
+            for request in self.receiver.requests
+            if uid.encode() in request.body
+        }
+        conditions = {found["type"]: found["status"] for found in status["conditions"]}
+        return Left(row.status, status["phase"], status["images"], conditions, texts, len(ids))
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a batch left, without what derives from its id."""
+
+    status: str
+    phase: str
+    images: dict[str, Any]
+    conditions: dict[str, str]
+    csvs: list[str]
+    webhooks: int
+
+
+@pytest.fixture
+async def crashing(
+    plane: ControlPlane,
+    operator_environment: dict[str, str],
+    servers: Servers,
+    objects: Objects,
+    bucket: S3Store,
+    operated_records: Records,
+    receiver: Receiver,
+    tmp_path: Path,
+) -> AsyncIterator[Crashing]:
+    namespace = new_name("crash")
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    await objects.ask("POST", "/api/v1/namespaces", json=body)
+    async with (
+        before(operator_environment["DATABASE_URL"], tmp_path) as postgres,
+        proxied(servers.s3.s3_endpoint) as s3,
+        proxied(plane.url, plane.trust) as api,
+    ):
+        env = {
+            **operator_environment,
+            "DATABASE_URL": postgres.url.replace("/postgres?", "/operated?"),
+            "IMAGEBATCH_S3_ENDPOINT": s3.url,
+            "KUBECONFIG": str(plane.kubeconfig_of(api.url, tmp_path)),
+        }
+        operator = OperatorProcess(plane, env, tmp_path / "operator.log", namespace)
+        point = CrashPoint(operator.kill)
+        postgres.crash_point = s3.crash_point = api.crash_point = point
+        operator.start()
+        try:
+            await until(lambda: "health and metrics are served" in operator.said())
+            yield Crashing(
+                operator,
+                point,
+                Objects(objects.api, namespace),
+                operated_records,
+                bucket,
+                receiver,
+                operator_environment["DATABASE_URL"],
+            )
+        finally:
+            await asyncio.to_thread(operator.stop)  # through the proxies, which this loop drives
+
+
+async def test_wherever_it_is_killed_the_batch_ends_the_same(crashing: Crashing) -> None:
+    undisturbed = await crashing.run(0)
+    assert (undisturbed.status, undisturbed.phase, undisturbed.webhooks) == ("complete", "Complete", 1)
+    for number in range(1, MOST_CALLS):
+        left = await crashing.run(number)
+        assert left == undisturbed, f"killed at call {number}, {crashing.calls[number]}"
+        if not crashing.calls[number]:
+            break
+    else:
+        pytest.fail("it makes more calls than were tried")
+    kinds = {call.split("/")[0].split(":")[0] for call in crashing.calls.values() if call}
+    assert len(crashing.calls) > 20, kinds

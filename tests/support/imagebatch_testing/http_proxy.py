@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from imagebatch_testing.crash_point import CrashPoint
+from imagebatch_testing.waiting import until
 
 _SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
+
+MOST_SILENCE_S = 120.0
 
 Answer = bytes
 """A whole answer: its head and its body."""
@@ -55,6 +58,9 @@ class HttpProxy:
     refuses: Callable[[str, str], Answer | None] = lambda _method, _path: None
     passes: Callable[[bytes], Awaitable[bool]] = _at_once
     crash_point: CrashPoint | None = None
+    is_silent: bool = False
+    """Then nobody gets an answer, and nothing is passed on, until it speaks again."""
+
     refused: list[str] = field(default_factory=list)
     """`METHOD path` of each."""
 
@@ -127,6 +133,7 @@ class _Connection:
             head = await self._reader.readuntil(b"\r\n\r\n")
             body = await self._reader.readexactly(_length(head))
             method, path, _ = head.split(b"\r\n")[0].decode("latin-1").split(" ")
+            await until(lambda: not self._proxy.is_silent, MOST_SILENCE_S)
             refusal = self._proxy.refuses(method, path)
             if refusal is not None:
                 self._proxy.refused.append(f"{method} {path}")
@@ -149,6 +156,7 @@ class _Connection:
                 assert self._proxy.crash_point is not None
                 self._proxy.crash_point.crash()
                 break
+            await until(lambda: not self._proxy.is_silent, MOST_SILENCE_S)
             if is_within and not await self._proxy.passes(data):
                 continue
             is_within = self._is_watch  # from the second piece on: the first has the head

@@ -84,12 +84,13 @@ class LinkedFile:
         for link in self._links:
             try:
                 answer = self._ask(link, {"range": "bytes=0-0"})
-            except LinkError as error:
+                found = Stored(key, size_of(answer), answer.headers.get("etag", "").strip('"'))
+            except (LinkError, NotFoundError) as error:
                 errors.append(error)
-                continue
-            self._chosen = link
-            return Stored(key, size_of(answer), answer.headers.get("etag", "").strip('"'))
-        raise ExceptionGroup("no link could be followed", errors)
+            else:
+                self._chosen = link
+                return found
+        raise errors[0] if len(errors) == 1 else ExceptionGroup("no link could be followed", errors)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:  # noqa: ARG002 - the links are for one key
         last = "" if length is None else str(offset + length - 1)

@@ -18,6 +18,7 @@ from imagebatch_operator.webhook_tests import NO_WEBHOOK
 FIRST_LOOK_S = 1.0
 LATER_LOOK_S = 30.0
 NOT_ENDED = "the batch is not at its end: there is no webhook to send yet"
+LOST = "the batch's webhook is not there any more: its record was lost"
 
 RESENT = Event("WebhookResent", "The webhook is sent once more, as was asked for")
 
@@ -69,12 +70,12 @@ class Webhooks:
             return Look(batch)
         error = _refusal(request)
         if not error:
-            await self._deliveries.redeliver_once(
-                request.request_id, webhook.asked_id("redelivery", batch.uid, asked)
-            )
+            webhook_id = webhook.asked_id("redelivery", batch.uid, asked)
+            await self._deliveries.redeliver_once(request.request_id, webhook_id)
             seen.saw((), -FIRST_LOOK_S)
             batch = (await self.follow(batch, request, seen)).batch
             self._owed()
+            error = "" if seen.deliveries else LOST
         status, event = redelivery_status(asked, error), None if error else RESENT
         return Look(await self._status.write_answer(batch, status, REDELIVERY_MANAGER, event))
 

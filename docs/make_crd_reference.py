@@ -68,9 +68,10 @@ read the object itself, Kubernetes' roles say.
 ([0019](decisions/0019-asking-the-operator.md)); a time is a good one.
 
 ```sh
-kubectl annotate ib products --overwrite imagebatch.dev/links-requested-at="$(date -u +%FT%TZ)"          # status.links
-kubectl annotate ib products --overwrite imagebatch.dev/redelivery-requested-at="$(date -u +%FT%TZ)"     # status.webhook
-kubectl annotate ib products --overwrite imagebatch.dev/webhook-test-requested-at="$(date -u +%FT%TZ)"   # status.webhook.test
+now="$(date -u +%FT%TZ)"
+kubectl annotate ib products --overwrite imagebatch.dev/links-requested-at="$now"        # status.links
+kubectl annotate ib products --overwrite imagebatch.dev/redelivery-requested-at="$now"   # status.webhook
+kubectl annotate ib products --overwrite imagebatch.dev/webhook-test-requested-at="$now" # and its test
 kubectl get ib products -o jsonpath='{.status.links.reportCsv[0]}'    # private: good for 10 minutes
 ```
 

@@ -191,7 +191,7 @@ async def test_the_webhook_of_a_batch_is_listed_and_sent_again(make: Make, kubec
         listed = await kubectl("webhooks", "list", batch.name)
         assert [line.split()[1:4] for line in listed.stdout.splitlines()[1:]] == [["1", "delivered", "1"]]
 
-        receiver.replies["/hook"] = Reply(500)
+        receiver.replies["/hook"] = Reply(500, {"retry-after": "600"})
         again = json.loads((await kubectl("webhooks", "redeliver", batch.name, "--json")).stdout)
         await receiver.until_requests(2)
         first, second = receiver.requests

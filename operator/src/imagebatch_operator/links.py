@@ -18,7 +18,7 @@ LIFETIME = timedelta(minutes=10)
 """Who asked begins the download at once; who copies a link by hand has time for that."""
 
 NOT_ENDED = "the batch is not at its end: there is no report yet"
-NOTHING = "the batch left no report"
+NOTHING = "the batch left no report, or it is not there any more"
 
 Json = dict[str, Any]
 

@@ -39,6 +39,10 @@ class Seen:
         self.deliveries = found
         self.due_s = now_s + (LATER_LOOK_S if is_retried else FIRST_LOOK_S)
 
+    def forget(self) -> None:
+        """Have the deliveries looked at anew."""
+        self.deliveries, self.due_s = (), 0.0
+
 
 class Webhooks:
     """Shows deliveries in the status. `owed` wakes who sends."""
@@ -72,7 +76,7 @@ class Webhooks:
         if not error:
             webhook_id = webhook.asked_id("redelivery", batch.uid, asked)
             await self._deliveries.redeliver_once(request.request_id, webhook_id)
-            seen.saw((), -FIRST_LOOK_S)
+            seen.forget()
             batch = (await self.follow(batch, request, seen)).batch
             self._owed()
             error = "" if seen.deliveries else LOST

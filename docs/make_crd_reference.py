@@ -61,6 +61,22 @@ with which it was uploaded. The object of an upload carries that name in the ann
 `imagebatch.dev/uploaded-by`. One that you apply belongs to no token, and the API answers 404 for it, unless
 you give it that annotation with the name of a token when you create it; later it changes nothing. Who may
 read the object itself, Kubernetes' roles say.
+
+## Asking by annotations
+
+`kubectl imagebatch` asks the operator for these; so can you. It answers each new value once, in the status
+([0019](decisions/0019-asking-the-operator.md)); a time is a good one.
+
+```sh
+now="$(date -u +%FT%TZ)"
+kubectl annotate ib products --overwrite imagebatch.dev/links-requested-at="$now"        # status.links
+kubectl annotate ib products --overwrite imagebatch.dev/redelivery-requested-at="$now"   # status.webhook
+kubectl annotate ib products --overwrite imagebatch.dev/webhook-test-requested-at="$now" # and its test
+kubectl get ib products -o jsonpath='{.status.links.reportCsv[0]}'    # private: good for 10 minutes
+```
+
+Who may patch the object may read its report by this. While a link is in the status, who may read the object
+may follow it.
 """
 RULES_HEAD = """## What is refused, and what to do
 
@@ -119,7 +135,7 @@ def _of_what(field: Json) -> str:
     if field.get("format") == "date-time":
         return "time"
     if field["type"] == "array":
-        return "list of objects"
+        return f"list of {field['items']['type']}s"
     if "additionalProperties" in field:
         return f"map of {field['additionalProperties']['type']}s"
     return str(field["type"])

@@ -1,13 +1,8 @@
 """POST /upload?dry_run=true: checked as an upload, and nothing of it is kept."""
 
-import itertools
-import tracemalloc
-
 import httpx
 import pytest
 
-from imagebatch_api import dry_run
-from imagebatch_api.dry_run import HostCounter
 from imagebatch_testing.memory_store import MemoryStore, held
 
 from .conftest import Connect, MakeApp, MemoryIntake
@@ -115,18 +110,3 @@ async def test_the_hosts_of_a_large_file_are_few(make_app: MakeApp, connect: Con
     hosts = answer.json()["hosts"]
     assert len(hosts) == 100
     assert hosts[0] == {"host": "h0.test", "images": 10}
-
-
-def test_hosts_are_counted_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry_run, "MAX_HOSTS", 200)
-    counter = HostCounter()
-    numbers = itertools.count()
-    tracemalloc.start()
-    for _ in range(5):
-        for _ in range(4000):
-            counter.add(f"https://h{next(numbers)}.test/1.jpg")
-            counter.add("https://often.test/1.jpg")
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 1024 * 1024
-    assert counter.most_common(1) == [("often.test", 20_000)]

@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebatch.batch.lifecycle import Ending, Phase
-from imagebatch.csv import rows
+from imagebatch.csv import report_page, rows
+from imagebatch.csv.report_page import image_of, read
 from imagebatch.errors import InputRefusedError
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Result
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import CSV, ObjectStore
-from imagebatch_api import report_page
-from imagebatch_api.report_page import image_of, read
 from imagebatch_testing.memory_store import MemoryStore
 
 from .conftest import Connect, MakeApp

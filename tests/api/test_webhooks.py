@@ -295,3 +295,17 @@ async def test_tests_that_nobody_waits_for_are_forgotten(records: Records, datab
     await records.deliveries.forget_tests()
     assert await records.deliveries.test("msg_test_new") is not None
     await records.deliveries.remove_test("msg_test_new")
+
+
+async def test_a_test_and_a_redelivery_by_the_same_id_are_done_once(records: Records) -> None:
+    deliveries, url = records.deliveries, "http://hook.example/"
+    assert [await deliveries.add_test("msg_test_a", url, "{}") for _ in range(2)] == [True, False]
+    await finished(records, url)
+    states = []
+    for asked in ("msg_redelivery_a", "msg_redelivery_a", "msg_redelivery_b"):
+        await records.settle_delivery(webhook.webhook_id("r1", 1), delivered=True)
+        await deliveries.redeliver_once("r1", asked)
+        states += [each.state for each in await deliveries.of("r1")]
+    assert states == ["pending", "delivered", "pending"]
+    assert {each.is_test for each in await records.claim_deliveries(9, 60)} == {True, False}
+    await deliveries.remove_test("msg_test_a")

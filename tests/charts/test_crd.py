@@ -71,7 +71,30 @@ FULL_STATUS: Spec = {
     "message": "2 of 3 shards run",
     "error": "",
     "job": "products-5d6c2f0e-a1",
-    "webhook": {"state": "pending", "tries": 1, "lastError": "HTTP 500"},
+    "links": {
+        "requestedAt": "2026-11-05T11:00:01.123456+00:00",
+        "errorsCsv": ["https://s3.example/imagebatch/csvfile/x_errors.csv?X-Amz-Signature=1"],
+        "reportCsv": ["https://s3.example/imagebatch/csvfile/x_report.csv?X-Amz-Signature=2"],
+        "expiresAt": "2026-11-05T11:10:01Z",
+    },
+    "webhook": {
+        "state": "pending",
+        "tries": 1,
+        "lastError": "HTTP 500",
+        "deliveries": [
+            {
+                "id": "msg_1",
+                "attempt": 1,
+                "url": "http://hooks.example/",
+                "state": "pending",
+                "tries": 1,
+                "lastError": "HTTP 500",
+                "nextTryTime": "2026-11-05T11:00:06Z",
+            }
+        ],
+        "redelivery": {"requestedAt": "now", "error": "the batch is not at its end"},
+        "test": {"requestedAt": "now", "id": "msg_test_1", "delivered": False, "error": "HTTP 500"},
+    },
 }
 
 

@@ -194,6 +194,18 @@ async def test_results_are_saved_where_they_are_wanted(
     assert len(listed(tmp_path)) == 4
 
 
+async def test_the_images_of_the_report_are_shown_page_by_page(command: Command, system: Running) -> None:
+    request_id = await ended(system, system.csv(good=1, missing=1))
+    shown = await command("images", request_id, "--outcome", "failed")
+    assert (shown.code, len(shown.stdout.splitlines()), "HTTP 404" in shown.stdout) == (0, 2, True)
+    first = json.loads((await command("images", request_id, "--limit", 1, "--json")).stdout)
+    rest = json.loads((await command("images", request_id, "--after", first["next_after"], "--json")).stdout)
+    assert [image["row"] for page in (first, rest) for image in page["images"]] == [1, 2]
+    assert rest["next_after"] is None
+    forged = await command("images", request_id, "--after", "x")
+    assert (forged.code, "invalid_parameter" in forged.stderr) == (2, True)
+
+
 async def test_results_of_a_batch_that_runs_are_refused(command: Command, system: Running) -> None:
     data, may_come = system.held_csv()
     request_id = await uploaded(system, data)

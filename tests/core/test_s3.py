@@ -14,6 +14,8 @@ from imagebatch.settings import S3Settings
 from imagebatch.storage import keys, s3, s3_writer
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.s3_access import link_base
+from imagebatch.storage.s3_links import signed_at
+from imagebatch.storage.s3_request import Identity
 from imagebatch.storage.store import CSV, JSON, Media
 from imagebatch_testing.cluster.relay import relaying
 
@@ -28,6 +30,19 @@ def anonymous(url: str) -> tuple[int, dict[str, str]]:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code, {}
+
+
+@pytest.mark.parametrize(
+    ("base", "begins"),
+    [
+        ("https://cdn.example:443/a", "https://cdn.example/a/x%20y?"),
+        ("http://[::1]:9000/b", "http://[::1]:9000/b/x%20y?"),
+    ],
+)
+def test_a_link_is_signed_for_the_host_that_clients_name(base: str, begins: str) -> None:
+    link = signed_at(base, "x y", "eu-1", Identity("key", "secret", "a token,"), 60)
+    assert link.startswith(f"{begins}X-Amz-Security-Token=a+token%2C&")
+    assert "%2Feu-1%2Fs3%2Faws4_request" in link
 
 
 @pytest.mark.integration
@@ -153,6 +168,18 @@ class TestOnARealServer:
         link = presigned.link(keys.errors("r"))
         assert "," not in link
         assert anonymous(link)[0] == 200
+
+    def test_users_get_links_at_the_public_address_too(self, s3_store: S3Store) -> None:
+        s3_store.put(keys.errors("r, s"), b"x", TEXT)
+        assert len(s3_store.user_links(keys.errors("r, s"), 60)) == 1
+        public = link_base(s3_store._settings).replace("127.0.0.1", "localhost")
+        store = S3Store(s3_store._settings.model_copy(update={"s3_public_url": public}))
+        links = store.user_links(keys.errors("r, s"), 60)
+        assert [link.startswith(public) for link in links] == [True, False]
+        for link in links:
+            assert "," not in link
+            assert anonymous(link)[0] == 200
+            assert anonymous(link.replace("X-Amz-Expires=60", "X-Amz-Expires=6000"))[0] == 403
 
     def test_the_probe_accepts_our_bucket_and_leaves_nothing(self, s3_store: S3Store) -> None:
         s3_store.probe()

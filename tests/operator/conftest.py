@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,8 @@ from imagebatch.settings import DatabaseSettings, as_env
 from imagebatch.storage.s3 import S3Store
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_testing.control_plane import ControlPlane
+from imagebatch_testing.kubectl import Kubectl, runner
+from imagebatch_testing.local import environment
 from imagebatch_testing.operated import Make, maker
 from imagebatch_testing.servers import Servers
 from imagebatch_testing.without_nodes import Objects, OperatorProcess
@@ -126,3 +129,15 @@ def bucket(servers: Servers) -> Iterator[S3Store]:
 def make(objects: Objects, bucket: S3Store) -> Make:
     """Creates batches on the API server that the operator watches."""
     return maker(objects, bucket)
+
+
+@pytest.fixture
+def kubeconfig_only(plane: ControlPlane) -> dict[str, str]:
+    """The environment of one who has a kubeconfig, and nothing else."""
+    return environment({"KUBECONFIG": str(plane.kubeconfig)})
+
+
+@pytest.fixture
+def kubectl(kubeconfig_only: dict[str, str], tmp_path: Path) -> Kubectl:
+    """Runs `kubectl-imagebatch` to its end in the tests' namespace."""
+    return runner(kubeconfig_only, tmp_path)

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,8 @@ from imagebatch_cli.screen import HEAD
 from imagebatch_testing.chart import load
 from imagebatch_testing.cluster import programs
 from imagebatch_testing.control_plane import ControlPlane
-from imagebatch_testing.local import Ended, csv_of, environment
+from imagebatch_testing.kubectl import PROGRAM, Kubectl, runner
+from imagebatch_testing.local import csv_of
 from imagebatch_testing.operated import Batch, Make
 from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import NAMESPACE, JobController, Objects, leave_report, new_name
@@ -33,34 +32,8 @@ pytestmark = [
     pytest.mark.usefixtures("operator"),
 ]
 
-PROGRAM = Path(sys.executable).with_name("kubectl-imagebatch")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "kubernetes.md"
 ROWS = 2
-Kubectl = Callable[..., Coroutine[Any, Any, Ended]]
-
-
-@pytest.fixture
-def settings_of(plane: ControlPlane) -> dict[str, str]:
-    return environment({"KUBECONFIG": str(plane.kubeconfig)})
-
-
-@pytest.fixture
-def kubectl(settings_of: dict[str, str], tmp_path: Path) -> Kubectl:
-    """Runs `kubectl-imagebatch` to its end in the tests' namespace."""
-    return runner(settings_of, tmp_path)
-
-
-def runner(settings_of: dict[str, str], tmp_path: Path) -> Kubectl:
-    async def run(*words: object) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM, *map(str, words), "-n", NAMESPACE, cwd=tmp_path, env=settings_of,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        stdout, stderr = await process.communicate()
-        assert process.returncode is not None
-        return Ended(process.returncode, stdout.decode(), stderr.decode())
-
-    return run
 
 
 def a_file(folder: Path, data: bytes | None = None) -> Path:
@@ -202,19 +175,21 @@ async def test_a_batch_is_watched_to_its_end_and_its_results_are_saved(
     saved = await kubectl("results", batch.name)
     assert saved.code == 0, saved.stderr
     assert (tmp_path / f"{batch.name}_output.csv").read_text().count("/images/") == 1
-    on_the_api = await kubectl("results", batch.name, "--errors", "e.csv")
-    assert (on_the_api.code, "api.settings.publicUrl" in on_the_api.stderr) == (2, True)
+    private = await kubectl("results", batch.name, "--errors", "e.csv", "--report", "r.csv")
+    assert private.code == 0, private.stderr
+    assert (tmp_path / "e.csv").read_text().count("http_status") == 1
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == ROWS + 1
 
 
 async def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(
-    make: Make, settings_of: dict[str, str], tmp_path: Path
+    make: Make, kubeconfig_only: dict[str, str], tmp_path: Path
 ) -> None:
     batch = await make("interrupted")
     await batch.job()
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            PROGRAM, "watch", batch.name, "-n", NAMESPACE, env=settings_of, stdout=output, stderr=output
+            PROGRAM, "watch", batch.name, "-n", NAMESPACE, env=kubeconfig_only, stdout=output, stderr=output
         )
     await until(lambda: b"0/2" in log.read_bytes())
     process.send_signal(signal.SIGINT)
@@ -313,11 +288,11 @@ def _is_second(job: dict[str, Any]) -> bool:
 # -- how it is reached -------------------------------------------------------------------------------------
 
 
-async def test_kubectl_finds_it_as_a_plugin(plane: ControlPlane, settings_of: dict[str, str]) -> None:
-    path = os.pathsep.join([str(PROGRAM.parent), settings_of.get("PATH", os.defpath)])
+async def test_kubectl_finds_it_as_a_plugin(plane: ControlPlane, kubeconfig_only: dict[str, str]) -> None:
+    path = os.pathsep.join([str(PROGRAM.parent), kubeconfig_only.get("PATH", os.defpath)])
     process = await asyncio.create_subprocess_exec(
         *programs.kubectl(), "imagebatch", "list", "--namespace", NAMESPACE,
-        env=settings_of | {"PATH": path, "KUBECONFIG": str(plane.kubeconfig)},
+        env=kubeconfig_only | {"PATH": path, "KUBECONFIG": str(plane.kubeconfig)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     stdout, stderr = await process.communicate()
@@ -350,13 +325,14 @@ async def a_user_with_the_role_of_the_docs(plane: ControlPlane, objects: Objects
 
 
 async def test_the_role_of_the_docs_is_enough_for_every_verb(
-    plane: ControlPlane, objects: Objects, bucket: S3Store, settings_of: dict[str, str], tmp_path: Path
+    plane: ControlPlane, objects: Objects, bucket: S3Store, kubeconfig_only: dict[str, str], tmp_path: Path
 ) -> None:
     kubeconfig = await a_user_with_the_role_of_the_docs(plane, objects, tmp_path)
-    kubectl = runner(settings_of | {"KUBECONFIG": str(kubeconfig)}, tmp_path)
+    kubectl = runner(kubeconfig_only | {"KUBECONFIG": str(kubeconfig)}, tmp_path)
     batch = await submitted(kubectl, objects, bucket, a_file(tmp_path, padded(200 * 1024)))
     await batch.job()
     for words in (
+        ["check", tmp_path / "Frühling 2026.csv"],
         ["list"],
         ["why", batch.name],
         ["suspend", batch.name],
@@ -369,6 +345,9 @@ async def test_the_role_of_the_docs_is_enough_for_every_verb(
     assert (watched.code, "Cancelled" in watched.stdout) == (1, True), watched.stderr
     for words in (
         ["results", batch.name],
+        ["results", batch.name, "--errors", "e.csv"],
+        ["images", batch.name],
+        ["webhooks", "list", batch.name],
         ["retry", batch.name],
         ["cancel", batch.name],
         ["watch", batch.name],
@@ -380,7 +359,7 @@ async def test_the_role_of_the_docs_is_enough_for_every_verb(
 
 
 async def test_what_there_is_not_is_told(kubectl: Kubectl) -> None:
-    for verb in ("watch", "why", "cancel", "results"):
+    for verb in ("watch", "why", "cancel", "results", "images"):
         done = await kubectl(verb, "nobody")
         assert (done.code, "not found" in done.stderr) == (2, True), verb
     context = await kubectl("list", "--context", "nowhere")

@@ -126,7 +126,9 @@ async def test_a_webhook_is_sent_and_shown(make: Make, *, is_signed: bool) -> No
             batch.name, lambda status: condition(status, "WebhookDelivered").get("status") == "True"
         )
         (request,) = receiver.requests
-    assert shown["webhook"] == {"state": "delivered", "tries": 1}
+    ended = {"state": "delivered", "tries": 1}
+    delivery = {"id": request.headers["webhook-id"], "attempt": 1, "url": webhook["url"], **ended}
+    assert shown["webhook"] == {**ended, "deliveries": [delivery]}
     assert json.loads(request.body)["status"] == "complete"
     assert ("webhook-signature" in request.headers) == is_signed
     for secret in (SECRET, NEW_SECRET) if is_signed else ():

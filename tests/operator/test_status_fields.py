@@ -12,10 +12,13 @@ from imagebatch.csv import columns
 from imagebatch.csv.columns import ColumnNames, ColumnOptions
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records import DeliveryState, Suspension
+from imagebatch.records import RecordedDelivery, Suspension
 from imagebatch_api import schemas
+from imagebatch_operator.links import links_status
 from imagebatch_operator.status import ResultLinks, status_of
 from imagebatch_operator.status_writer import webhook_status
+from imagebatch_operator.webhook_tests import webhook_test_status
+from imagebatch_operator.webhooks import NOT_ENDED, redelivery_status
 from imagebatch_testing.chart import CHART, load
 
 from .conftest import MakeBatch, a_request
@@ -51,6 +54,18 @@ def paths(value: object) -> set[str]:
     )
 
 
+def answers() -> list[dict[str, Any]]:
+    """What the operator writes for who asks, refusals among it."""
+    signed = links_status("asked", {"errorsCsv": ["l"], "reportCsv": ["l"]}, NOW)
+    ended = {"id": "msg_test_1", "delivered": False, "error": "HTTP 500"}
+    return [
+        signed,
+        links_status("asked", {"error": NOT_ENDED}),
+        redelivery_status("asked", NOT_ENDED),
+        webhook_test_status("asked", ended),
+    ]
+
+
 def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
     qualities = Qualities(exact=1, approximate=1, assumed=1, kept=1, encoded=3, source_sum=9, encoded_sum=9)
     row = a_request(
@@ -69,8 +84,9 @@ def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
     status = status_of(
         a_batch(), row, NOW, links=ResultLinks("o", "e", "r"), shards=ShardCounts(3, 2, 1), job="j"
     )
-    webhook = webhook_status(a_batch(), DeliveryState("failed", 9, "HTTP 500"))
-    written = paths(status) | paths(webhook)
+    delivery = RecordedDelivery("msg_1", 1, "http://hook.example/", "failed", 9, "HTTP 500", NOW)
+    written = paths(status) | paths(webhook_status(a_batch(), [delivery]))
+    written |= set().union(*map(paths, answers()))
     written -= {"failures.http_status"}  # a map: its keys are error codes
     assert written == names(schema()["status"]["properties"])
 

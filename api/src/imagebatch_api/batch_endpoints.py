@@ -7,13 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagebatch import records
+from imagebatch.csv import report_page
 from imagebatch.errors import InputRefusedError, NotFoundError
-from imagebatch_api import report_page
 from imagebatch_api.events import EventStream, events
-from imagebatch_api.listing import BATCHES, PageQuery, invalid
+from imagebatch_api.listing import BATCHES, IMAGES, PageQuery, invalid
 from imagebatch_api.lookup import NOT_STORED, Lookup, owner_of
 from imagebatch_api.problems import RefusedError
-from imagebatch_api.report_page import IMAGES
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.verbs import CANCEL, RESUME, SUSPEND, Verbs

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import QueryParams
 
+from imagebatch.csv import report_page
 from imagebatch.errors import InputRefusedError, Problem
 
 STATUSES = ("pending", "complete", "failed")
@@ -55,6 +56,7 @@ class PageRules:
 
 
 BATCHES = PageRules(DEFAULT_LIMIT, MAX_LIMIT, "status", STATUSES)
+IMAGES = PageRules(report_page.DEFAULT_LIMIT, report_page.MAX_LIMIT, "outcome", report_page.OUTCOMES)
 
 
 def invalid(name: str, message: str) -> Problem:

@@ -1,7 +1,7 @@
 """The OpenAPI description of what is under /batches, but for the files."""
 
 from imagebatch_api import json_body, listing
-from imagebatch_api.listing import PageRules
+from imagebatch_api.listing import IMAGES, PageRules
 from imagebatch_api.openapi_parts import (
     REQUEST_ID,
     Json,
@@ -11,7 +11,6 @@ from imagebatch_api.openapi_parts import (
     operation,
     query,
 )
-from imagebatch_api.report_page import IMAGES
 from imagebatch_api.schema_parts import reference
 
 FOLLOW_AN_UPLOAD = (

@@ -1,6 +1,6 @@
 """The JSON schemas of what is under /batches and /webhooks, and of a dry run."""
 
-from imagebatch_api import listing, report_page
+from imagebatch_api import listing
 from imagebatch_api.schema_parts import Json, count, nullable, object_of, reference, text
 
 CHECKED = object_of(
@@ -53,7 +53,7 @@ IMAGE = object_of(
 
 IMAGES = object_of(
     {
-        "images": {"type": "array", "maxItems": report_page.IMAGES.max_limit, "items": reference("Image")},
+        "images": {"type": "array", "maxItems": listing.IMAGES.max_limit, "items": reference("Image")},
         "next_after": nullable(text("What `after` is for the next page; null on the last.")),
     }
 )

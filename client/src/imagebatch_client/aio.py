@@ -174,6 +174,17 @@ class AsyncClient:
 
     # -- results -------------------------------------------------------------------------------------
 
+    async def image_page(
+        self,
+        batch_id: str,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        outcome: str | None = None,
+    ) -> Page[Image]:
+        """A page of what became of each image of a batch that has ended."""
+        return await self._ask(calls.images(batch_id, after, limit, outcome))
+
     async def images(
         self, batch_id: str, *, outcome: str | None = None, page_size: int = 1000
     ) -> AsyncGenerator[Image, None]:

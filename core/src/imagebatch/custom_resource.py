@@ -29,6 +29,13 @@ INPUT_SHA256 = f"{GROUP}/input-sha256"
 UPLOADED_BY = f"{GROUP}/uploaded-by"
 """Annotation: the name of the token it was uploaded with, whose holders alone see it through the API."""
 
+LINKS_REQUESTED_AT = f"{GROUP}/links-requested-at"
+REDELIVERY_REQUESTED_AT = f"{GROUP}/redelivery-requested-at"
+WEBHOOK_TEST_REQUESTED_AT = f"{GROUP}/webhook-test-requested-at"
+"""Annotations by which a user asks the operator, once for each value, which is a time."""
+
+MAX_ASKED_CHARS = 64
+
 
 def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
     """The object of an upload whose canonical CSV and plan are on S3; it is named after its request id."""
@@ -122,7 +129,7 @@ class ImageBatch:
     @property
     def input_sha256(self) -> str:
         """The digest of an upload's file; of other sources it is known when they are read."""
-        return str((self.metadata.get("annotations") or {}).get(INPUT_SHA256, ""))
+        return self._annotation(INPUT_SHA256)
 
     @property
     def upload(self) -> str:
@@ -132,8 +139,15 @@ class ImageBatch:
     @property
     def uploaded_by(self) -> str | None:
         """Whose token it was uploaded with; None for one that `kubectl apply` made."""
-        name = (self.metadata.get("annotations") or {}).get(UPLOADED_BY)
-        return str(name) if name else None
+        return self._annotation(UPLOADED_BY) or None
+
+    def _annotation(self, name: str) -> str:
+        return str((self.metadata.get("annotations") or {}).get(name, ""))
+
+    def asked(self, annotation: str, answered: Json) -> str:
+        """What is asked by an annotation, unless it is what was `answered` last; empty for nothing."""
+        value = self._annotation(annotation)[:MAX_ASKED_CHARS]
+        return value if value != answered.get("requestedAt") else ""
 
     @property
     def ttl_seconds(self) -> int | None:

@@ -92,6 +92,11 @@ def test_id() -> str:
     return f"msg_test_{secrets.token_hex(12)}"
 
 
+def asked_id(what: str, owner: str, asked: str) -> str:
+    """The id of what an object's owner asked for: derived, so that it is the same when it is asked again."""
+    return f"msg_{what}_{hashlib.sha256(f'{owner}:{asked}'.encode()).hexdigest()[:24]}"
+
+
 def webhook_id(request_id: str, attempt: int) -> str:
     """The id of an attempt's one delivery: derived, so that whoever finishes the batch says the same."""
     return f"msg_{hashlib.sha256(f'webhook:{request_id}:{attempt}'.encode()).hexdigest()[:27]}"

@@ -23,9 +23,11 @@ from imagebatch.settings import read
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
 from imagebatch_operator import health, job_executor, kube, watches
+from imagebatch_operator.answers import Answers
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
+from imagebatch_operator.links import Links
 from imagebatch_operator.metrics import Metrics
 from imagebatch_operator.pod_cache import PodCache
 from imagebatch_operator.reconcile import Reconciler, Services
@@ -33,6 +35,8 @@ from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.source import SourceLimits, Sources
 from imagebatch_operator.status_writer import PublicLinks, StatusWriter
 from imagebatch_operator.webhook_secrets import WebhookSecrets
+from imagebatch_operator.webhook_tests import WebhookTests
+from imagebatch_operator.webhooks import Webhooks
 
 THREADS = 32
 STORE_CONNECTIONS = 32
@@ -96,6 +100,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
     pods, metrics, objects = PodCache(), Metrics(), AsyncStore(store)
     queue = WorkQueue()
+    status = StatusWriter(api, PublicLinks(store, settings.public_url), metrics.count_end)
     drivers = driver.Services(
         records=records,
         store=objects,
@@ -107,11 +112,16 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
         store=objects,
         sources=Sources(store, api, client, limits),
         pods=pods,
-        status=StatusWriter(api, PublicLinks(store, settings.public_url), metrics.count_end),
+        status=status,
         cleanup=Cleanup(api, records, store, pods, dispatcher.wake),
         settings=settings,
     )
-    reconciler = Reconciler(Services(drivers=drivers, executors=executors))
+    answers = Answers(
+        links=Links(objects, status),
+        tests=WebhookTests(records, status, settings.address_policy, dispatcher.wake),
+        webhooks=Webhooks(records, status, dispatcher.wake),
+    )
+    reconciler = Reconciler(Services(drivers=drivers, executors=executors, answers=answers))
     metrics.watch(queue)
     endpoints = Health(queue, records, objects, metrics.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))

@@ -33,6 +33,11 @@ CONTAINER = "jobrunner"
 
 STATUS_MANAGER = "imagebatch-operator"
 WEBHOOK_MANAGER = "imagebatch-operator-webhook"
+LINKS_MANAGER = "imagebatch-operator-links"
+REDELIVERY_MANAGER = "imagebatch-operator-redelivery"
+TEST_MANAGER = "imagebatch-operator-webhook-test"
+"""Each owns its own part of the status, and writes it without the others."""
+
 REPORTER = "imagebatch-operator"
 
 MAX_LABEL_CHARS = 63

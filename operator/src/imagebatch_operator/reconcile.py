@@ -5,8 +5,7 @@ or a second operator by mistake, costs time and nothing else. The work queue cal
 changed.
 """
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -17,22 +16,23 @@ from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.batch.work_queue import Key
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import ConflictError, UnavailableError
-from imagebatch.records import DeliveryState, Request
+from imagebatch.records import Request
 from imagebatch_operator import job_executor
+from imagebatch_operator.answers import Answers
 from imagebatch_operator.cleanup import LOOK_S
 from imagebatch_operator.job_executor import JobExecutor
+from imagebatch_operator.look import earliest
 from imagebatch_operator.recorded import recorded
-
-FIRST_WEBHOOK_LOOK_S = 1.0
-LATER_WEBHOOK_LOOK_S = 30.0
+from imagebatch_operator.webhooks import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What a reconciler passes to its drivers and executors."""
+    """What a reconciler passes to its drivers and executors, and what answers users."""
 
     drivers: driver.Services
     executors: job_executor.Services
+    answers: Answers
 
 
 @dataclass(slots=True)
@@ -43,8 +43,7 @@ class _Attempt:
     number: int
     driver: BatchDriver
     executor: JobExecutor
-    delivery: DeliveryState | None = None
-    delivery_due_s: float = 0.0
+    seen: Seen = field(default_factory=Seen)
 
 
 class Reconciler:
@@ -89,12 +88,13 @@ class Reconciler:
             except ConflictError as error:
                 await self._refuse(batch, error)
                 return None
+            look = await self._with.answers.give(batch, attempt.driver.row.request, attempt.seen)
             if attempt.driver.row.request.status != "pending":
-                return await self._after_end(batch, attempt)
-            attempt.executor.batch = batch
+                return earliest(look.due_s, await self._after_end(look.batch, attempt))
+            attempt.executor.batch = look.batch
             after_s = await attempt.driver.advance(batch.spec)
             if after_s:
-                return after_s
+                return earliest(look.due_s, after_s)
             fresh = await self._with.executors.kube.get_batch(*batch.key)
             if fresh is None or ImageBatch(fresh).is_deleted:
                 return 0.0
@@ -152,29 +152,6 @@ class Reconciler:
         written = await services.status.write_end(batch, request, attempt.driver.shards)
         attempt.driver.release()
         await services.cleanup.delete_jobs(batch)
-        webhook_due = await self._follow_webhook(written, attempt)
-        ttl_due = await services.cleanup.expire(written, request, attempt.driver.row.now())
-        return min((due for due in (webhook_due, ttl_due) if due is not None), default=None)
-
-    async def _follow_webhook(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
-        """Show how the webhook's delivery stands; returns when to look again."""
-        request, now = attempt.driver.row.request, time.monotonic()
-        is_over = attempt.delivery is not None and attempt.delivery.state != "pending"
-        if not request.webhook_url or is_over:
-            return None
-        if attempt.delivery is None and _ended_just_now(request, attempt.driver.row.now()):
-            attempt.delivery = DeliveryState("pending", 0, "")  # committed with the end; asked after later
-            attempt.delivery_due_s = now + FIRST_WEBHOOK_LOOK_S
-        if now >= attempt.delivery_due_s:
-            attempt.delivery = await self._with.drivers.records.delivery(request.request_id)
-            is_retried = attempt.delivery is not None and attempt.delivery.last_error
-            attempt.delivery_due_s = now + (LATER_WEBHOOK_LOOK_S if is_retried else FIRST_WEBHOOK_LOOK_S)
-        if attempt.delivery is None:
-            return None
-        await self._with.executors.status.write_webhook(batch, attempt.delivery)
-        return None if attempt.delivery.state != "pending" else attempt.delivery_due_s - now
-
-
-def _ended_just_now(request: Request, now: datetime) -> bool:
-    ended = request.finished_at
-    return ended is not None and (now - ended).total_seconds() < FIRST_WEBHOOK_LOOK_S
+        look = await self._with.answers.webhooks.follow(written, request, attempt.seen)
+        ttl_due = await services.cleanup.expire(look.batch, request, attempt.driver.row.now())
+        return earliest(look.due_s, ttl_due)

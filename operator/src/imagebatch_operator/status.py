@@ -145,7 +145,7 @@ def is_worth_writing(old: Mapping[str, Any], new: Json, seconds_since_write: flo
 
 
 _COUNTING = frozenset({"images", "bytes", "progress", "shards", "message", "failures"})
-_OTHERS = frozenset({"conditions", "webhook"})
+_OTHERS = frozenset({"conditions", "links", "webhook"})
 
 
 def _without_counts(status: Mapping[str, Any]) -> Json:

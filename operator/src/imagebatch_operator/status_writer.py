@@ -1,14 +1,14 @@
 """Writes the status of an object: how its batch stands, and its webhook; and posts the Events of a change."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.records import DeliveryState, Request
+from imagebatch.records import RecordedDelivery, Request
 from imagebatch.storage.store import ObjectStore
 from imagebatch_operator.events import Event, events, post
 from imagebatch_operator.kube import Kube
@@ -20,7 +20,15 @@ from imagebatch_operator.status import (
     condition,
     is_worth_writing,
     status_of,
+    timestamp,
 )
+
+NEWEST_FIELDS = ("state", "tries", "lastError")
+ANSWERS = frozenset({"redelivery", "test"})
+"""Parts of `status.webhook` that are written by themselves."""
+
+MAX_DELIVERIES = 16
+"""Of the newest attempts: the object stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +81,56 @@ class StatusWriter:
             self._count_end(request)
         return written
 
-    async def write_webhook(self, batch: ImageBatch, delivery: DeliveryState) -> None:
-        """Show how the webhook's delivery stands."""
-        status = webhook_status(batch, delivery)
-        old = batch.condition("WebhookDelivered"), batch.status.get("webhook")
-        if old != (status["conditions"][0], status["webhook"]):
-            await self._kube.apply_status(batch.body, status, WEBHOOK_MANAGER)
-            if delivery.state != "pending":
-                await post(self._kube, batch, _webhook_event(delivery))
+    async def write_webhook(self, batch: ImageBatch, deliveries: Sequence[RecordedDelivery]) -> ImageBatch:
+        """Show how the webhook's deliveries stand, the newest first."""
+        status, newest = webhook_status(batch, deliveries), deliveries[0]
+        shown = batch.status.get("webhook", {})
+        old = {name: value for name, value in shown.items() if name not in ANSWERS}
+        if (batch.condition("WebhookDelivered"), old) == (status["conditions"][0], status["webhook"]):
+            return batch
+        is_told = [(each.get("id"), each["state"]) for each in shown.get("deliveries", ())[:1]]
+        is_new = is_told != [(newest.webhook_id, newest.state)]
+        event = _webhook_event(newest) if is_new and newest.state != "pending" else None
+        return await self.write_answer(batch, status, WEBHOOK_MANAGER, event)
+
+    async def write_answer(
+        self, batch: ImageBatch, status: dict[str, Any], manager: str, event: Event | None = None
+    ) -> ImageBatch:
+        """Write the part of the status that `manager` owns, and post an Event of it."""
+        written = ImageBatch(await self._kube.apply_status(batch.body, status, manager))
+        if event is not None:
+            await post(self._kube, batch, event)
+        return written
 
 
-def webhook_status(batch: ImageBatch, delivery: DeliveryState) -> dict[str, Any]:
-    holds = {"pending": None, "delivered": True, "failed": False}[delivery.state]
-    reason = {"pending": "Retrying" if delivery.last_error else "Sending", "delivered": "Delivered"}
-    message = "" if holds else delivery.last_error
-    wanted = Condition("WebhookDelivered", holds, reason.get(delivery.state, "GivenUp"), message)
-    found = condition(batch, wanted, datetime.now(UTC))
-    webhook = {"state": delivery.state, "tries": delivery.tries, "lastError": delivery.last_error[:500]}
-    return {"conditions": [found], "webhook": {name: value for name, value in webhook.items() if value != ""}}
+def webhook_status(batch: ImageBatch, deliveries: Sequence[RecordedDelivery]) -> dict[str, Any]:
+    newest = deliveries[0]
+    holds = {"pending": None, "delivered": True, "failed": False}[newest.state]
+    reason = {"pending": "Retrying" if newest.last_error else "Sending", "delivered": "Delivered"}
+    message = "" if holds else newest.last_error
+    wanted = Condition("WebhookDelivered", holds, reason.get(newest.state, "GivenUp"), message)
+    shown = [_delivery(each) for each in deliveries[:MAX_DELIVERIES]]
+    webhook = {name: shown[0][name] for name in NEWEST_FIELDS if name in shown[0]}
+    return {
+        "conditions": [condition(batch, wanted, datetime.now(UTC))],
+        "webhook": {**webhook, "deliveries": shown},
+    }
 
 
-def _webhook_event(delivery: DeliveryState) -> Event:
+def _delivery(delivery: RecordedDelivery) -> dict[str, Any]:
+    found = {
+        "id": delivery.webhook_id,
+        "attempt": delivery.attempt,
+        "url": delivery.url,
+        "state": delivery.state,
+        "tries": delivery.tries,
+        "lastError": delivery.last_error[:500] or None,
+        "nextTryTime": timestamp(delivery.next_try_at),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _webhook_event(delivery: RecordedDelivery) -> Event:
     if delivery.state == "delivered":
         return Event("WebhookDelivered", f"The webhook was delivered at try {delivery.tries}")
     return Event("WebhookFailed", f"The webhook was given up: {delivery.last_error}", is_warning=True)

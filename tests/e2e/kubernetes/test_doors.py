@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagebatch.storage import keys
-from imagebatch_testing.installation import Installation, until
+from imagebatch_testing.installation import Installation, until, verify
 from imagebatch_testing.local import csv_of, environment
 from imagebatch_testing.shop import Shop
 
@@ -96,6 +96,35 @@ def test_the_api_of_a_cluster_checks_a_file_and_shows_a_batchs_images(
     run("watch", name)
     images = installation.api.get(f"/batches/{name}/images").json()["images"]
     assert [(one["row"], one["error_code"]) for one in images] == [(row, None) for row in range(1, rows + 1)]
+    run("delete", name, "--yes")
+
+
+def test_kubectl_checks_a_file_and_asks_the_operator(
+    installation: Installation, shop: Shop, tmp_path: Path
+) -> None:
+    run, hook = runner(installation, "kubectl-imagebatch"), "/hook/asked"
+    file, errors, report = (tmp_path / name for name in ("asking.csv", "errors.csv", "report.csv"))
+    file.write_bytes(csv_of([[shop.url("/p/1-asking.jpg")], [shop.url("/none.txt")]]))
+    checked = json.loads(run("check", file, "--json"))
+    assert (checked["rows"], checked["images"]) == (2, 2)
+    assert "asking-" not in run("list", "--limit", "1000")
+
+    name = name_of(run("submit", file, "--webhook-url", shop.url(hook)), "kubectl-imagebatch")
+    assert "delivered" in run("webhooks", "test", name)
+    run("watch", name)
+    images = json.loads(run("images", name, "--json"))["images"]
+    assert [image["error_code"] for image in images] == [None, "http_status"]
+    run("results", name, "--errors", errors, "--report", report)
+    assert [len(path.read_text().splitlines()) for path in (errors, report)] == [2, 3]
+
+    until(lambda: len(shop.hooks.get(hook, [])) == 2, "the test, and the webhook")
+    again = json.loads(run("webhooks", "redeliver", name, "--json"))
+    until(lambda: len(shop.hooks[hook]) == 3, "the webhook once more")
+    for received in shop.hooks[hook]:
+        verify(received, installation.webhook_secret)
+    ids = [received.headers["webhook-id"] for received in shop.hooks[hook]]
+    assert ids[1:] == [again["webhook_id"]] * 2 != ids[:2]
+    until(lambda: "delivered" in run("webhooks", "list", name), "the end of that to be told")
     run("delete", name, "--yes")
 
 

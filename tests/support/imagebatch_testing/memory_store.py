@@ -106,6 +106,9 @@ class MemoryStore:
     def signed_link(self, key: str, lifetime_s: int) -> str:
         return f"https://images.test/{key}?signed={lifetime_s}"
 
+    def user_links(self, key: str, lifetime_s: int) -> tuple[str, ...]:
+        return (self.signed_link(key, lifetime_s),)
+
     def keys(self) -> tuple[str, ...]:
         with self._lock:
             return tuple(sorted(self._objects))

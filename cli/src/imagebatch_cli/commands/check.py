@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from imagebatch.csv import check as csv_check
 from imagebatch.csv.columns import ColumnOptions
 from imagebatch.csv.ingest import Reader
 from imagebatch_cli.exit_codes import COMPLETE
@@ -35,17 +36,18 @@ def check(
     api = named(server, token) or running(token)
     if api is not None:
         return run(_check_there(api, file, form, as_json=as_json))
-    _show(checked_here(file, form), as_json=as_json)
+    show_checked(checked_here(file, form), as_json=as_json)
     return COMPLETE
 
 
 async def _check_there(server: Server, file: Path, form: dict[str, str], *, as_json: bool) -> int:
     async with server.client() as client:
-        _show(await client.check(file, more_fields=form), as_json=as_json)
+        show_checked(await client.check(file, more_fields=form), as_json=as_json)
     return COMPLETE
 
 
-def _show(found: Checked, *, as_json: bool) -> None:
+def show_checked(found: Checked, *, as_json: bool) -> None:
+    """What would be uploaded, in words or as the document."""
     if as_json:
         show_json(found.document)
         return
@@ -70,9 +72,7 @@ def _columns(found: Mapping[str, Any]) -> str:
 
 def checked_here(file: Path, form: Mapping[str, str]) -> Checked:
     """What a server would answer for the file. Raises InputRefusedError."""
-    from imagebatch_api import dry_run  # noqa: PLC0415 - with a server it is not needed
-
     with file.open("rb") as content:
         chunks = iter(lambda: content.read(CHUNK_BYTES), b"")
         reader = Reader(chunks, encoding=form.get("encoding"), columns=ColumnOptions.parse(form))
-        return Checked.read(dry_run.checked(reader).document())
+        return Checked.read(csv_check.checked(reader).document())

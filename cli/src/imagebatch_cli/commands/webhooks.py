@@ -11,7 +11,7 @@ from imagebatch_cli.options import CSV_FILE, json_option, server_options
 from imagebatch_cli.running import run
 from imagebatch_cli.screen import aligned, say, show_json
 from imagebatch_cli.server import Server, chosen, local_settings
-from imagebatch_client import Delivery, SignatureError, verify
+from imagebatch_client import Delivery, SignatureError, WebhookTest, verify
 
 HEAD = ("WEBHOOK", "ATTEMPT", "STATE", "TRIES", "URL", "NOTE")
 
@@ -32,12 +32,23 @@ def list_(request_id: str, as_json: bool, server: str | None, token: str | None)
 
 async def _list(server: Server, request_id: str, *, as_json: bool) -> int:
     async with server.client() as client:
-        found = await client.deliveries(request_id)
-    if as_json:
-        show_json({"deliveries": [delivery.document for delivery in found]})
-    else:
-        _show(found)
+        show_deliveries(await client.deliveries(request_id), as_json=as_json)
     return COMPLETE
+
+
+def show_deliveries(deliveries: Sequence[Delivery], *, as_json: bool) -> None:
+    """A line a webhook, under a head; or the document."""
+    if as_json:
+        show_json({"deliveries": [delivery.document for delivery in deliveries]})
+    else:
+        _show(deliveries)
+
+
+def show_delivery(delivery: Delivery, *, as_json: bool) -> None:
+    if as_json:
+        show_json(delivery.document)
+    else:
+        _show([delivery])
 
 
 def _show(deliveries: Sequence[Delivery]) -> None:
@@ -75,11 +86,7 @@ def redeliver(request_id: str, as_json: bool, server: str | None, token: str | N
 
 async def _redeliver(server: Server, request_id: str, *, as_json: bool) -> int:
     async with server.client() as client:
-        found = await client.redeliver(request_id)
-    if as_json:
-        show_json(found.document)
-    else:
-        _show([found])
+        show_delivery(await client.redeliver(request_id), as_json=as_json)
     return COMPLETE
 
 
@@ -94,7 +101,11 @@ def test(url: str, as_json: bool, server: str | None, token: str | None) -> int:
 
 async def _test(server: Server, url: str, *, as_json: bool) -> int:
     async with server.client() as client:
-        found = await client.test_webhook(url)
+        return show_test(await client.test_webhook(url), as_json=as_json)
+
+
+def show_test(found: WebhookTest, *, as_json: bool) -> int:
+    """What became of a test; the exit code."""
     if as_json:
         show_json(found.document)
     elif found.delivered:

@@ -43,6 +43,20 @@ def check_deletable(body: Json) -> None:
     _check_finished(ImageBatch(body))
 
 
+def check_redeliverable(body: Json) -> None:
+    """Raise InputRefusedError for one that has no webhook to send again."""
+    check_has_webhook(body)
+    if not ImageBatch(body).is_shown_finished:
+        raise InputRefusedError.of(
+            "no_webhook", "the batch is not at its end: there is no webhook to send yet"
+        )
+
+
+def check_has_webhook(body: Json) -> None:
+    if not ImageBatch(body).webhook_url:
+        raise InputRefusedError.of("no_webhook", "the batch has no webhook")
+
+
 def _check_running(batch: ImageBatch) -> None:
     if batch.is_shown_finished:
         raise InputRefusedError.of("already_finished", f"the batch is at its end: {batch.phase.value}")

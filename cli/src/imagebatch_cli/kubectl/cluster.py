@@ -21,6 +21,7 @@ WATCH_S = 300
 SILENCE = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=WATCH_S + 30)
 PAGE = 250
 MERGE = "application/merge-patch+json"
+DRY_RUN = {"dryRun": "All"}
 
 Json = dict[str, Any]
 
@@ -48,15 +49,21 @@ class Cluster:
             query["continue"] = token
         return sorted(found, key=_by_time, reverse=True)
 
-    async def create(self, batch: Json) -> Json:
-        return await self._request("POST", self._batches(), batch)
+    async def create(self, batch: Json, *, dry_run: bool = False) -> Json:
+        """Create it or, by a dry run, have everything judged and nothing kept."""
+        return await self._request("POST", self._batches(), batch, query=DRY_RUN if dry_run else None)
 
-    async def create_config_map(self, config_map: Json) -> None:
-        await self._request("POST", self._core("configmaps"), config_map)
+    async def create_config_map(self, config_map: Json, *, dry_run: bool = False) -> None:
+        query = DRY_RUN if dry_run else None
+        await self._request("POST", self._core("configmaps"), config_map, query=query)
 
     async def change(self, name: str, spec: Json) -> Json:
         """Merge `spec` into the object's."""
         return await self._request("PATCH", self._batches(name), {"spec": spec}, MERGE)
+
+    async def annotate(self, name: str, annotation: str, value: str) -> None:
+        patch = {"metadata": {"annotations": {annotation: value}}}
+        await self._request("PATCH", self._batches(name), patch, MERGE)
 
     async def delete(self, name: str, uid: str) -> None:
         """Delete this very object."""

@@ -1,4 +1,4 @@
-"""An ImageBatch object as the status document that the REST API would give of it. Pure."""
+"""What an ImageBatch object shows, as the documents that the REST API would give of it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from imagebatch.custom_resource import ImageBatch
 from imagebatch_api.status import ResultLinks, status_document
-from imagebatch_client import Batch
+from imagebatch_client import Batch, Delivery, WebhookTest
 
 
 def batch_of(body: dict[str, Any]) -> Batch:
@@ -28,3 +28,28 @@ def document_of(body: dict[str, Any]) -> dict[str, Any]:
     )
     where = {"name": batch.key.name, "namespace": batch.key.namespace}
     return {**where, **status_document(batch.request(), links)}
+
+
+def deliveries_of(body: dict[str, Any]) -> list[Delivery]:
+    """The webhooks of the last attempts, the newest first."""
+    found = (body.get("status") or {}).get("webhook", {}).get("deliveries", ())
+    return [Delivery.read(_delivery(each)) for each in found]
+
+
+def _delivery(shown: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "webhook_id": shown["id"],
+        "attempt": shown["attempt"],
+        "url": shown["url"],
+        "state": shown["state"],
+        "tries": shown["tries"],
+        "last_error": shown.get("lastError"),
+        "next_try_at": shown.get("nextTryTime"),
+    }
+
+
+def webhook_test_of(answer: Mapping[str, Any]) -> WebhookTest:
+    """What became of a test, by the status's `webhook.test`."""
+    return WebhookTest.read(
+        {"webhook_id": answer["id"], "delivered": answer["delivered"], "error": answer.get("error")}
+    )

@@ -13,3 +13,18 @@ class ClusterError(ImageBatchError):
 
 class KubeconfigError(ImageBatchError):
     """There is no usable kubeconfig."""
+
+
+class UnansweredError(ClusterError):
+    """No operator has answered in time what was asked of it."""
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        super().__init__(
+            0,
+            f"no operator has answered within {timeout_s:g} s: does one run that watches this namespace? "
+            f"See `kubectl imagebatch why {name}`",
+        )
+
+
+class LinkError(ImageBatchError):
+    """What a link of the operator leads to can't be had by it."""

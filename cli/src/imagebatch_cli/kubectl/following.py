@@ -26,8 +26,8 @@ class DeletedError(ClusterError):
 async def follow_object(cluster: Cluster, name: str) -> AsyncGenerator[Batch, None]:
     """The batch as it stands, and after each change, up to its end. Raises ClusterError, DeletedError."""
     last: Batch | None = None
-    async with aclosing(_bodies(cluster, name)) as bodies:
-        async for body in bodies:
+    async with aclosing(bodies(cluster, name)) as found:
+        async for body in found:
             batch = batch_of(body)
             if batch != last:
                 yield batch
@@ -36,8 +36,8 @@ async def follow_object(cluster: Cluster, name: str) -> AsyncGenerator[Batch, No
                 return
 
 
-async def _bodies(cluster: Cluster, name: str) -> AsyncGenerator[Json, None]:
-    """The object, again and again, however often the stream of its changes ends."""
+async def bodies(cluster: Cluster, name: str) -> AsyncGenerator[Json, None]:
+    """The object, again and again, however often the stream of its changes ends. Raises as above."""
     body: Json | None = await cluster.get(name)
     well_s = time.monotonic()
     while True:

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import click
 
-from imagebatch_cli.kubectl import batches, results, submit
+from imagebatch_cli.kubectl import batches, check, images, results, submit, webhooks
 from imagebatch_cli.main import run_group
 
 
@@ -19,7 +19,7 @@ def cli() -> None:
 
 
 for command in (
-    submit.submit, batches.list_, batches.watch, results.why, results.results,
-    batches.cancel, batches.suspend, batches.resume, batches.retry, batches.delete,
+    submit.submit, check.check, batches.list_, batches.watch, results.why, results.results, images.images,
+    batches.cancel, batches.suspend, batches.resume, batches.retry, batches.delete, webhooks.webhooks,
 ):  # fmt: skip
     cli.add_command(command)

@@ -1,5 +1,6 @@
 """`why` and `results`: what the status of an object says and links."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import click
 from imagebatch.custom_resource import ImageBatch
 from imagebatch_cli.commands.results import check_end, wanted_of
 from imagebatch_cli.exit_codes import COMPLETE
+from imagebatch_cli.kubectl.asking import timeout_option
 from imagebatch_cli.kubectl.cluster import Cluster
 from imagebatch_cli.kubectl.documents import batch_of, document_of
+from imagebatch_cli.kubectl.links import FirstThatAnswers, PrivateLinks, origin, private_links
 from imagebatch_cli.kubectl.words import cluster_options, name_argument, on_cluster
 from imagebatch_cli.options import errors_option, images_option, json_option, output_option, report_option
-from imagebatch_cli.results import NoResultError, Wanted, save, summary
+from imagebatch_cli.results import Saved, Wanted, save, summary
 from imagebatch_cli.screen import age, aligned, show_batch, show_json
-from imagebatch_cli.server import local_settings
 from imagebatch_client import AsyncClient, Batch
 
 MAX_EVENTS = 10
@@ -65,9 +67,7 @@ def _event(event: Json) -> tuple[str, ...]:
 @errors_option
 @report_option
 @images_option
-@click.option(
-    "--token", metavar="TOKEN", help="The API's token, for --errors and --report [IMAGEBATCH_TOKEN]."
-)
+@timeout_option
 @json_option
 @cluster_options
 def results(  # noqa: PLR0917 - click passes them by name
@@ -76,26 +76,25 @@ def results(  # noqa: PLR0917 - click passes them by name
     errors: Path | None,
     report: Path | None,
     images: Path | None,
-    token: str | None,
+    timeout_s: float,
     as_json: bool,
     context: str | None,
     namespace: str | None,
 ) -> int:
     """Save the results of a batch: those that are named; else NAME_output.csv here.
 
-    The output CSV and the images lie on S3; errors and report are on the REST API only.
+    Links to errors and report, which are private, are asked of the operator.
     """
     asked = Wanted(output, errors, images, report)
     wanted = wanted_of(name, Wanted(Path(f"{name}_output.csv")) if asked == Wanted() else asked)
-    secret = _token(token) if wanted.errors or wanted.report else ""  # for the API, and for nobody else
 
     async def work(cluster: Cluster) -> int:
         body = await cluster.get(name)
         batch = batch_of(body)
         check_end(batch, "kubectl imagebatch")
-        _check_links(batch, wanted)
-        async with AsyncClient(_api_of(batch), secret) as client:
-            saved = await save(client, batch, wanted)
+        is_private = wanted.errors is not None or wanted.report is not None
+        links = await private_links(cluster, name, timeout_s) if is_private else PrivateLinks()
+        saved = await _save(batch, wanted, links)
         if as_json:
             show_json(batch.document)
         else:
@@ -105,24 +104,9 @@ def results(  # noqa: PLR0917 - click passes them by name
     return on_cluster(context, namespace, work)
 
 
-def _token(given: str | None) -> str:
-    return local_settings().token.get_secret_value() if given is None else given
-
-
-def _check_links(batch: Batch, wanted: Wanted) -> None:
-    """Raise NoResultError for what is on an API whose address the cluster does not know."""
-    for option, path, link in (
-        ("--errors", wanted.errors, batch.errors_csv),
-        ("--report", wanted.report, batch.report_csv),
-    ):
-        if path is not None and link is not None and not link.startswith(("http://", "https://")):
-            raise NoResultError(
-                f"{option}: that is {link} on the API, whose address the chart does not know "
-                "(api.settings.publicUrl)"
-            )
-
-
-def _api_of(batch: Batch) -> str:
-    """The address of the API that the token is for: the report's link begins with it."""
-    link = batch.report_csv or ""
-    return link.partition("/batches/")[0] if link.startswith("http") else "http://127.0.0.1:8080"
+async def _save(batch: Batch, wanted: Wanted, private: PrivateLinks) -> Saved:
+    errors, report = (links[0] if links else None for links in (private.errors, private.report))
+    others = {links[0]: links[1:] for links in (private.errors, private.report) if links}
+    async with AsyncClient(origin(str(batch.output_csv))) as client:
+        linked = replace(batch, errors_csv=errors, report_csv=report)
+        return await save(FirstThatAnswers(client, others), linked, wanted)

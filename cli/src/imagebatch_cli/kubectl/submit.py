@@ -1,5 +1,6 @@
 """`kubectl imagebatch submit`: a CSV becomes an object."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from imagebatch_cli.kubectl.errors import ClusterError
 from imagebatch_cli.kubectl.words import cluster_options, on_cluster, show, where
 from imagebatch_cli.options import CSV_FILE, form_of, json_option, upload_options
 from imagebatch_cli.screen import say
+from imagebatch_client import Checked
 
 Json = dict[str, Any]
 
@@ -45,7 +47,7 @@ def submit(  # noqa: PLR0917 - click passes them by name
 
     async def work(cluster: Cluster) -> int:
         if file is not None:
-            objects = _of_file(chosen, cluster.namespace, file, form)
+            objects = read_file(chosen, cluster.namespace, file, form).objects
         else:
             objects = sources.of_s3_key(chosen, cluster.namespace, str(s3_key), form)
         made = await _create(cluster, objects)
@@ -59,11 +61,19 @@ def submit(  # noqa: PLR0917 - click passes them by name
     return on_cluster(context, namespace, work)
 
 
-def _of_file(name: str, namespace: str, file: Path, form: dict[str, str]) -> sources.Objects:
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """What is in a file, and what would be made of it."""
+
+    checked: Checked
+    objects: sources.Objects
+
+
+def read_file(name: str, namespace: str, file: Path, form: dict[str, str]) -> ReadFile:
     """The objects of a file that the operator will not refuse. Raises InputRefusedError."""
     sources.check_size(file.stat().st_size, namespace)
-    checked_here(file, form)
-    return sources.of_file(name, namespace, file.read_bytes(), form)
+    checked = checked_here(file, form)
+    return ReadFile(checked, sources.of_file(name, namespace, file.read_bytes(), form))
 
 
 async def _create(cluster: Cluster, objects: sources.Objects) -> Json:

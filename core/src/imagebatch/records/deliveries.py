@@ -31,9 +31,15 @@ class Deliveries:
         return RecordedDelivery(**found) if found is not None else None
 
     @translate_errors
-    async def add_test(self, webhook_id: str, url: str, body: str) -> None:
-        """Have a test sent, which belongs to no request."""
-        await self._pool.execute(statements.INSERT_TEST, webhook_id, url, body, TEST_LIFE_S)
+    async def redeliver_once(self, request_id: str, asked: str) -> None:
+        """The same, unless what is `asked`, by an id like that of a test, was done in the last minutes."""
+        await self._pool.execute(statements.REDELIVER_ONCE, request_id, TEST_LIFE_S, asked)
+
+    @translate_errors
+    async def add_test(self, webhook_id: str, url: str, body: str, secret: str = "") -> bool:
+        """Have a test sent, which belongs to no request; whether it is new. `secret` says where that is."""
+        added = await self._pool.fetchval(statements.INSERT_TEST, webhook_id, TEST_LIFE_S, url, body, secret)
+        return added is not None
 
     @translate_errors
     async def test(self, webhook_id: str) -> DeliveryState | None:

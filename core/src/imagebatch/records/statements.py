@@ -106,20 +106,32 @@ _DELIVERY = """webhook_id, attempt, url, state, tries, last_error,
 SELECT_DELIVERIES = f"""
 SELECT {_DELIVERY} FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC
 """
-REDELIVER = f"""
+_REDELIVER = """
 UPDATE webhook_deliveries
 SET state = 'pending', due_at = now(), tries = 0, last_error = '', finished_at = NULL
 WHERE webhook_id = (
     SELECT webhook_id FROM webhook_deliveries WHERE request_id = $1 ORDER BY attempt DESC LIMIT 1
 )
-RETURNING {_DELIVERY}
 """
-INSERT_TEST = """
-WITH forgotten AS (
+REDELIVER = f"{_REDELIVER} RETURNING {_DELIVERY}"
+_FORGET = """
     DELETE FROM webhook_deliveries
-    WHERE request_id IS NULL AND created_at < now() - make_interval(secs => $4)
+    WHERE request_id IS NULL AND created_at < now() - make_interval(secs => $2)
+"""
+REDELIVER_ONCE = f"""
+WITH forgotten AS ({_FORGET}), noted AS (
+    INSERT INTO webhook_deliveries (webhook_id, attempt, url, body, state, finished_at)
+    VALUES ($3, 0, '', '', 'delivered', now())
+    ON CONFLICT (webhook_id) DO NOTHING RETURNING webhook_id
 )
-INSERT INTO webhook_deliveries (webhook_id, attempt, url, body) VALUES ($1, 0, $2, $3)
+{_REDELIVER} AND EXISTS (SELECT FROM noted)
+"""
+"""Beside the delivery it notes, like a test that is over, that this was asked: the same is not done twice."""
+
+INSERT_TEST = f"""
+WITH forgotten AS ({_FORGET})
+INSERT INTO webhook_deliveries (webhook_id, attempt, url, body, secret) VALUES ($1, 0, $3, $4, $5)
+ON CONFLICT (webhook_id) DO NOTHING RETURNING true
 """
 """A delivery without a request; it also removes old tests whose senders are gone."""
 

@@ -28,8 +28,9 @@ from imagebatch.errors import (
 )
 from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
-from imagebatch.storage.s3_access import client_for, link_base, read_policy
+from imagebatch.storage.s3_access import client_for, http_pool, link_base, read_policy
 from imagebatch.storage.s3_errors import ABSENT, translated
+from imagebatch.storage.s3_links import signed_at
 from imagebatch.storage.s3_request import Identity, Place
 from imagebatch.storage.s3_writer import SDK_ERRORS, S3Writer, headers_of
 from imagebatch.storage.store import Media, Stored
@@ -37,7 +38,6 @@ from imagebatch.storage.store import Media, Stored
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 CHECK_S = 5.0
-TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,9 +73,7 @@ class S3Store:
         self._settings = settings
         self._signed = signed or {}
         self._bucket = settings.s3_bucket
-        self._http = urllib3.PoolManager(
-            maxsize=connections, block=False, timeout=TIMEOUT, retries=_retries(retries)
-        )
+        self._http = http_pool(connections, retries)
         self._client = client_for(settings, self._http)
         self._link_base = link_base(settings)
         self._is_well = False
@@ -241,6 +239,13 @@ class S3Store:
         lifetime = timedelta(seconds=lifetime_s)
         return self._client.presigned_get_object(self._bucket, key, expires=lifetime).replace(",", "%2C")
 
+    def user_links(self, key: str, lifetime_s: int) -> tuple[str, ...]:
+        own = self.signed_link(key, lifetime_s)
+        if not self._settings.s3_public_url:
+            return (own,)
+        public = signed_at(self._link_base, key, self._settings.s3_region, self.identity(), lifetime_s)
+        return public, own
+
     @_translate_errors
     def create_bucket(self) -> None:
         """Create the bucket, unless it exists, and set the policy that anonymous readers need."""
@@ -280,12 +285,6 @@ class S3Store:
 
 def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
-
-
-def _retries(total: int) -> urllib3.Retry:
-    """Retries with growing pauses, for lost connections and for answers that may change later."""
-    statuses = [429, 500, 502, 503, 504]
-    return urllib3.Retry(total=total, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=statuses)
 
 
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -19,6 +19,15 @@ from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
 from imagebatch.storage.s3_writer import SDK_ERRORS
 
+TIMEOUT = urllib3.Timeout(connect=5, read=30)
+
+
+def http_pool(connections: int, retries: int) -> urllib3.PoolManager:
+    """Retries with growing pauses, for lost connections and for answers that may change later."""
+    statuses = [429, 500, 502, 503, 504]
+    retry = urllib3.Retry(total=retries, backoff_factor=0.2, backoff_jitter=0.2, status_forcelist=statuses)
+    return urllib3.PoolManager(maxsize=connections, block=False, timeout=TIMEOUT, retries=retry)
+
 
 def client_for(settings: S3Settings, http: urllib3.PoolManager) -> Minio:
     """The SDK's client for the settings' bucket. Raises SettingsError for an endpoint that is none."""

@@ -109,3 +109,9 @@ class ObjectStore(ShardStore, Protocol):
     def signed_link(self, key: str, lifetime_s: int) -> str:
         """A link with which whoever has it may read this one object for so long (at most 7 days)."""
         ...
+
+    def user_links(self, key: str, lifetime_s: int) -> tuple[str, ...]:
+        """Signed links of which a user takes the first that answers: at the public address, if one is set,
+        then at the endpoint.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""GET /batches/{request_id}/images: pages of report.csv, read by byte ranges.
+"""Pages of report.csv, read by byte ranges: for the API and for `kubectl imagebatch images`.
 
 A cursor holds the offset of the next record and how the file is written, so that a page costs the same
 wherever it lies. It is sealed with the file's ETag: one of another file, or a forged one, is refused.
@@ -12,16 +12,17 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from imagebatch.csv import rows
-from imagebatch.errors import InputRefusedError, NotFoundError
+from imagebatch.errors import InputRefusedError, NotFoundError, Problem
 from imagebatch.outcome import ErrorCode
-from imagebatch.storage.store import ObjectStore, Stored
-from imagebatch_api.listing import PageRules, invalid
+from imagebatch.storage.store import Stored
 
 OUTCOMES = ("succeeded", "failed", "skipped")
-IMAGES = PageRules(100, 1000, "outcome", OUTCOMES)
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+"""Of the images of a page."""
+
 READ_BYTES = 128 * 1024
 MAX_BYTES = 8 * 1024 * 1024
 """A call reads no more, except for one longer record: a page may be short, or empty, and have a next one."""
@@ -32,6 +33,14 @@ _SEAL_BYTES = 17
 _CURSOR = re.compile("[A-Za-z0-9_-]{36}")
 
 Json = dict[str, Any]
+
+
+class ByRange(Protocol):
+    """Where the report is: a store, or what its signed links lead to."""
+
+    def head(self, key: str) -> Stored | None: ...
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class ReportPage:
     next_after: str | None
 
 
-def read(store: ObjectStore, key: str, after: str | None, limit: int, outcome: str | None) -> ReportPage:
+def read(store: ByRange, key: str, after: str | None, limit: int, outcome: str | None) -> ReportPage:
     """A page of the report. Blocks; call it in a thread.
 
     Raises InputRefusedError for a cursor that is none of this report, NotFoundError when it is gone or
@@ -76,7 +85,7 @@ def read(store: ObjectStore, key: str, after: str | None, limit: int, outcome: s
 class _Reader:
     """Reads from a place on, record by record."""
 
-    def __init__(self, store: ObjectStore, stored: Stored, place: Position) -> None:
+    def __init__(self, store: ByRange, stored: Stored, place: Position) -> None:
         self._store = store
         self._stored = stored
         self._place = place
@@ -122,7 +131,7 @@ def _dialect(place: Position) -> tuple[int, int]:
     return place.delimiter, place.line_end
 
 
-def _first(store: ObjectStore, stored: Stored) -> Position:
+def _first(store: ByRange, stored: Stored) -> Position:
     """Where the first record after the header begins."""
     head = store.get(stored.key, length=min(READ_BYTES, stored.size), etag=stored.etag)
     found = re.match(rb"(?P<header>[^\r\n]+)(?P<end>\r\n|\n|\r)", head)
@@ -161,7 +170,8 @@ def _seal(packed: bytes, stored: Stored) -> bytes:
 
 
 def _refuse() -> NoReturn:
-    raise InputRefusedError([invalid("after", "is no cursor of this report; take next_after of a page")])
+    message = "after: is no cursor of this report; take next_after of a page"
+    raise InputRefusedError([Problem("invalid_parameter", message)])
 
 
 # -- records ---------------------------------------------------------------------------------------------

@@ -4,24 +4,24 @@ Every batch ends as it should once the server does its part, and no Job is made 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from imagebatch.batch.shard import ShardId
 from imagebatch.storage.s3 import S3Store
 from imagebatch_testing.control_plane import ControlPlane
-from imagebatch_testing.http_proxy import HttpProxy, kubernetes_error, proxied
+from imagebatch_testing.http_proxy import HttpProxy, kubernetes_error, proxied, watch_error
 from imagebatch_testing.operated import INLINE, ROWS
 from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import JobController, Objects, OperatorProcess, leave_report, new_name
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(240, func_only=True)]
 
-Trouble = Callable[[HttpProxy], Awaitable[None]]
+Trouble = Callable[[HttpProxy], Coroutine[None, None, None]]
 """Goes on until it is cancelled, or is over by itself."""
 
 BATCHES = 3
@@ -81,8 +81,8 @@ async def events_are_lost(api: HttpProxy) -> None:
     api.passes = lost
     await asyncio.sleep(4)
     api.passes = _told
-    gone = kubernetes_error(410, "Expired")
-    api.refuses = lambda _, path: gone if "watch=true" in path and "resourceVersion=" in path else None
+    expired = watch_error(410, "Expired")
+    api.refuses = lambda _, path: expired if "watch=true" in path and "resourceVersion=" in path else None
     api.end_watches()
     await until(lambda: bool(api.refused))
     api.refuses = lambda _method, _path: None
@@ -92,10 +92,15 @@ async def _told(_: bytes) -> bool:
     return True
 
 
-def every_third_is(status: int, reason: str) -> Trouble:
+def a_third_is(status: int, reason: str, methods: str = "GET POST PATCH DELETE") -> Trouble:
     async def refuse(api: HttpProxy) -> None:
-        numbers, refusal = count(1), kubernetes_error(status, reason)
-        api.refuses = lambda _, path: refusal if "watch" not in path and next(numbers) % 3 == 0 else None
+        dice, refusal = Random(status), kubernetes_error(status, reason)
+
+        def refuses(method: str, path: str) -> bytes | None:
+            is_meant = method in methods.split() and "watch" not in path
+            return refusal if is_meant and dice.random() < 1 / 3 else None
+
+        api.refuses = refuses
 
     refuse.__name__ = reason
     return refuse
@@ -115,10 +120,10 @@ async def silence(api: HttpProxy) -> None:
         watches_end,
         events_come_late,
         events_are_lost,
-        every_third_is(409, "Conflict"),
-        every_third_is(429, "TooManyRequests"),
-        every_third_is(500, "InternalError"),
-        every_third_is(503, "ServiceUnavailable"),
+        a_third_is(409, "Conflict", "PATCH DELETE"),
+        a_third_is(429, "TooManyRequests"),
+        a_third_is(500, "InternalError"),
+        a_third_is(503, "ServiceUnavailable"),
         silence,
     ],
     ids=lambda trouble: trouble.__name__,
@@ -126,7 +131,7 @@ async def silence(api: HttpProxy) -> None:
 async def test_every_batch_ends_as_it_should(
     api: HttpProxy, own_objects: Objects, bucket: S3Store, trouble: Trouble
 ) -> None:
-    troubling = asyncio.create_task(trouble(api))  # type: ignore[arg-type]
+    troubling = asyncio.create_task(trouble(api))
     made = [await own_objects.create(new_name("b"), INLINE) for _ in range(BATCHES)]
     jobs: dict[str, set[str]] = {batch["metadata"]["uid"]: set() for batch in made}
     playing = asyncio.create_task(_play(own_objects, bucket, jobs))

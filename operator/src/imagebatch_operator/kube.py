@@ -3,7 +3,9 @@
 Typed models would cost twenty times the CPU on lists of pods, and drop fields they don't know.
 """
 
+import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +19,10 @@ from imagebatch.custom_resource import API_VERSION, KIND, PLURAL
 from imagebatch.errors import UnavailableError
 
 TIMEOUT_S = 20.0
+BUSY = frozenset({429, 500, 502, 503, 504})
+"""What a busy or restarting API server answers: worth asking again at once. Every call may be repeated."""
+
+BUSY_PAUSES_S = (0.2, 1.0, 3.0)
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -143,6 +149,19 @@ class Kube:
         body: Json | None = None,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+    ) -> Json:
+        """Ask, and again while the server is busy: a step of several calls would hardly ever get through."""
+        for pause_s in BUSY_PAUSES_S:
+            try:
+                return await self._ask(method, path, body, content_type, query)
+            except KubeError as error:
+                if error.status not in BUSY:
+                    raise
+            await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - jitter
+        return await self._ask(method, path, body, content_type, query)
+
+    async def _ask(
+        self, method: str, path: str, body: Json | None, content_type: str, query: Mapping[str, str] | None
     ) -> Json:
         headers: dict[str, Any] = {"Content-Type": content_type, "Accept": "application/json"}
         url = f"{path}?{urlencode(query)}" if query else path

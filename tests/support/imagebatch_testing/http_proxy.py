@@ -5,6 +5,7 @@ It forwards bytes as they came, so that signatures stay right.
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,9 @@ Answer = bytes
 
 
 def answer(status: int, content_type: str, body: bytes) -> Answer:
-    head = f"HTTP/1.1 {status} Refused\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} Answered\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -35,8 +38,24 @@ SLOW_DOWN = answer(503, "application/xml", _SLOW_DOWN)
 
 def kubernetes_error(status: int, reason: str) -> Answer:
     """What an API server answers in place of what was asked for."""
-    body = '{"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "%s", "reason": "%s", "code": %d}'
-    return answer(status, "application/json", (body % (f"the proxy says {reason}", reason, status)).encode())
+    return answer(status, "application/json", json.dumps(_status(status, reason)).encode())
+
+
+def watch_error(status: int, reason: str) -> Answer:
+    """What it says on a watch that it can't go on with."""
+    event = {"type": "ERROR", "object": _status(status, reason)}
+    return answer(200, "application/json", json.dumps(event).encode() + b"\n")
+
+
+def _status(status: int, reason: str) -> dict[str, object]:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": f"the proxy says {reason}",
+        "reason": reason,
+        "code": status,
+    }
 
 
 async def _at_once(_: bytes) -> bool:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from imagebatch import records as records_module
-from imagebatch.batch import shard_reports, work_queue
+from imagebatch.batch import lifecycle, shard_reports, work_queue
 from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.batch.lifecycle import Desired, Phase, Waiting
@@ -290,6 +290,24 @@ async def test_a_cancelled_batch_counts_what_was_not_tried(records: Records, sto
     assert (counts.total, counts.succeeded, counts.failed, counts.skipped) == (3, 1, 0, 2)
     assert (request.reason, request.errors_by_code) == ("Cancelled", {})
     assert store.get(keys.errors("r1")).decode().count(",not_tried,") == 2
+
+
+async def test_a_batch_that_gains_nothing_for_long_ends_with_what_it_has(
+    records: Records, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here after half a second: the last shard's runs end as temporary, again and again."""
+    monkeypatch.setattr(lifecycle, "MAX_FRUITLESS_S", 0.5)
+    monkeypatch.setattr(process_executor, "backoff_seconds", lambda _: 0.05)
+    planned(store)
+    shards = PlayedShards(store, {2: [Exit.TEMPORARY] * 1000})
+    request = await ended(records, store, shards)
+    assert (request.phase, request.reason) == (Phase.FAILED, "NoProgress")
+    assert request.error is not None
+    assert "nothing was gained for a day" in request.error
+    assert "said the jobrunner" in request.error
+    assert (request.counts.succeeded, request.counts.skipped) == (2, 1)
+    assert store.get(keys.output("r1")).decode().count("/images/") == 2
+    assert 1 < shards.runs[2] < 1000
 
 
 async def test_a_small_batch_costs_eight_statements_at_most(

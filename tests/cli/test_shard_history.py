@@ -1,5 +1,7 @@
 """What follows from how the runs of a shard ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from imagebatch.batch.exit_codes import Exit
@@ -13,7 +15,7 @@ def test_temporary_troubles_are_not_counted(code: Exit) -> None:
     for _ in range(20):
         history = after_end(history, code, "")
     assert not history.given_up
-    assert backoff_seconds(history) == 60
+    assert backoff_seconds(history) == 300
 
 
 def test_a_shard_that_crashes_again_and_again_is_given_up() -> None:
@@ -36,3 +38,10 @@ def test_the_same_refusal_of_the_system_three_times_in_a_row_is_a_defect() -> No
         assert (history.defect, history.given_up) == ("", False)
     assert "no memory" in after_end(history, Exit.SYSTEM, "no memory").defect
     assert after_end(after_end(history, Exit.TERMINATED, ""), Exit.SYSTEM, "no memory").defect == ""
+
+
+def test_after_a_gain_the_pauses_begin_anew() -> None:
+    history = after_end(after_end(ShardHistory(), Exit.TEMPORARY, ""), Exit.TEMPORARY, "")
+    assert backoff_seconds(history) == 2
+    gained = replace(history, fruitless=0)
+    assert backoff_seconds(after_end(gained, Exit.TEMPORARY, "")) == 1

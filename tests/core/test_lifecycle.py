@@ -47,6 +47,8 @@ def some(*shards: int) -> frozenset[int]:
         (Desired(), observed(reported=some(0, 2), given_up=some(1)), Merge()),
         (Desired(), observed(reported=some(0, 1, 2), given_up=some(1)), Merge()),
         (Desired(suspend=True), observed(reported=some(0)), Suspend()),
+        (Desired(), observed(reported=some(0), fruitless_seconds=86_399.0), RunShards(some(1, 2))),
+        (Desired(), observed(reported=some(0, 1, 2), fruitless_seconds=90_000.0), Merge()),
     ],
 )
 def test_next_step_follows_from_the_facts(desired: Desired, facts: Observed, expected: Step) -> None:
@@ -73,6 +75,7 @@ def test_an_unusable_source_fails_the_batch_in_words() -> None:
         (Desired(deadline_seconds=10), {"active_seconds": 11}),
         (Desired(max_failed_percent=10), {"counts": Counts(20, 16, 4)}),
         (Desired(), {"defect": "a bug"}),
+        (Desired(), {"fruitless_seconds": 86_401.0, "trouble": "S3: no answer"}),
     ],
 )
 def test_a_batch_ends_early_for_a_reason(desired: Desired, facts: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from imagebatch import migrations, webhook
 from imagebatch.batch.lifecycle import Ending, Phase
 from imagebatch.errors import ConflictError, RecordsError
 from imagebatch.outcome import Counts
-from imagebatch.records import NewRequest, Records, Request, Result, Suspension, failures, pool
+from imagebatch.records import Gain, NewRequest, Records, Request, Result, Suspension, failures, pool
 from imagebatch_testing.servers import Servers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -209,3 +209,20 @@ async def test_a_call_waits_for_a_connection_no_longer_than_it_may(
             with pytest.raises(RecordsError, match="TimeoutError"):
                 await Records(connections).get("r1")
         assert await Records(connections).get("r1") is None
+
+
+def test_what_is_done_again_is_no_gain() -> None:
+    gain = Gain().after(3, 10.0)
+    assert gain == Gain(3, 10.0)
+    assert gain.after(2, 20.0) == gain.after(3, 30.0) == gain
+    assert gain.after(4, 40.0) == Gain(4, 40.0)
+
+
+async def test_the_gain_of_an_attempt_is_recorded_and_begins_anew(records: Records) -> None:
+    request = await created(records)
+    written = await records.progress(replace(request, phase=Phase.RUNNING, gain=Gain(5, 2.5)))
+    assert written is not None
+    assert written.gain == Gain(5, 2.5)
+    await finish(records, written)
+    await records.reopen("r1", 2)
+    assert (await current(records)).gain == Gain()

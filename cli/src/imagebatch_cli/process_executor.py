@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -38,6 +39,7 @@ class ProcessExecutor:
         self._histories: dict[int, ShardHistory] = {}
         self._due_s: dict[int, float] = {}
         self._trouble: tuple[datetime, Waiting] | None = None
+        self._gain = request.gain
 
     @property
     def downloads_source(self) -> bool:
@@ -54,6 +56,7 @@ class ProcessExecutor:
             started=len(self._runs),
             ended={index: str(history.ends) for index, history in histories},
             given_up=frozenset(index for index, history in histories if history.given_up),
+            trouble=self._trouble[1].message if self._trouble is not None else "",
             defect=next((history.defect for _, history in histories if history.defect), ""),
         )
 
@@ -99,4 +102,9 @@ class ProcessExecutor:
         return True
 
     async def show(self, request: Request, shards: ShardCounts | None) -> None:
-        """The row is written already."""
+        """The row is written already. After a gain, runs that end badly are tried again soon."""
+        if request.gain != self._gain:
+            self._gain = request.gain
+            self._histories = {
+                index: replace(history, fruitless=0) for index, history in self._histories.items()
+            }

@@ -1,6 +1,6 @@
 """How the runs of one shard have ended, and what follows: the Job controller's part on one machine. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.shard_ends import MAX_REFUSALS, MAX_SHARD_FAILURES, refused
@@ -10,11 +10,13 @@ from imagebatch.batch.shard_ends import MAX_REFUSALS, MAX_SHARD_FAILURES, refuse
 class ShardHistory:
     """The ends of one shard's runs, `counted` ones and all of them.
 
-    `refusals` counts how often in a row the system refused the same, which `refusal` says.
+    `fruitless` are the ends since the batch gained something. `refusals` counts how often in a row the system
+    refused the same, which `refusal` says.
     """
 
     counted: int = 0
     ends: int = 0
+    fruitless: int = 0
     given_up: bool = False
     defect: str = ""
     refusals: int = 0
@@ -28,20 +30,20 @@ def after_end(history: ShardHistory, exit_code: int, reason: str) -> ShardHistor
     `MAX_REFUSALS` times in a row; a poison shard, or one that ended badly `MAX_SHARD_FAILURES` times, is
     given up.
     """
-    ends = history.ends + 1
+    after = replace(history, ends=history.ends + 1, fruitless=history.fruitless + 1, refusals=0, refusal="")
     if exit_code in {Exit.DONE, Exit.TEMPORARY, Exit.TERMINATED}:
-        return ShardHistory(history.counted, ends)
+        return after
     if exit_code == Exit.SYSTEM:
         refusals = history.refusals + 1 if reason == history.refusal else 1
         defect = refused(reason) if refusals >= MAX_REFUSALS else ""
-        return ShardHistory(history.counted, ends, defect=defect, refusals=refusals, refusal=reason)
+        return replace(after, defect=defect, refusals=refusals, refusal=reason)
     if exit_code == Exit.DEFECT:
-        return ShardHistory(history.counted, ends, defect=reason or "the jobrunner reported a defect")
+        return replace(after, defect=reason or "the jobrunner reported a defect")
     counted = history.counted + 1
     given_up = exit_code == Exit.POISON_SHARD or counted >= MAX_SHARD_FAILURES
-    return ShardHistory(counted, ends, given_up)
+    return replace(after, counted=counted, given_up=given_up)
 
 
 def backoff_seconds(history: ShardHistory) -> float:
-    """How long a shard waits before its next run: 1, 2, 4 … at most 60 s."""
-    return float(min(60, 2 ** min(history.ends - 1, 6))) if history.ends else 0.0
+    """How long a shard waits before its next run: 1, 2, 4 … at most five minutes."""
+    return float(min(300, 2 ** min(history.fruitless - 1, 9))) if history.fruitless else 0.0

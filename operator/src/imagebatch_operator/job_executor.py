@@ -90,6 +90,7 @@ class JobExecutor:
             started=job.active,
             ended=dict.fromkeys(over, job.uid),
             given_up=job.failed if defect else over if job.ended else job.failed,
+            trouble=pods.trouble(self._pods),
             defect=defect,
         )
 

@@ -117,6 +117,12 @@ def waiting(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
     return _troubled(pods, last_done)
 
 
+def trouble(pods: Sequence[PodFacts]) -> str:
+    """How a pod ended last that ended badly, in words; empty when none is known."""
+    found = _troubled(pods, NEVER)
+    return found.message if found is not None else ""
+
+
 def _troubled(pods: Sequence[PodFacts], last_done: datetime) -> Waiting | None:
     ends = [pod for pod in pods if pod.exit_code and pod.ended_at > last_done and not pod.is_disrupted]
     ends = [pod for pod in ends if pod.exit_code != Exit.TERMINATED]

@@ -144,14 +144,19 @@ class BatchDriver:
         )
         self._runs = await self._executor.observe()
         await reports.read_ended(self._runs.ended, self._with.store)
+        counts, active_s = reports.counts(self._runs.active), request.active_seconds(self.row.now())
+        gain = request.gain.after(counts.done, active_s)
+        self.row.request = replace(self.row.request, gain=gain)
         return Observed(
             phase=request.phase,
             shards=len(plan.shards),
             reported=frozenset(reports.done),
             given_up=self._runs.given_up - reports.done.keys(),
-            counts=reports.counts(self._runs.active),
+            counts=counts,
             images=plan.images,
-            active_seconds=request.active_seconds(self.row.now()),
+            active_seconds=active_s,
+            fruitless_seconds=active_s - gain.at_seconds if self._runs.trouble else 0.0,
+            trouble=self._runs.trouble,
             defect=self._runs.defect,
         )
 

@@ -23,13 +23,15 @@ class ShardRuns:
 
     `active` shards run now; `started` is how many runs there are, those included that still wait for a
     machine. `ended` are the shards whose last run is over, each with a name of that run; `given_up` ones
-    will not be run again. `defect` is why no shard of the batch can be run, in words.
+    will not be run again. `trouble` is how a run ended last that ended badly, `defect` why no shard of the
+    batch can be run, both in words.
     """
 
     active: frozenset[int] = frozenset()
     started: int = 0
     ended: Mapping[int, str] = field(default_factory=dict)
     given_up: frozenset[int] = frozenset()
+    trouble: str = ""
     defect: str = ""
 
 

@@ -13,6 +13,9 @@ from enum import StrEnum
 from imagebatch.errors import Problem
 from imagebatch.outcome import Counts
 
+MAX_FRUITLESS_S = 86_400.0
+"""A batch whose shards are tried again and again ends after so long without one more image done."""
+
 
 class Phase(StrEnum):
     """Where a batch stands. The last three are terminal."""
@@ -61,7 +64,8 @@ class Observed:
     """The facts about a batch.
 
     `shards` is how many the plan has, None while there is no plan. `reported` shards are done, and
-    `given_up` ones will never report. `active_seconds` counts since the start, without suspended time.
+    `given_up` ones will never report. `active_seconds` counts since the start, without suspended time, and
+    `fruitless_seconds` since runs end badly without anything gained; `trouble` is how the last one did.
     `defect` is why the whole batch can't go on; `refusal` is what is wrong with its spec or its source.
     """
 
@@ -72,6 +76,8 @@ class Observed:
     counts: Counts = Counts()
     images: int = 0
     active_seconds: float = 0.0
+    fruitless_seconds: float = 0.0
+    trouble: str = ""
     defect: str = ""
     refusal: tuple[Problem, ...] = ()
 
@@ -166,6 +172,9 @@ def _early_end(desired: Desired, observed: Observed, *, is_open: bool) -> Ending
     if desired.deadline_seconds is not None and observed.active_seconds > desired.deadline_seconds:
         text = f"the deadline of {desired.deadline_seconds:g} s passed"
         return Ending(Phase.FAILED, "Stopped at its deadline", text, "DeadlineExceeded")
+    if observed.fruitless_seconds > MAX_FRUITLESS_S and is_open:
+        text = f"nothing was gained for a day, however often it was tried: {observed.trouble}"
+        return Ending(Phase.FAILED, "Stopped without progress", text, "NoProgress")
     if _too_many_failed(desired, observed.counts.failed, observed.images):
         return _over_limit(desired, observed.counts)
     return None

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from imagebatch.outcome import Counts
-from imagebatch.records import Request
+from imagebatch.records import Gain, Request
 
 WRITE_GAP_S = 2.0
 """Counts are never written more often: on a progress bar nobody would see it."""
@@ -32,4 +32,6 @@ def are_counts_worth_writing(done_before: int, counts: Counts, seconds_since_wri
 
 
 def _without_counts(request: Request) -> Request:
-    return replace(request, counts=Counts(total=request.counts.total), errors_by_code={}, message="")
+    return replace(
+        request, counts=Counts(total=request.counts.total), errors_by_code={}, message="", gain=Gain()
+    )

@@ -53,6 +53,18 @@ class Suspension:
         return Suspension(self.until(now))
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """The most `images` that were done at once so far, and after how many seconds at work they were."""
+
+    images: int = 0
+    at_seconds: float = 0.0
+
+    def after(self, images: int, active_seconds: float) -> "Gain":
+        """The gain when so many are done; what is done again after a run broke off is none."""
+        return Gain(images, active_seconds) if images > self.images else self
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is why it waits or,
@@ -86,6 +98,7 @@ class Request:
     reason: str = ""
     waiting: Waiting | None = None
     suspension: Suspension = Suspension()
+    gain: Gain = Gain()
     is_deleted: bool = False
     store: str = ""
     lease_holder: str | None = None

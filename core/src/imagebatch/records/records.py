@@ -138,6 +138,8 @@ class Records:
             request.suspension.seconds,
             dict(request.errors_by_code),
             request.lease_holder,
+            request.gain.images,
+            request.gain.at_seconds,
         )
         return request_of(found) if found is not None else None
 

@@ -4,7 +4,7 @@ import asyncpg
 
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records.models import Request, Suspension
+from imagebatch.records.models import Gain, Request, Suspension
 
 
 def request_of(found: "asyncpg.Record") -> Request:
@@ -44,6 +44,7 @@ def request_of(found: "asyncpg.Record") -> Request:
         is_deleted=found["deleted_at"] is not None,
         store=found["store"],
         lease_holder=found["lease_holder"],
+        gain=Gain(found["gained_images"], found["gained_seconds"]),
         read_at=found["read_at"],
     )
 

@@ -37,7 +37,7 @@ UPDATE processing_requests
 SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
     images_failed = 0, images_skipped = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
     reason = '', waiting_message = '', started_at = NULL, finished_at = NULL,
-    suspended_at = NULL, suspended_seconds = 0, spec = spec || $3
+    suspended_at = NULL, suspended_seconds = 0, gained_images = 0, gained_seconds = 0, spec = spec || $3
 WHERE request_id = $1 AND attempt < $2 AND status <> 'pending' AND deleted_at IS NULL
 """
 UPDATE_SPEC = f"""
@@ -48,7 +48,8 @@ UPDATE_PROGRESS = f"""
 UPDATE processing_requests
 SET phase = $3, message = $4, images_succeeded = $5, images_failed = $6, bytes_in = $7, bytes_out = $8,
     reason = $9, waiting_message = $10, rows = $11, images = $12, input_sha256 = $13,
-    suspended_at = $14, suspended_seconds = $15, errors_by_code = $16,
+    suspended_at = $14, suspended_seconds = $15, errors_by_code = $16, gained_images = $18,
+    gained_seconds = $19,
     started_at = coalesce(started_at, now())
 WHERE request_id = $1 AND attempt = $2 AND status = 'pending' AND lease_holder IS NOT DISTINCT FROM $17
 RETURNING {ROW}

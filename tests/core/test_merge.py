@@ -204,6 +204,16 @@ def test_a_shard_without_report_fails_alone(store: MemoryStore) -> None:
     assert merged.errors == {"shard_failed": 2}
 
 
+def test_a_shard_whose_fragment_is_gone_fails_alone_but_for_its_checkpoint(store: MemoryStore) -> None:
+    plan = planned(store, [("1", "Shoe", f"{A},{B}"), ("2", "Bag", A), ("3", "Hat", A)])
+    for index in range(2):
+        finish_shard(store, plan, index)
+    checkpoint.write(store, ShardId("r1", 1, 0), 0, [outcome(1, 1, failed=False)])
+    store.delete([keys.fragment("r1", 1, 0, "run1")])
+    merged = merge(store, "r1", 1, plan)
+    assert (merged.counts.succeeded, merged.errors) == (2, {"shard_failed": 2})
+
+
 def test_no_errors_csv_when_nothing_failed(store: MemoryStore) -> None:
     plan = planned(store, [("1", "x", A)])
     finish_shard(store, plan, 0)

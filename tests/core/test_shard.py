@@ -40,6 +40,13 @@ def test_a_shard_without_failures_is_taken_over_as_it_is(store: MemoryStore) -> 
     assert store.head(keys.report("r1", 2, 1)) is None
 
 
+def test_a_shard_whose_fragment_is_gone_is_done_again(store: MemoryStore) -> None:
+    gone = reported(store, 1, GOOD)
+    store.delete([gone.fragment])
+    assert not shard.carry_forward(store, ShardId("r1", 2, 0))
+    assert shard.successes(store, gone) == {}
+
+
 @pytest.mark.parametrize(
     ("indexes", "text"),
     [((), ""), ((4,), "4"), ((0, 1, 2, 7), "0-2,7"), ((9, 3, 4), "3-4,9")],

@@ -101,7 +101,7 @@ class ProcessExecutor:
         await asyncio.gather(*runs, return_exceptions=True)
         return True
 
-    async def show(self, request: Request, shards: ShardCounts | None) -> None:
+    async def show(self, request: Request, shards: ShardCounts | None) -> None:  # noqa: ARG002
         """The row is written already. After a gain, runs that end badly are tried again soon."""
         if request.gain != self._gain:
             self._gain = request.gain

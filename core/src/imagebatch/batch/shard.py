@@ -170,16 +170,21 @@ def earlier_report(store: ShardStore, shard: ShardId) -> Report | None:
 
 
 def successes(store: ShardStore, report: Report) -> dict[tuple[int, int], ImageOutcome]:
-    """The images that a report's run stored or took over, by row and slot."""
-    with store.open(report.fragment) as chunks:
-        outcomes = read_fragment(chunks)
-        return {(outcome.row, outcome.slot): outcome for outcome in outcomes if outcome.error is None}
+    """The images that a report's run stored or took over, by row and slot; none if its fragment is gone."""
+    try:
+        with store.open(report.fragment) as chunks:
+            outcomes = read_fragment(chunks)
+            return {(outcome.row, outcome.slot): outcome for outcome in outcomes if outcome.error is None}
+    except NotFoundError:
+        return {}
 
 
 def carry_forward(store: ShardStore, shard: ShardId) -> bool:
-    """Take an earlier attempt's report over when none of its images failed; False when there is work."""
+    """Take an earlier attempt's report over when none of its images failed; False when there is work, as
+    there is when the report's fragment is gone.
+    """
     report = earlier_report(store, shard)
-    if report is None or report.counts.failed:
+    if report is None or report.counts.failed or store.head(report.fragment) is None:
         return False
     commit(store, shard, report)
     return True

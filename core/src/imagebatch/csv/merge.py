@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+import structlog
+
 from imagebatch.batch import checkpoint
 from imagebatch.batch.plan import Plan, ShardRange
 from imagebatch.batch.shard import ShardId, fragment_records, read_report
 from imagebatch.csv import rows
 from imagebatch.csv.image_cells import CellMaker, ImageCells
 from imagebatch.csv.tally import Tally
+from imagebatch.errors import NotFoundError
 from imagebatch.outcome import Counts, ErrorCode, Qualities
 from imagebatch.storage import keys
 from imagebatch.storage.store import CSV, ObjectStore, ObjectWriter
 
 BLOCK_CHARS = 1 << 16
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +110,19 @@ class _Source:
             yield from rows.parse(chunks)
 
     def _images(self, index: int) -> dict[tuple[int, int], ImageCells]:
-        """A shard's images by row and slot: those of its report or, where it left none, of its checkpoint."""
+        """A shard's images by row and slot: those of its report or, where it left none, of its checkpoint.
+
+        So are those of a report whose fragment is gone: a retry of the batch then does the rest.
+        """
         which = ShardId(self._request_id, self._attempt, index)
         report = read_report(self._store, which)
-        if report is None:
-            return self._cells(chain.from_iterable(checkpoint.parts(self._store, which)))
-        with self._store.open(report.fragment) as chunks:
-            return self._cells(fragment_records(chunks))
+        if report is not None:
+            try:
+                with self._store.open(report.fragment) as chunks:
+                    return self._cells(fragment_records(chunks))
+            except NotFoundError as error:
+                log.warning("a shard's fragment is gone", shard=index, error=str(error))
+        return self._cells(chain.from_iterable(checkpoint.parts(self._store, which)))
 
     def _cells(self, records: Iterable[list[str]]) -> dict[tuple[int, int], ImageCells]:
         of_record = self._maker.of_record

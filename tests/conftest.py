@@ -20,6 +20,7 @@ from imagebatch_testing.chart import CHART, load
 from imagebatch_testing.cluster import prerequisites
 from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.control_plane import ControlPlane, control_plane, prepare
+from imagebatch_testing.findings import Finding, reporter
 from imagebatch_testing.memory_store import MemoryStore
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.servers import Servers
@@ -90,6 +91,12 @@ def database_url(servers: Servers) -> str:
 async def receiver() -> AsyncIterator[Receiver]:
     async with Receiver() as server:
         yield server
+
+
+@pytest.fixture
+def finding(request: pytest.FixtureRequest) -> Finding:
+    """Notes what was done to a program and what that cost, for docs/reliability.md."""
+    return reporter(str(request.function.__name__))
 
 
 @pytest.fixture

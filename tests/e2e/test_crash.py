@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from imagebatch.storage import keys
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.gate import Gate
 from imagebatch_testing.local import Up, csv_of, picture
 from imagebatch_testing.receiver import Receiver
@@ -100,7 +101,9 @@ async def test_a_killed_system_finishes_the_batch_at_its_next_start(
     ]
 
 
-async def test_a_kill_near_the_end_of_a_shard_costs_little_of_it(tmp_path: Path, receiver: Receiver) -> None:
+async def test_a_kill_near_the_end_of_a_shard_costs_little_of_it(
+    tmp_path: Path, receiver: Receiver, finding: Finding
+) -> None:
     """Everything at once, with nine tenths of 500 images done: a twentieth may be downloaded again."""
     images = 500
     async with serving({"/p.jpg": Page(picture(1))}) as web:
@@ -115,6 +118,13 @@ async def test_a_kill_near_the_end_of_a_shard_costs_little_of_it(tmp_path: Path,
                 await receiver.until_requests(1)
     assert (status["status"], status["images"]["succeeded"]) == ("complete", images)
     assert images <= web.requests.total() <= images + images // 20
+    finding(
+        f"`imagebatch up` with all its processes: killed at 90% of a shard of {images}",
+        times=1,
+        links=images,
+        lost=images - status["images"]["succeeded"],
+        again=web.requests.total() - images,
+    )
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.local import Up, picture
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.soak import PICTURES, Findings, Soak
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(in
 
 
 async def test_all_batches_end_right_whatever_is_killed(
-    tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, receiver: Receiver, capsys: pytest.CaptureFixture[str], finding: Finding
 ) -> None:
     seed = int(os.environ.get("IMAGEBATCH_SOAK_SEED", random.randrange(10**6)))
     pages = {f"/{number}.jpg": Page(picture(number)) for number in range(PICTURES)}
@@ -37,6 +38,13 @@ async def test_all_batches_end_right_whatever_is_killed(
         print(f"\nsoak, seed {seed}: {found.lines()}")  # noqa: T201 - what it is for
     _all_ended_right(found)
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    finding(
+        f"everything, at random, under {len(found.batches)} batches",
+        times=sum(found.kills.values()),
+        links=found.links,
+        lost=sum(one.links - one.missing - one.status["images"]["succeeded"] for one in found.batches),
+        again=found.downloads - found.links,
+    )
     for name, most in MOST_KIB_A_BATCH.items():
         assert found.slopes[name] < most, name
     for name, (first, last) in found.files.items():

@@ -21,6 +21,7 @@ from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import CSV, JSON
 from imagebatch_testing import confined, mixed
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.http_proxy import SLOW_DOWN, proxied
 from imagebatch_testing.mixed import MIB, Mix
 from imagebatch_testing.waiting import until
@@ -158,7 +159,11 @@ async def test_the_parent_makes_no_more_calls_for_a_picture_and_loads_no_more_th
 
 
 async def test_a_busy_bucket_costs_no_download(
-    s3_store: S3Store, s3_settings: S3Settings, encode: Encode, photo: Image.Image
+    s3_store: S3Store,
+    s3_settings: S3Settings,
+    encode: Encode,
+    photo: Image.Image,
+    finding: Finding,
 ) -> None:
     """A third of the puts of images are refused; each image is downloaded once, whatever becomes of its put."""
     images, puts = 60, count()
@@ -180,6 +185,13 @@ async def test_a_busy_bucket_costs_no_download(
         assert len(proxy.refused) > images / 4
     report = Report.from_json(s3_store.get(keys.report("r1", 1, 0)))
     assert (report.counts.succeeded, report.counts.failed) == (images, 0)
+    finding(
+        "S3: 503 SlowDown for a third of the puts of images",
+        times=len(proxy.refused),
+        links=images,
+        lost=images - report.counts.succeeded,
+        again=web.requests.total() - images,
+    )
 
 
 IMAGES = 500
@@ -196,6 +208,7 @@ async def test_who_comes_after_a_kill_goes_on_where_it_stopped(
     photo: Image.Image,
     how: signal.Signals,
     part: float,
+    finding: Finding,
 ) -> None:
     async with serving({"/chair.jpg": Page(encode(photo, "JPEG", quality=90))}) as web:
         plan(s3_store, [web.url(f"/chair.jpg?{number}") for number in range(IMAGES)])
@@ -211,6 +224,13 @@ async def test_who_comes_after_a_kill_goes_on_where_it_stopped(
     assert (report.run, report.counts.succeeded) == ("successor", IMAGES)
     with s3_store.open(report.fragment) as chunks:
         assert [one.row for one in read_fragment(chunks)] == list(range(1, IMAGES + 1))
+    finding(
+        f"a jobrunner of a shard of {IMAGES}: {how.name} at {part:.0%}",
+        times=1,
+        links=IMAGES,
+        lost=IMAGES - report.counts.succeeded,
+        again=web.requests.total() - IMAGES,
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -14,6 +14,7 @@ import pytest
 from imagebatch.batch.shard import ShardId
 from imagebatch.storage.s3 import S3Store
 from imagebatch_testing.control_plane import ControlPlane
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.http_proxy import HttpProxy, kubernetes_error, proxied, watch_error
 from imagebatch_testing.operated import INLINE, ROWS
 from imagebatch_testing.waiting import until
@@ -114,6 +115,18 @@ async def silence(api: HttpProxy) -> None:
     api.is_silent = False
 
 
+TOLD = {
+    "watches_end": "ends all watches three times a second",
+    "events_come_late": "tells two seconds late what happens",
+    "events_are_lost": "does not tell for four seconds, then 410 for what was watched before",
+    "Conflict": "409 for a third of the changes",
+    "TooManyRequests": "429 for a third of the requests",
+    "InternalError": "500 for a third of the requests",
+    "ServiceUnavailable": "503 for a third of the requests",
+    "silence": "does not answer for 25 s",
+}
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -129,7 +142,7 @@ async def silence(api: HttpProxy) -> None:
     ids=lambda trouble: trouble.__name__,
 )
 async def test_every_batch_ends_as_it_should(
-    api: HttpProxy, own_objects: Objects, bucket: S3Store, trouble: Trouble
+    api: HttpProxy, own_objects: Objects, bucket: S3Store, trouble: Trouble, finding: Finding
 ) -> None:
     troubling = asyncio.create_task(trouble(api))
     made = [await own_objects.create(new_name("b"), INLINE) for _ in range(BATCHES)]
@@ -137,23 +150,29 @@ async def test_every_batch_ends_as_it_should(
     playing = asyncio.create_task(_play(own_objects, bucket, jobs))
     try:
         async with asyncio.timeout(150):
-            for batch in made:
-                await _until_over(own_objects, batch["metadata"]["name"])
+            done = [await _until_over(own_objects, batch["metadata"]["name"]) for batch in made]
     finally:
         for task in (troubling, playing):
             task.cancel()
         results = await asyncio.gather(troubling, playing, return_exceptions=True)
     assert not [one for one in results if isinstance(one, Exception)]
     assert [len(names) for names in jobs.values()] == [1] * BATCHES
+    times = len(api.refused) or 1
+    links = BATCHES * ROWS
+    told = f"the API server: {TOLD[trouble.__name__]}"
+    finding(told, times=times, links=links, lost=links - sum(done), again=0)
 
 
-async def _until_over(objects: Objects, name: str) -> None:
+async def _until_over(objects: Objects, name: str) -> int:
+    """How many images the batch has, once it is at its end."""
     status: dict[str, object] = {}
     while status.get("phase") != "Complete":
         status = await objects.status(name)
         assert status.get("phase") not in {"Failed", "Cancelled"}, status
         await asyncio.sleep(0.1)
-    assert status["images"]["succeeded"] == ROWS  # type: ignore[index]
+    succeeded: int = status["images"]["succeeded"]  # type: ignore[index]
+    assert succeeded == ROWS
+    return succeeded
 
 
 async def _play(objects: Objects, bucket: S3Store, jobs: dict[str, set[str]]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebatch import custom_resource
+from imagebatch import manifests
 from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
@@ -20,7 +20,7 @@ def an_object(webhook_url: str | None = None, uploaded_by: str | None = None) ->
         input_sha256="digest",
         uploaded_by=uploaded_by,
     )
-    return custom_resource.of_upload(request, "shop")
+    return manifests.of_upload(request, "shop")
 
 
 def test_an_upload_is_an_object_named_after_its_id() -> None:

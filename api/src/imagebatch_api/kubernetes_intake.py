@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import structlog
 
-from imagebatch import custom_resource
+from imagebatch import manifests
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import ConflictError, RecordsError
 from imagebatch.records import NewRequest, Records, Request
@@ -26,12 +26,12 @@ class KubernetesIntake:
 
     async def submit(self, request: NewRequest) -> bool:
         """Create the object, then the row. Raises ObjectsError when there is no object."""
-        wanted = custom_resource.of_upload(request, self._objects.namespace)
+        wanted = manifests.of_upload(request, self._objects.namespace)
         made = ImageBatch(await self._objects.create(wanted))
         if made.source_key != wanted["spec"]["source"]["s3"]["key"]:
             return False
         try:
-            await self._records.create(replace(request, owner=made.uid))
+            await self._records.create(replace(request, owner=made.uid, object="/".join(made.key)))
         except ConflictError:
             raise
         except RecordsError as error:

@@ -36,30 +36,8 @@ WEBHOOK_TEST_REQUESTED_AT = f"{GROUP}/webhook-test-requested-at"
 
 MAX_ASKED_CHARS = 64
 
-
-def of_upload(request: NewRequest, namespace: str) -> dict[str, Any]:
-    """The object of an upload whose canonical CSV and plan are on S3; it is named after its request id."""
-    webhook = {"webhook": {"url": request.webhook_url}} if request.webhook_url else {}
-    by_whom = {UPLOADED_BY: request.uploaded_by} if request.uploaded_by else {}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {
-            "name": request.request_id,
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "imagebatch-api"},
-            "annotations": {INPUT_SHA256: request.input_sha256, **by_whom},
-        },
-        "spec": {
-            **without_nothing(request.spec),
-            "requestId": request.request_id,
-            "source": {
-                **request.spec.get("source", {}),
-                "s3": {"key": keys.canonical_input(request.request_id, request.upload)},
-            },
-            **webhook,
-        },
-    }
+RESTORES = f"{GROUP}/restores"
+"""Annotation of an object that was made again from its row, with the word that the row was given for it."""
 
 
 Json = Mapping[str, Any]
@@ -150,6 +128,11 @@ class ImageBatch:
         return value if value != answered.get("requestedAt") else ""
 
     @property
+    def restores(self) -> str:
+        """The word by which `imagebatch_operator.restore` lets it take a row over; empty for others."""
+        return self._annotation(RESTORES)
+
+    @property
     def ttl_seconds(self) -> int | None:
         return self.spec.get("ttlSecondsAfterFinished")
 
@@ -181,6 +164,7 @@ class ImageBatch:
         return NewRequest(
             request_id=self.request_id,
             owner=self.uid,
+            object=f"{self.key.namespace}/{self.key.name}",
             attempt=self.attempt,
             spec=self._recorded_spec(),
             input_sha256=self.input_sha256,
@@ -277,12 +261,3 @@ def qualities_of(status: Mapping[str, Any]) -> Qualities:
         source_sum=round((exact + approximate + assumed) * shown.get("sourceMean", 0)),
         encoded_sum=round(shown.get("encoded", 0) * shown.get("encodedMean", 0)),
     )
-
-
-def without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """`spec` without fields that are None, at any depth: the API server takes no null for a number."""
-    return {
-        name: without_nothing(value) if isinstance(value, Mapping) else value
-        for name, value in spec.items()
-        if value is not None
-    }

@@ -16,13 +16,13 @@ from imagebatch import logs, migrations, webhook
 from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.work_queue import WorkQueue
-from imagebatch.errors import RecordsError, SettingsError
+from imagebatch.errors import ImageBatchError, RecordsError, SettingsError
 from imagebatch.net import transport
 from imagebatch.records import Records, connect
 from imagebatch.settings import read
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
-from imagebatch_operator import health, job_executor, kube, watches
+from imagebatch_operator import health, job_executor, kube, restore, watches
 from imagebatch_operator.answers import Answers
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
@@ -31,6 +31,7 @@ from imagebatch_operator.links import Links
 from imagebatch_operator.metrics import Metrics
 from imagebatch_operator.pod_cache import PodCache
 from imagebatch_operator.reconcile import Reconciler, Services
+from imagebatch_operator.repair import Repair
 from imagebatch_operator.settings import OperatorSettings
 from imagebatch_operator.source import SourceLimits, Sources
 from imagebatch_operator.status_writer import PublicLinks, StatusWriter
@@ -59,8 +60,18 @@ def main() -> int:
         return 1
     logs.configure(settings.log_level)
     logs.adopt_standard_logging()
+    if sys.argv[1:2] == [restore.COMMAND]:
+        return _restore(settings, sys.argv[2:])
     asyncio.run(_run(settings))
     return 0
+
+
+def _restore(settings: OperatorSettings, given: list[str]) -> int:
+    try:
+        return asyncio.run(restore.run(settings, restore.arguments(given)))
+    except ImageBatchError as error:
+        log.critical("not restored", reason=str(error))
+        return 1
 
 
 async def _run(settings: OperatorSettings) -> None:
@@ -126,7 +137,12 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     endpoints = Health(queue, records, objects, metrics.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
-        work = [group.create_task(queue.run(reconciler.reconcile)), group.create_task(dispatcher.run())]
+        repair = Repair(records, api, settings.watched, reconciler.is_known, queue.mark)
+        work = [
+            group.create_task(queue.run(reconciler.reconcile)),
+            group.create_task(dispatcher.run()),
+            group.create_task(repair.run()),
+        ]
         await kopf.operator(
             registry=watches.registry(queue.mark, pods),
             settings=watches.settings(),

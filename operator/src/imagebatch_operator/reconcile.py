@@ -53,6 +53,10 @@ class Reconciler:
         self._with = services
         self._attempts: dict[Key, _Attempt] = {}
 
+    def is_known(self, key: Key) -> bool:
+        """Whether the object has been reconciled, and is there as far as is known."""
+        return key in self._attempts
+
     async def reconcile(self, key: Key) -> float | None:
         """Advance the object; returns in how many seconds to look again at the latest, None for never."""
         body = await self._with.executors.kube.get_batch(*key)

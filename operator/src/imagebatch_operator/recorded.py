@@ -17,6 +17,8 @@ async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
     if batch.is_shown_finished and await records.get(batch.request_id) is None:
         await restore(records, batch)
     found = await records.ensure(replace(batch.new_request(), store=store))
+    if found is not None and batch.restores and found.owner == restorable(batch.restores):
+        found = await records.reown(batch.request_id, found.owner, batch.uid)
     if found is not None and found.owner == batch.uid and found.attempt < batch.attempt:
         await records.reopen(batch.request_id, batch.attempt)
         found = await records.get(batch.request_id)
@@ -29,6 +31,11 @@ async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
     if found.status == "pending" and found.store not in {"", store}:
         raise OtherStoreError
     return found
+
+
+def restorable(word: str) -> str:
+    """The owner of a row that waits for an object which knows the word."""
+    return f"restorable:{word}"
 
 
 async def restore(records: Records, batch: ImageBatch) -> None:

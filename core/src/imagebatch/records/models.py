@@ -18,7 +18,8 @@ class NewRequest:
     """A request to be recorded. `owner` is the uid of its object, or `api` where there is none.
 
     `upload` names its input on S3 (`keys.InputKeys`). `uploaded_by` is the name of the token it came with:
-    nobody else may read it through the API. `store` is the id of the store with its objects.
+    nobody else may read it through the API. `store` is the id of the S3 with its files, `object` the
+    namespace/name of its ImageBatch, if it has one.
     """
 
     request_id: str
@@ -33,6 +34,7 @@ class NewRequest:
     uploaded_by: str | None = None
     upload: str = ""
     store: str = ""
+    object: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Request:
     report_key: str | None = None
     qualities: Qualities = Qualities()
     webhook_url: str | None
+    webhook_secret: str = ""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -101,6 +104,7 @@ class Request:
     gain: Gain = Gain()
     is_deleted: bool = False
     store: str = ""
+    object: str = ""
     lease_holder: str | None = None
     read_at: datetime = field(default_factory=partial(datetime.now, UTC), compare=False)
 

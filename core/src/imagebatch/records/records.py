@@ -113,6 +113,12 @@ class Records:
         return request_of(found) if found is not None else None
 
     @translate_errors
+    async def reown(self, request_id: str, owner: str, new_owner: str) -> Request | None:
+        """Give a pending request of `owner` to another. Returns the row then; None when there is none."""
+        found = await self._pool.fetchrow(statements.REOWN, request_id, owner, new_owner)
+        return request_of(found) if found is not None else None
+
+    @translate_errors
     async def progress(self, request: Request) -> Request | None:
         """Record how far a pending request is, and why it waits: its phase, message, counts, failures,
         plan and suspension as they stand in `request`. Returns the row then; None when it is finished,
@@ -248,6 +254,7 @@ def _values(request: NewRequest) -> tuple[Any, ...]:
         request.uploaded_by,
         request.upload,
         request.store,
+        request.object,
     )
 
 

@@ -6,8 +6,8 @@ ROW = "*, now() AS read_at"
 INSERT = """
 INSERT INTO processing_requests
     (request_id, owner, spec, input_sha256, rows, images, webhook_url, webhook_secret, attempt, uploaded_by,
-     upload, store)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     upload, store, object)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (request_id) DO NOTHING
 """
 ENSURE = (
@@ -181,6 +181,10 @@ DELETE FROM processing_requests WHERE request_id = $1 AND deleted_at IS NOT NULL
 """
 DELETE = "DELETE FROM processing_requests WHERE request_id = $1"
 
+REOWN = f"""
+UPDATE processing_requests SET owner = $3 WHERE request_id = $1 AND owner = $2 AND status = 'pending'
+RETURNING {ROW}
+"""
 TAKE_LEASES = f"""
 WITH taken AS (
     UPDATE processing_requests

@@ -5,7 +5,7 @@ one webhook.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.crash_point import CrashPoint, let_claims_end
 from imagebatch_testing.findings import Finding
 from imagebatch_testing.http_proxy import proxied
-from imagebatch_testing.operated import INLINE, ROWS
+from imagebatch_testing.operated import INLINE, ROWS, Batch
 from imagebatch_testing.postgres_proxy import before
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.servers import Servers
@@ -32,6 +32,9 @@ from imagebatch_testing.without_nodes import JobController, Objects, OperatorPro
 pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(900, func_only=True)]
 
 MOST_CALLS = 200
+Scenario = Callable[["Crashing", Batch], Coroutine[None, None, None]]
+"""What is done to the batch before its Job is done."""
+
 LOOK_S = 0.02
 
 
@@ -49,21 +52,22 @@ class Crashing:
     calls: dict[int, str] = field(default_factory=dict)
     stored: int = 0
 
-    async def run(self, number: int) -> "Left":
+    async def run(self, number: int, scenario: Scenario) -> "Left":
         """A batch from its object to its end, with the operator killed at its `number`-th call; 0 is never."""
         self.point.arm(number)
         made = await self.objects.create(
             new_name(f"crash-{number}"), {**INLINE, "webhook": {"url": self.receiver.url("/hook")}}
         )
         name, uid = made["metadata"]["name"], made["metadata"]["uid"]
-        playing = asyncio.create_task(self._play(uid))
-        async with asyncio.timeout(60):
-            while not await self._is_over(name, uid):
-                await self._go_on()
-                await asyncio.sleep(LOOK_S)
-        playing.cancel()
-        with suppress(asyncio.CancelledError):
-            await playing
+        reviving = asyncio.create_task(self._revive())
+        async with asyncio.timeout(90):
+            await scenario(self, Batch(name, uid, self.objects, self.store))
+            playing = asyncio.create_task(self._play(uid))
+            await until(lambda: self._is_over(name, uid), 90)
+        for task in (reviving, playing):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         self.calls[number] = self.point.crashed_at
         await self._go_on()
         left = await self._left(name, uid)
@@ -80,6 +84,12 @@ class Crashing:
 
         await until(is_gone, 60)
 
+    async def _revive(self) -> None:
+        """Start the operator again whenever it was killed."""
+        while True:
+            await self._go_on()
+            await asyncio.sleep(LOOK_S)
+
     async def _play(self, uid: str) -> None:
         """The Job controller, as often as a Job is made."""
         while True:
@@ -87,8 +97,10 @@ class Crashing:
                 if not job.get("status", {}).get("conditions"):
                     for index in range(ROWS):
                         with suppress(AlreadyExistsError):
-                            await asyncio.to_thread(leave_report, self.store, ShardId(uid, 1, index))
-                    await JobController(self.objects, job).complete(*range(ROWS))
+                            shard = ShardId(uid, _attempt_of(job), index)
+                            await asyncio.to_thread(leave_report, self.store, shard)
+                    with suppress(AssertionError):  # it was deleted meanwhile
+                        await JobController(self.objects, job).complete(*range(ROWS))
             await asyncio.sleep(LOOK_S)
 
     async def _is_over(self, name: str, uid: str) -> bool:
@@ -117,6 +129,29 @@ class Crashing:
         }
         conditions = {found["type"]: found["status"] for found in status["conditions"]}
         return Left(row.status, status["phase"], status["images"], conditions, texts, len(ids))
+
+
+def _attempt_of(job: dict[str, Any]) -> int:
+    environment = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return int(next(each["value"] for each in environment if each["name"] == "IMAGEBATCH_ATTEMPT"))
+
+
+async def is_left_alone(_: Crashing, __: Batch) -> None:
+    """Nobody changes it."""
+
+
+async def is_suspended_and_resumed(crashing: Crashing, batch: Batch) -> None:
+    await batch.job()
+    await crashing.objects.change(batch.name, suspend=True)
+    await batch.job(lambda job: job["spec"].get("suspend") is True)
+    await crashing.objects.change(batch.name, suspend=False)
+
+
+async def is_cancelled_and_tried_again(crashing: Crashing, batch: Batch) -> None:
+    await batch.job()
+    await crashing.objects.change(batch.name, cancel=True)
+    await crashing.objects.until_status(batch.name, lambda status: status.get("phase") == "Cancelled")
+    await crashing.objects.change(batch.name, cancel=False, attempt=2)
 
 
 @dataclass(frozen=True)
@@ -175,13 +210,20 @@ async def crashing(
             await asyncio.to_thread(operator.stop)  # through the proxies, which this loop drives
 
 
+@pytest.mark.parametrize(
+    ("scenario", "step", "webhooks"),
+    [(is_left_alone, 1, 1), (is_suspended_and_resumed, 5, 1), (is_cancelled_and_tried_again, 5, 2)],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
 async def test_wherever_the_operator_is_killed_the_batch_ends_the_same(
-    crashing: Crashing, finding: Finding
+    crashing: Crashing, scenario: Scenario, step: int, webhooks: int, finding: Finding
 ) -> None:
-    undisturbed = await crashing.run(0)
-    assert (undisturbed.status, undisturbed.phase, undisturbed.webhooks) == ("complete", "Complete", 1)
-    for number in range(1, MOST_CALLS):
-        left = await crashing.run(number)
+    """At each call, of a batch that is changed meanwhile at each fifth; each attempt has its one webhook."""
+    undisturbed = await crashing.run(0, scenario)
+    assert (undisturbed.status, undisturbed.phase) == ("complete", "Complete")
+    assert undisturbed.webhooks == webhooks
+    for number in range(1, MOST_CALLS, step):
+        left = await crashing.run(number, scenario)
         assert left == undisturbed, f"killed at call {number}, {crashing.calls[number]}"
         if not crashing.calls[number]:
             break
@@ -189,7 +231,8 @@ async def test_wherever_the_operator_is_killed_the_batch_ends_the_same(
         pytest.fail("it makes more calls than were tried")
     runs = len(crashing.calls)
     finding(
-        "the operator: killed at each call to the API server, Postgres and S3 of a small batch",
+        f"the operator: killed at {'each' if step == 1 else 'every fifth'} call to the API server, Postgres and S3 "
+        f"of a small batch that {scenario.__name__.replace('_', ' ')}",
         times=runs - 2,  # neither the first run nor the last is disturbed
         links=runs * ROWS,
         lost=runs * ROWS - crashing.stored,

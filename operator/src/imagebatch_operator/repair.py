@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 
 class Repair:
-    """Looks at start and each five minutes, in these namespaces. `is_known` says of an object that it is being
-    reconciled.
+    """Looks at start and each five minutes, in these namespaces. `is_known` says of an object that it is
+    being reconciled.
     """
 
     def __init__(

@@ -45,9 +45,14 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
         stack.callback(store.close)
         if own_s3() is None:
             await asyncio.to_thread(store.create_bucket)
-            await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
+            await asyncio.to_thread(_end_uploads, store)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
         yield BackingServices(opened, store, s3, tuple(servers))
+
+
+def _end_uploads(store: S3Store) -> None:
+    for upload in list(store.unfinished("")):
+        store.end(upload)
 
 
 def _upgrade() -> Callable[[str], Awaitable[None]]:

@@ -14,11 +14,20 @@ BATCHES = "batches/"
 IMPORTS = "imports/"
 OUTPUT_SUFFIX = "_output.csv"
 
+DATABASE_MARK = f"{BATCHES}database.json"
+"""Which database's batches are in this bucket: `imagebatch.batch.sweep`."""
+
+_CSV = re.compile(rf"{CSV_FILES}(?P<request_id>[^/]+)_(output|errors|report)\.csv")
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
 
 
 def image_prefix(request_id: str) -> str:
-    return f"{IMAGES}{hashlib.sha256(f'images:{request_id}'.encode()).hexdigest()[:32]}/"
+    return f"{IMAGES}{image_folder(request_id)}/"
+
+
+def image_folder(request_id: str) -> str:
+    """The name of a batch's folder; SQL makes the same (`imagebatch.records.retention_statements`)."""
+    return hashlib.sha256(f"images:{request_id}".encode()).hexdigest()[:32]
 
 
 def image_name(row: int, slot: int, extension: str) -> str:
@@ -37,6 +46,12 @@ def errors(request_id: str) -> str:
 def image_report(request_id: str) -> str:
     """What became of each image: private, for it holds the input's links."""
     return f"{CSV_FILES}{request_id}_report.csv"
+
+
+def request_of_csv(key: str) -> str | None:
+    """Whose CSV a key names; None when it is none of ours."""
+    found = _CSV.fullmatch(key)
+    return found["request_id"] if found is not None else None
 
 
 def batch_prefix(request_id: str) -> str:

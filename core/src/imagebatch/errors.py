@@ -13,6 +13,7 @@
     │   └── RecordsError        Postgres did not do what was asked
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
+    ├── FilesRemovedError   another attempt needs what was removed when its days were over
     ├── NotControlledError  only the batch's creator may change it, or nothing is left that could run it
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; reported at start-up
@@ -111,6 +112,10 @@ class OutcomeUnknownError(RecordsError):
 
 class ConflictError(RecordsError):
     """The request id belongs to somebody else."""
+
+
+class FilesRemovedError(ImageBatchError):
+    """Another attempt needs files that are no longer kept."""
 
 
 class NotControlledError(ImageBatchError):

@@ -4,7 +4,7 @@ import asyncpg
 
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records.models import Request, Suspension
+from imagebatch.records.models import Removed, Request, Suspension
 
 
 def request_of(found: "asyncpg.Record") -> Request:
@@ -41,6 +41,11 @@ def request_of(found: "asyncpg.Record") -> Request:
         reason=found["reason"],
         waiting=_waiting(found),
         suspension=Suspension(found["suspended_seconds"], found["suspended_at"]),
+        removed=Removed(
+            working_files=found["working_files_removed_at"],
+            outputs=found["outputs_removed_at"],
+            images=found["images_removed_at"],
+        ),
         is_deleted=found["deleted_at"] is not None,
     )
 

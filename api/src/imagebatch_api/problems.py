@@ -12,6 +12,7 @@ from starlette.types import ExceptionHandler
 
 from imagebatch.errors import (
     ConflictError,
+    FilesRemovedError,
     ImageBatchError,
     InputRefusedError,
     NotControlledError,
@@ -102,6 +103,10 @@ async def on_not_controlled(_: Request, error: Exception) -> ProblemResponse:
     return answer(409, [Problem("not_controlled", str(error))])
 
 
+async def on_files_removed(_: Request, error: Exception) -> ProblemResponse:
+    return answer(409, [Problem("files_removed", str(error))])
+
+
 async def on_disconnect(request: Request, _: Exception) -> ProblemResponse:
     """Nobody reads this answer; it is counted."""
     log.info("the client went away", path=request.url.path)
@@ -127,6 +132,7 @@ HANDLERS: dict[type[Exception], ExceptionHandler] = {
     RecordsError: on_records_error,
     ConflictError: on_conflict,
     NotControlledError: on_not_controlled,
+    FilesRemovedError: on_files_removed,
     ClientDisconnect: on_disconnect,
     HTTPException: on_http_exception,
 }

@@ -50,6 +50,19 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
         yield BackingServices(opened, store, s3, tuple(servers))
 
 
+@asynccontextmanager
+async def running_services(folder: DataFolder) -> AsyncIterator[BackingServices]:
+    """Connect to both beside the system that runs on the folder. Raises SettingsError or RecordsError."""
+    database = own_database() or EmbeddedPostgres(folder).settings
+    s3 = own_s3() or EmbeddedS3(folder, folder.read()).settings
+    store = S3Store(s3)
+    try:
+        async with records.connect(database) as opened:
+            yield BackingServices(opened, store, s3, ())
+    finally:
+        store.close()
+
+
 def _end_uploads(store: S3Store) -> None:
     for upload in list(store.unfinished("")):
         store.end(upload)
@@ -70,7 +83,7 @@ async def _database(stack: AsyncExitStack, folder: DataFolder, servers: list[Kep
     stack.push_async_callback(postgres.service.stop)
     await postgres.start()
     servers.append(postgres)
-    return DatabaseSettings(DATABASE_URL=postgres.url)  # type: ignore[call-arg]
+    return postgres.settings
 
 
 async def _s3(

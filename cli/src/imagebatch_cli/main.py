@@ -11,7 +11,7 @@ import click
 from imagebatch import errors
 from imagebatch.csv.encodings import ENCODINGS
 from imagebatch.errors import InputRefusedError, Problem
-from imagebatch_cli.commands import batches, check, completion, doctor, local, results, submit, webhooks
+from imagebatch_cli.commands import batches, check, completion, doctor, gc, local, results, submit, webhooks
 from imagebatch_cli.exit_codes import FAILED, INTERRUPTED, REFUSED
 from imagebatch_cli.kubectl.errors import ClusterError
 from imagebatch_cli.results import NoResultError, UnwritableError
@@ -117,6 +117,6 @@ for command in (
     submit.submit, check.check,
     batches.list_, batches.status, batches.watch,
     batches.cancel, batches.suspend, batches.resume, batches.retry, batches.delete,
-    results.results, webhooks.webhooks, doctor.doctor, completion.completion,
+    results.results, webhooks.webhooks, gc.gc, doctor.doctor, completion.completion,
 ):  # fmt: skip
     cli.add_command(command)

@@ -23,6 +23,7 @@ A bad *image* is no exception but a result: see `imagebatch.outcome`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -115,7 +116,13 @@ class ConflictError(RecordsError):
 
 
 class FilesRemovedError(ImageBatchError):
-    """Another attempt needs files that are no longer kept."""
+    """Another attempt needs files that are no longer kept, `since` a day."""
+
+    def __init__(self, since: datetime) -> None:
+        super().__init__(
+            f"the batch can't be tried again: the files that it needs were removed on {since:%Y-%m-%d}, when "
+            "their days were over (keepDays); submit the CSV again"
+        )
 
 
 class NotControlledError(ImageBatchError):

@@ -1,4 +1,6 @@
-"""`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs."""
+"""`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs; with `gc`, remove once
+what is no longer kept.
+"""
 
 import asyncio
 import socket
@@ -16,13 +18,13 @@ from imagebatch import logs, migrations, webhook
 from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.work_queue import WorkQueue
-from imagebatch.errors import RecordsError, SettingsError
+from imagebatch.errors import ImageBatchError, RecordsError, SettingsError
 from imagebatch.net import transport
-from imagebatch.records import Records, connect
+from imagebatch.records import Records, Request, connect
 from imagebatch.settings import read
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
-from imagebatch_operator import health, job_executor, kube, watches
+from imagebatch_operator import health, job_executor, kube, retention, watches
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
@@ -55,8 +57,18 @@ def main() -> int:
         return 1
     logs.configure(settings.log_level)
     logs.adopt_standard_logging()
+    if sys.argv[1:2] == [retention.COMMAND]:
+        return _collect(settings, sys.argv[2:])
     asyncio.run(_run(settings))
     return 0
+
+
+def _collect(settings: OperatorSettings, given: list[str]) -> int:
+    try:
+        return asyncio.run(retention.run(settings, retention.arguments(given)))
+    except ImageBatchError as error:
+        log.critical("not removed", reason=str(error))
+        return 1
 
 
 async def _run(settings: OperatorSettings) -> None:
@@ -113,10 +125,23 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     )
     reconciler = Reconciler(Services(drivers=drivers, executors=executors))
     metrics.watch(queue)
+
+    def files_removed(request: Request) -> None:
+        key = reconciler.row_changed(request)
+        if key is not None:
+            queue.mark(key)
+
+    collector = retention.collector(
+        settings, records, objects, api, count=metrics.count_removed, seen=files_removed
+    )
     endpoints = Health(queue, records, objects, metrics.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
-        work = [group.create_task(queue.run(reconciler.reconcile)), group.create_task(dispatcher.run())]
+        work = [
+            group.create_task(queue.run(reconciler.reconcile)),
+            group.create_task(dispatcher.run()),
+            group.create_task(collector.run()),
+        ]
         await kopf.operator(
             registry=watches.registry(queue.mark, pods),
             settings=watches.settings(),

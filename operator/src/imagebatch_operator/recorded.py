@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 from imagebatch.batch.lifecycle import Ending
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.errors import ConflictError, RecordsError
+from imagebatch.errors import ConflictError, InputRefusedError, RecordsError
 from imagebatch.records import Records, Request, Result
 
 
 async def recorded(records: Records, batch: ImageBatch) -> Request:
-    """The object's row. Raises ConflictError when it is another object's, and RecordsError."""
+    """The object's row. Raises ConflictError when it is another object's, FilesRemovedError when its next
+    attempt can't begin, and RecordsError.
+    """
     if batch.is_shown_finished and await records.get(batch.request_id) is None:
         await restore(records, batch)
     found = await records.ensure(batch.new_request())
@@ -23,6 +26,17 @@ async def recorded(records: Records, batch: ImageBatch) -> Request:
     if found.attempt > batch.attempt:  # the API raises the object's first, then the row's: read it again
         raise RecordsError(f"the object of {batch.request_id} was read before its next attempt began")
     return found
+
+
+async def kept_as_wanted(records: Records, batch: ImageBatch, request: Request) -> Request:
+    """The row with the days that the object has by now: they may be changed. Raises RecordsError."""
+    try:
+        wanted = BatchSpec.from_spec(batch.spec).keep.as_spec()
+    except InputRefusedError:
+        return request
+    if wanted == request.spec.get("keepDays", {}):
+        return request
+    return await records.retentions.keep(request.request_id, wanted) or request
 
 
 async def restore(records: Records, batch: ImageBatch) -> None:

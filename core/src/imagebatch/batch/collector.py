@@ -47,6 +47,7 @@ class Collector:
     """Removes what is due. `seen` hears of each request whose row says that files are gone.
 
     `is_alone` says that no other program does so, and that nobody's lease is waited for at the start.
+    `put_off` counts the batches that could not be removed at once.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Collector:
         self._count = count
         self._seen = seen
         self._has_to_release = is_alone
+        self.put_off = 0
 
     async def run(self) -> NoReturn:
         """Remove what is due, whenever it is, until cancelled."""
@@ -103,6 +105,7 @@ class Collector:
                     yield Collected(claim.request.request_id, kind, amount)
                 await self._retentions.finish(held.claim, claim.kinds)
             if held.is_put_off:
+                self.put_off += 1
                 return
 
     async def survey(self) -> AsyncIterator[Collected]:

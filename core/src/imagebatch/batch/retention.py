@@ -43,17 +43,29 @@ class KeepDays:
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> "KeepDays":
         """Read days by the kinds' names; values may be text, as in a form. Raises InputRefusedError."""
-        problems: list[Problem] = []
-        values: dict[str, float] = {}
-        for name, value in given.items():
+        for name in given:
             if name not in _FIELDS:
                 known = ", ".join(_FIELDS)
-                problems.append(Problem("unknown_option", f"keepDays has no {name!r}; known are {known}"))
-                continue
+                raise InputRefusedError.of("unknown_option", f"keepDays has no {name!r}; known are {known}")
+        return cls._read({f"keepDays.{name}": (_FIELDS[name], value) for name, value in given.items()})
+
+    @classmethod
+    def of_form(cls, form: Mapping[str, Any]) -> "KeepDays":
+        """Read days by the upload's fields, beside which others may stand. Raises InputRefusedError."""
+        return cls._read(
+            {name: (_FIELDS[kind], form[name]) for name, kind in FORM_FIELDS.items() if name in form}
+        )
+
+    @classmethod
+    def _read(cls, given: Mapping[str, tuple[str, object]]) -> "KeepDays":
+        """By the names under which they were given: the field that each is, and its value."""
+        problems: list[Problem] = []
+        values: dict[str, float] = {}
+        for name, (field, value) in given.items():
             try:
-                values[_FIELDS[name]] = read_days(value)
+                values[field] = read_days(value)
             except ValueError as error:
-                problems.append(Problem("invalid_option", f"keepDays.{name}: {error}"))
+                problems.append(Problem("invalid_option", f"{name}: {error}"))
         if problems:
             raise InputRefusedError(problems)
         return cls(**values)
@@ -70,6 +82,13 @@ class KeepDays:
 
 _FIELDS = {"workingFiles": "working_files", "outputs": "outputs", "images": "images"}
 assert tuple(_FIELDS) == KEPT_KINDS
+
+FORM_FIELDS = {
+    "keepWorkingFilesDays": Kind.WORKING_FILES,
+    "keepOutputsDays": Kind.OUTPUTS,
+    "keepImagesDays": Kind.IMAGES,
+}
+"""The fields of an upload."""
 
 
 def read_days(value: object) -> float:

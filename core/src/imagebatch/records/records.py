@@ -222,10 +222,7 @@ def _refuse_reopening(request: Request) -> NoReturn:
     since = request.removed.prevents_retry
     if since is None:
         raise RecordsError(f"old results of {request.request_id} are being removed at this moment")
-    raise FilesRemovedError(
-        f"the batch can't be tried again: the files that it needs were removed on {since:%Y-%m-%d}, when "
-        "their days were over (keepDays); upload the CSV again"
-    )
+    raise FilesRemovedError(since)
 
 
 async def _insert(connection: PoolConnection, request: NewRequest) -> bool:

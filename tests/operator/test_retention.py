@@ -122,7 +122,7 @@ async def test_gc_in_the_operators_pod_shows_and_removes(
         return [each for each in found["batches"] if each["request_id"] == uid]
 
     shown = of_batch(await gc("--dry-run"))
-    assert [(each["kind"], each["objects"]) for each in shown] == [("outputs", 2)]
+    assert [(each["kind"], each["objects"]) for each in shown] == [("outputs", 3)]
     assert bucket.head(keys.output(uid)) is not None
     assert of_batch(await gc()) == shown
     assert bucket.head(keys.output(uid)) is None

@@ -322,7 +322,24 @@ async def test_it_waits_for_what_is_due_and_no_longer_than_an_hour(
     async with running(collector_of(batches)):
         assert set(working_keys("r1")) <= batches.left()
         await until(lambda: not set(working_keys("r1")) & batches.left())
+
+
+async def test_with_nothing_due_it_looks_again_in_an_hour(batches: FinishedBatches) -> None:
+    await batches.make("r1", days_ago=1)
     assert await collector_of(batches)._look() == collectors.LOOK_S
+    await batches.pass_days(6 - 60 / 86_400, "r1")
+    assert 50 < await collector_of(batches)._look() <= 60
+
+
+async def test_a_defect_stops_nothing_else(batches: FinishedBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collectors, "LOOK_S", 0.01)
+    await batches.execute("UPDATE object_sweeps SET swept_at = now() - interval '2 days'")
+    monkeypatch.setattr(Sweeper, "sweep_if_due", lambda _: 1 / 0)
+    await batches.make("r1", days_ago=8)
+    async with running(collector_of(batches)):
+        await until(lambda: not set(working_keys("r1")) & batches.left())
+        await batches.make("r2", days_ago=8)
+        await until(lambda: not set(working_keys("r2")) & batches.left())
 
 
 async def test_days_may_be_changed_after_the_end(batches: FinishedBatches, records: Records) -> None:
@@ -346,6 +363,12 @@ async def test_the_first_due_row_is_found_by_an_index(database_url: str) -> None
             plan = "\n".join(line[0] for line in lines)
             assert "_due on processing_requests" in plan, plan
             assert "Sort" not in plan, plan
+        looked = statements.NEXT
+        for number in range(4):
+            looked = looked.replace(f"${number + 1}::", "7::")
+        plan = "\n".join(line[0] for line in await connection.fetch(f"EXPLAIN {looked}"))
+        assert plan.count("_due on processing_requests") == 7, plan
+        assert "Seq Scan on processing_requests" not in plan, plan
     finally:
         await connection.close()
 

@@ -73,4 +73,5 @@ async def _services(folder: DataFolder) -> "AsyncIterator[BackingServices]":
         return
     with folder.locked():
         async with backing_services(folder, folder.prepare()) as base:
+            await base.records.retentions.release_all()  # of a system that was killed: none runs here now
             yield base

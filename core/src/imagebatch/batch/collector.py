@@ -83,14 +83,18 @@ class Collector:
             if self._has_to_release:
                 await self._retentions.release_all()
                 self._has_to_release = False
-            if await self._retentions.next_seconds(self._policy) == 0:
+            due_s = await self._retentions.next_seconds(self._policy)
+            if due_s == 0:
                 async for _ in self.collect():
                     pass
                 await self._sweeper.sweep_if_due()
-            due_s = await self._retentions.next_seconds(self._policy)
+                due_s = await self._retentions.next_seconds(self._policy)
         except UnavailableError as error:
             log.warning("what is no longer kept stays for now", error=str(error))
             return TROUBLE_S
+        except Exception:
+            log.exception("what is no longer kept stays, by a defect")
+            return LOOK_S
         return LOOK_S if due_s is None else min(max(due_s, PAUSE_S), LOOK_S)
 
     async def collect(self) -> AsyncIterator[Collected]:

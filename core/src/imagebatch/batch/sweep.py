@@ -216,6 +216,8 @@ def _read_mark(store: ObjectStore) -> Mark | None:
         return Mark(**json.loads(store.get(keys.DATABASE_MARK)))
     except NotFoundError:
         return None
+    except (ValueError, TypeError):
+        return Mark("damaged", 0, "")
 
 
 def _write_mark(store: ObjectStore, mark: Mark) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from imagebatch.batch.retention import Kind, Policy
+from imagebatch.errors import RecordsError
 from imagebatch.records import retention_statements as statements
 from imagebatch.records.failures import translate_errors
 from imagebatch.records.models import Claim, Request
@@ -128,7 +129,8 @@ class Retentions:
     async def sweep(self) -> Sweep:
         """How the sweeps stand, without a claim."""
         found = await self._pool.fetchrow(statements.SELECT_SWEEP)
-        assert found is not None
+        if found is None:
+            raise RecordsError("Postgres: object_sweeps has lost its row")
         return _sweep(found, await self._server())
 
     @translate_errors

@@ -1,6 +1,5 @@
-"""What a batch leaves on one machine goes when its days are over, by itself; a kill on the way changes nothing."""
+"""What a batch leaves on one machine goes when its days are over, by itself."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ async def test_the_system_removes_what_is_no_longer_kept(tmp_path: Path) -> None
         short = await uploaded(system, keepOutputsDays="1e-8")
         long = await uploaded(system, keepWorkingFilesDays="0")
         image = (await image_of(system, long))["output_url"]
-        await system.up.stop(signal.SIGKILL)
+        await system.up.stop()
         await system.up.start()
         await until(lambda: not system.up.input_of(short))
 

@@ -56,24 +56,39 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 SWEEP = Sweep("db-1", 4, SINCE, has_rows=True, server="77/1", until=SINCE)
 
 
+OURS = Mark("db-1", 4, "77/1")
+
+
 @pytest.mark.parametrize(
-    ("mark", "sweep", "reason"),
+    ("marks", "sweep", "reason"),
     [
-        (None, SWEEP, ""),
-        (Mark("db-1", 4, "77/1"), SWEEP, ""),
-        (Mark("db-1", 3, "77/1"), SWEEP, ""),
-        (Mark("db-1", 4, ""), SWEEP, ""),
-        (Mark("db-2", 1, "77/1"), SWEEP, "another database"),
-        (Mark("db-1", 5, "77/1"), SWEEP, "restored from a backup"),
-        (Mark("db-1", 4, "78/1"), SWEEP, "another server"),
-        (Mark("db-1", 4, "77/2"), SWEEP, "failed over"),
-        (None, replace(SWEEP, has_rows=False), "no batch at all"),
+        ([], SWEEP, ""),
+        ([OURS], SWEEP, ""),
+        ([replace(OURS, number=3)], SWEEP, ""),
+        ([replace(OURS, server="")], SWEEP, ""),
+        ([Mark("db-2", 1, "77/1")], SWEEP, "another database"),
+        ([OURS, Mark("db-2", 1, "77/1")], SWEEP, "another database"),
+        ([replace(OURS, number=5)], SWEEP, "restored from a backup"),
+        ([replace(OURS, server="78/1")], SWEEP, "another server"),
+        ([replace(OURS, server="77/2")], SWEEP, "failed over"),
+        ([], replace(SWEEP, has_rows=False), "no batch at all"),
     ],
-    ids=["first", "same", "crashed", "server-unknown", "other", "backup", "moved", "promoted", "empty"],
+    ids=[
+        "first",
+        "same",
+        "crashed",
+        "server-unknown",
+        "other",
+        "shared",
+        "backup",
+        "moved",
+        "promoted",
+        "empty",
+    ],
 )
 def test_a_missing_row_proves_nothing_where_rows_may_be_lost(
-    mark: Mark | None, sweep: Sweep, reason: str
+    marks: list[Mark], sweep: Sweep, reason: str
 ) -> None:
-    found = distrust(mark, sweep)
+    found = distrust(marks, sweep)
     assert bool(found) == bool(reason)
     assert reason in found

@@ -64,6 +64,11 @@ def sweeper_of(batches: FinishedBatches, policy: Policy = POLICY) -> Sweeper:
     return Sweeper(batches.records, AsyncStore(batches.store), policy)
 
 
+async def mark_of(batches: FinishedBatches) -> str:
+    """The key of the database's mark."""
+    return keys.database_mark((await batches.records.retentions.sweep()).database)
+
+
 async def swept(sweeper: Sweeper, pause_s: float = 0.0) -> list[Swept]:
     return [each async for each in sweeper.sweep(pause_s)]
 
@@ -77,12 +82,38 @@ async def test_what_belongs_to_no_batch_goes_and_nothing_else(
     expected = [each async for each in sweeper.survey()]
     assert batches.left() == {*orphans(), *others()}
     assert await swept(sweeper) == expected
-    assert batches.left() == {*others(), keys.DATABASE_MARK}
+    assert batches.left() == {*others(), await mark_of(batches)}
     assert {each.place: each.amount for each in expected} == {
         keys.batch_prefix("lost"): Amount(3, 15),
         keys.image_prefix("lost"): Amount(3, 15),
         keys.CSV_FILES: Amount(2, 10),
     }
+    assert await swept(sweeper) == []
+
+
+async def test_by_itself_only_inputs_that_never_ran_go(batches: FinishedBatches, store: MemoryStore) -> None:
+    leave(store)
+    never_ran = {f"{keys.batch_prefix('upload')}{name}-{'0' * 32}" for name in ("input.csv", "plan.json")}
+    for key in never_ran:
+        store.put(key, b"1", JSON)
+    store.is_ahead = timedelta(days=3)
+    await batches.execute("UPDATE object_sweeps SET swept_at = now() - interval '25 hours'")
+    await sweeper_of(batches).sweep_if_due()
+    assert batches.left() == {*orphans(), *others(), await mark_of(batches)}
+
+
+async def test_batches_of_another_database_in_the_bucket_are_nobodys_orphans(
+    batches: FinishedBatches, store: MemoryStore
+) -> None:
+    """Two machines with a Postgres each may share a bucket."""
+    leave(store)
+    store.put(keys.database_mark("another"), b'{"database": "another", "number": 0, "server": ""}', JSON)
+    store.is_ahead = timedelta(days=3)
+    sweeper = sweeper_of(batches)
+    assert await swept(sweeper) == []
+    assert "another database" in sweeper.distrusted
+    assert set(orphans()) <= batches.left()
+    store.put(keys.database_mark("another"), b"not JSON", JSON)
     assert await swept(sweeper) == []
 
 
@@ -126,13 +157,14 @@ async def test_a_database_that_lost_rows_proves_nothing_till_somebody_says_so(
     await swept(sweeper)
     leave(store)
     store.is_ahead = timedelta(days=3)
-    mark = store.get(keys.DATABASE_MARK)
+    name = await mark_of(batches)
+    mark = store.get(name)
     store.begun.append(Unfinished("batches/known/input.csv", "u1", store.now() - timedelta(days=2.1)))
     await batches.execute(damage)
     for _ in range(3):
         assert [each.is_unfinished for each in await swept(sweeper)] in ([True], [])
         assert reason in sweeper.distrusted
-        assert store.get(keys.DATABASE_MARK) == mark
+        assert store.get(name) == mark
     assert store.begun == []
     assert {*orphans(), *others()} <= batches.left()
     if reason != "no batch at all":
@@ -145,13 +177,19 @@ async def test_the_mark_says_which_database_and_which_sweep(
     batches: FinishedBatches, store: MemoryStore
 ) -> None:
     sweeper = sweeper_of(batches)
-    await swept(sweeper)
-    first = json.loads(store.get(keys.DATABASE_MARK))
-    await swept(sweeper)
-    second = json.loads(store.get(keys.DATABASE_MARK))
-    assert (first["number"], second["number"]) == (1, 2)
-    assert first["database"] == second["database"]
-    assert first["server"] == second["server"] != ""
+    name, numbers = await mark_of(batches), []
+    for call in (
+        sweeper.register,
+        sweeper.register,
+        lambda: swept(sweeper),
+        lambda: swept(sweeper),
+        sweeper.register,
+    ):
+        await call()
+        second = json.loads(store.get(name))
+        numbers.append(second["number"])
+    assert numbers == [0, 0, 1, 2, 2]
+    assert (name, second["server"] != "") == (keys.database_mark(second["database"]), True)
 
 
 async def test_what_is_promised_is_no_orphan(batches: FinishedBatches, store: MemoryStore) -> None:
@@ -224,6 +262,6 @@ async def test_on_the_real_s3_gc_removes_what_its_dry_run_names(
     assert dry.document() | {"dry_run": False} == done.document()
     assert done.total == Amount(8, 40)
     assert done.uploads == ["batches/lost/input.csv"]
-    assert real.left() == {*others(), keys.DATABASE_MARK}
+    assert real.left() == {*others(), await mark_of(batches)}
     assert list(s3_store.unfinished("")) == []
     assert list(done.lines())[-1] == "removed: 8 objects, 40 bytes, 1 unfinished uploads"

@@ -11,6 +11,7 @@
     │   │   ├── ThrottledError      S3 asks for fewer requests
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
     │   └── RecordsError        Postgres did not do what was asked
+    │       ├── BeingRemovedError   old results of the batch are being removed at this moment
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
     ├── FilesRemovedError   another attempt needs what was removed when its days were over
@@ -109,6 +110,10 @@ class RecordsError(UnavailableError):
 
 class OutcomeUnknownError(RecordsError):
     """The answer was lost: it may have been done. Clean up nothing after it, and look again."""
+
+
+class BeingRemovedError(RecordsError):
+    """Old results of the batch are being removed at this moment; soon it may be tried again."""
 
 
 class ConflictError(RecordsError):

@@ -68,6 +68,7 @@ class Collector:
         self._count = count
         self._seen = seen
         self._has_to_release = is_alone
+        self._is_registered = False
         self.put_off = 0
 
     async def run(self) -> NoReturn:
@@ -83,6 +84,9 @@ class Collector:
             if self._has_to_release:
                 await self._retentions.release_all()
                 self._has_to_release = False
+            if not self._is_registered:
+                await self._sweeper.register()
+                self._is_registered = True
             due_s = await self._retentions.next_seconds(self._policy)
             if due_s == 0:
                 async for _ in self.collect():

@@ -3,22 +3,25 @@ uploads in parts that were never finished.
 
 An orphan is old, by S3's own clock, and its request has no row and no object. A row that is missing proves
 nothing where rows were lost. So nothing is an orphan that is older than what the database remembers, and
-nothing at all while the database is not the one that swept here last, or stands before that sweep: the mark
-in the bucket says which it was (docs/decisions/0020).
+nothing at all while the bucket has the mark of another database, or the database stands before the sweep that
+its own mark tells of (docs/decisions/0020). By itself a program only removes inputs that never ran: results
+without a row go when an administrator has it so.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from typing import TypeAlias
 
 import structlog
 
 from imagebatch.batch.removal import Count, amount_of, pages_of, uncounted
 from imagebatch.batch.retention import Amount, Policy
-from imagebatch.errors import NotFoundError
+from imagebatch.errors import AlreadyExistsError
 from imagebatch.records import Records
 from imagebatch.records.retentions import Sweep
 from imagebatch.storage import keys
@@ -30,12 +33,14 @@ LEASE_S = 300.0
 PAGE = 1000
 PREFIXES = (keys.BATCHES, keys.CSV_FILES, keys.IMAGES)
 
+Places: TypeAlias = AsyncIterator[tuple[str, list[Stored]]]
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Which database swept the bucket last, and its number of that sweep."""
+    """That a database's batches are in the bucket: the number of its last sweep, and where it was then."""
 
     database: str
     number: int
@@ -51,18 +56,17 @@ class Swept:
     is_unfinished: bool = False
 
 
-def distrust(mark: Mark | None, sweep: Sweep) -> str:
+def distrust(marks: Sequence[Mark], sweep: Sweep) -> str:
     """Why a missing row proves nothing; empty when it does prove that there is no such batch."""
     if not sweep.has_rows:
         return "the database has no batch at all"
-    if mark is None:
-        return ""
-    if mark.database != sweep.database:
-        return "the bucket holds the batches of another database"
-    if mark.number > sweep.number:
-        return "the database is older than the last sweep: it was restored from a backup"
-    if mark.server and sweep.server and mark.server != sweep.server:
-        return "the database is on another server than at the last sweep: it was restored, or failed over"
+    for mark in marks:
+        if mark.database != sweep.database:
+            return "the bucket holds batches of another database"
+        if mark.number > sweep.number:
+            return "the database is older than its last sweep: it was restored from a backup"
+        if mark.server and sweep.server and mark.server != sweep.server:
+            return "the database is on another server than at its last sweep: it was restored, or failed over"
     return ""
 
 
@@ -94,21 +98,28 @@ class Sweeper:
         self._count = count
         self.distrusted = ""
 
+    async def register(self) -> None:
+        """Leave the database's mark in the bucket, so that no other takes its objects for orphans."""
+        if self._age:
+            sweep = await self._retentions.sweep()
+            await self._store.run(partial(_register, mark=Mark(sweep.database, sweep.number, sweep.server)))
+
     async def sweep_if_due(self) -> None:
-        """Sweep, once a day. Raises UnavailableError."""
-        async for _ in self.sweep(PAUSE_S):
+        """Remove inputs that never ran and unfinished uploads, once a day. Raises UnavailableError."""
+        async for _ in self.sweep(PAUSE_S, is_thorough=False):
             pass
 
-    async def sweep(self, pause_s: float = 0.0) -> AsyncIterator[Swept]:
+    async def sweep(self, pause_s: float = 0.0, *, is_thorough: bool = True) -> AsyncIterator[Swept]:
         """Remove what belongs to no batch, and say what went, unless another program did so within the pause.
 
-        `distrusted` then says why no orphans were looked for. Raises UnavailableError.
+        Results and what has run only go by a thorough one. `distrusted` then says why no orphans were looked
+        for. Raises UnavailableError.
         """
         sweep = await self._retentions.claim_sweep(LEASE_S, pause_s) if self._age else None
         if sweep is None:
             return
         try:
-            async for found, remove in self._found(sweep):
+            async for found, remove in self._found(sweep, is_thorough=is_thorough):
                 sweep = await self._extended(sweep)
                 await self._store.run(remove)
                 self._count("unfinishedUploads" if found.is_unfinished else "orphans", found.amount)
@@ -120,14 +131,14 @@ class Sweeper:
         await self._finish(sweep)
 
     async def survey(self) -> AsyncIterator[Swept]:
-        """What `sweep` would remove. Raises UnavailableError."""
+        """What a thorough `sweep` would remove. Raises UnavailableError."""
         if self._age:
-            async for found, _ in self._found(await self._retentions.sweep()):
+            async for found, _ in self._found(await self._retentions.sweep(), is_thorough=True):
                 yield found
 
     async def trust(self) -> None:
-        """Take the database for the one that knows every batch of this bucket, whatever the mark says."""
-        await self._store.run(lambda store: store.delete([keys.DATABASE_MARK]))
+        """Take the database for the one that knows every batch of this bucket, whatever the marks say."""
+        await self._store.run(_remove_marks)
 
     async def _extended(self, sweep: Sweep) -> Sweep:
         extended = await self._retentions.extend_sweep(sweep, LEASE_S)
@@ -146,46 +157,76 @@ class Sweeper:
 
     # -- finding ---------------------------------------------------------------------------------------
 
-    async def _found(self, sweep: Sweep) -> AsyncIterator[tuple[Swept, Callable[[ObjectStore], None]]]:
+    async def _found(
+        self, sweep: Sweep, *, is_thorough: bool
+    ) -> AsyncIterator[tuple[Swept, Callable[[ObjectStore], None]]]:
         """What goes, a page at a time, and the call that removes it."""
         before = await self._store.run(lambda store: store.now()) - self._age
         for prefix in PREFIXES:
             for upload in await self._store.run(partial(_unfinished, prefix=prefix, before=before)):
                 yield Swept(upload.key, Amount(1), is_unfinished=True), partial(_end, upload=upload)
-        self.distrusted = distrust(await self._store.run(_read_mark), sweep)
+        self.distrusted = distrust(await self._store.run(_read_marks), sweep)
         if self.distrusted:
             return
-        async for place, page in self._orphans(_Age(sweep.knows_since, before)):
-            yield Swept(place, amount_of(page)), partial(_delete, page=page)
+        age, promised = _Age(sweep.knows_since, before), await self._promised()
+        finders = [self._inputs(age, promised)]
+        if is_thorough:
+            finders = [
+                self._working_files(age, promised),
+                self._images(age, promised),
+                self._csvs(age, promised),
+            ]
+        for finder in finders:
+            async for place, page in finder:
+                yield Swept(place, amount_of(page)), partial(_delete, page=page)
 
-    async def _orphans(self, age: "_Age") -> AsyncIterator[tuple[str, list[Stored]]]:
-        promised = await self._promised()
-        folders = {keys.image_folder(request_id) for request_id in promised}
-        for prefix, known, others in (
-            (keys.BATCHES, self._retentions.known_ids, promised),
-            (keys.IMAGES, self._retentions.known_folders, folders),
-        ):
-            found = self._store.blocking.folders(prefix)
-            while page := await self._store.run(lambda _, found=found: list(islice(found, PAGE))):  # type: ignore[misc]
-                names = [folder.removeprefix(prefix).rstrip("/") for folder in page]
-                for name in sorted(set(names) - await known(names) - others):
-                    async for old in self._old(f"{prefix}{name}/", age):
-                        yield f"{prefix}{name}/", old
+    async def _inputs(self, age: "_Age", promised: set[str]) -> Places:
+        """The inputs of uploads that were never recorded: nothing ran."""
+        async for request_id in self._unknown(keys.BATCHES, self._retentions.known_ids, promised):
+            folder = keys.batch_prefix(request_id)
+            is_orphan = partial(_is_old_input, age=age, request_id=request_id)
+            async for page in self._whole(folder, is_orphan):
+                yield folder, page
+
+    async def _working_files(self, age: "_Age", promised: set[str]) -> Places:
+        async for request_id in self._unknown(keys.BATCHES, self._retentions.known_ids, promised):
+            folder = keys.batch_prefix(request_id)
+            async for page in self._whole(folder, age.fits):
+                yield folder, page
+
+    async def _images(self, age: "_Age", promised: set[str]) -> Places:
+        theirs = {keys.image_folder(request_id) for request_id in promised}
+        async for name in self._unknown(keys.IMAGES, self._retentions.known_folders, theirs):
+            folder = f"{keys.IMAGES}{name}/"
+            async for page in self._whole(folder, age.fits):
+                yield folder, page
+
+    async def _csvs(self, age: "_Age", promised: set[str]) -> Places:
         async for page in pages_of(self._store, keys.CSV_FILES):
-            ids = {stored.key: keys.request_of_csv(stored.key) for stored in page}
-            known_ids = await self._retentions.known_ids([each for each in ids.values() if each]) | promised
-            if old := [
-                each for each in page if ids[each.key] and ids[each.key] not in known_ids and age.fits(each)
-            ]:
-                yield keys.CSV_FILES, old
+            owners = [(each, keys.request_of_csv(each.key)) for each in page if age.fits(each)]
+            named = {owner for _, owner in owners if owner}
+            unknown = named - await self._retentions.known_ids(sorted(named)) - promised
+            if gone := [each for each, owner in owners if owner in unknown]:
+                yield keys.CSV_FILES, gone
 
-    async def _old(self, folder: str, age: "_Age") -> AsyncIterator[list[Stored]]:
-        """A folder's objects; none where one of them is so young that somebody may be at work there."""
+    async def _unknown(
+        self, prefix: str, known: Callable[[list[str]], Awaitable[set[str]]], others: set[str]
+    ) -> AsyncIterator[str]:
+        """The names of the folders under a prefix that are nobody's."""
+        folders = self._store.blocking.folders(prefix)
+        while page := await self._store.run(lambda _: list(islice(folders, PAGE))):
+            names = {folder.removeprefix(prefix).rstrip("/") for folder in page}
+            for name in sorted(names - await known(sorted(names)) - others):
+                yield name
+
+    async def _whole(self, folder: str, is_orphan: Callable[[Stored], bool]) -> AsyncIterator[list[Stored]]:
+        """A folder's objects; none where one of them is no orphan: somebody may be at work there."""
         async for page in pages_of(self._store, folder):
-            if not all(map(age.fits, page)):
+            if not all(map(is_orphan, page)):
                 return
         async for page in pages_of(self._store, folder):
-            yield [stored for stored in page if age.fits(stored)]
+            if gone := list(filter(is_orphan, page)):
+                yield gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +252,33 @@ def _delete(store: ObjectStore, page: list[Stored]) -> None:
     store.delete([stored.key for stored in page])
 
 
-def _read_mark(store: ObjectStore) -> Mark | None:
+def _is_old_input(stored: Stored, age: _Age, request_id: str) -> bool:
+    return age.fits(stored) and keys.is_input(request_id, stored.key)
+
+
+def _read_marks(store: ObjectStore) -> list[Mark]:
+    return [_mark_of(store.get(stored.key)) for stored in store.list(keys.DATABASES)]
+
+
+def _mark_of(data: bytes) -> Mark:
     try:
-        return Mark(**json.loads(store.get(keys.DATABASE_MARK)))
-    except NotFoundError:
-        return None
+        return Mark(**json.loads(data))
     except (ValueError, TypeError):
         return Mark("damaged", 0, "")
 
 
+def _register(store: ObjectStore, mark: Mark) -> None:
+    with suppress(AlreadyExistsError):
+        store.put(keys.database_mark(mark.database), _encoded(mark), JSON, only_if_absent=True)
+
+
 def _write_mark(store: ObjectStore, mark: Mark) -> None:
-    store.put(keys.DATABASE_MARK, json.dumps(asdict(mark)).encode(), JSON)
+    store.put(keys.database_mark(mark.database), _encoded(mark), JSON)
+
+
+def _encoded(mark: Mark) -> bytes:
+    return json.dumps(asdict(mark)).encode()
+
+
+def _remove_marks(store: ObjectStore) -> None:
+    store.delete([stored.key for stored in store.list(keys.DATABASES)])

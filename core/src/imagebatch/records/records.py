@@ -9,7 +9,13 @@ from typing import Any, NoReturn, TypeAlias
 import asyncpg
 
 from imagebatch.batch.lifecycle import Ending
-from imagebatch.errors import ConflictError, FilesRemovedError, OutcomeUnknownError, RecordsError
+from imagebatch.errors import (
+    BeingRemovedError,
+    ConflictError,
+    FilesRemovedError,
+    OutcomeUnknownError,
+    RecordsError,
+)
 from imagebatch.records import statements
 from imagebatch.records.deletions import Deletions
 from imagebatch.records.deliveries import Deliveries
@@ -221,7 +227,7 @@ class Records:
 def _refuse_reopening(request: Request) -> NoReturn:
     since = request.removed.prevents_retry
     if since is None:
-        raise RecordsError(f"old results of {request.request_id} are being removed at this moment")
+        raise BeingRemovedError(f"old results of {request.request_id} are being removed at this moment")
     raise FilesRemovedError(since)
 
 

@@ -12,10 +12,8 @@ IMAGES = "images/"
 CSV_FILES = "csvfile/"
 BATCHES = "batches/"
 IMPORTS = "imports/"
+DATABASES = "databases/"
 OUTPUT_SUFFIX = "_output.csv"
-
-DATABASE_MARK = f"{BATCHES}database.json"
-"""Which database's batches are in this bucket: `imagebatch.batch.sweep`."""
 
 _CSV = re.compile(rf"{CSV_FILES}(?P<request_id>[^/]+)_(output|errors|report)\.csv")
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
@@ -46,6 +44,16 @@ def errors(request_id: str) -> str:
 def image_report(request_id: str) -> str:
     """What became of each image: private, for it holds the input's links."""
     return f"{CSV_FILES}{request_id}_report.csv"
+
+
+def database_mark(database: str) -> str:
+    """What a database leaves in the bucket that its batches are in: `imagebatch.batch.sweep`."""
+    return f"{DATABASES}{database}.json"
+
+
+def is_input(request_id: str, key: str) -> bool:
+    """Whether a key under a batch's prefix is what an upload writes, before anything runs."""
+    return "/" not in key.removeprefix(batch_prefix(request_id))
 
 
 def request_of_csv(key: str) -> str | None:

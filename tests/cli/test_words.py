@@ -65,7 +65,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 
 def test_both_doors_have_the_same_verbs() -> None:
-    only_here = {"up", "run", "token", "check", "doctor", "completion", "webhooks", "status"}
+    only_here = {"up", "run", "token", "check", "gc", "doctor", "completion", "webhooks", "status"}
     assert set(cli.commands) - only_here == set(kubectl.commands) - {"why"}
 
 

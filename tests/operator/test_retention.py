@@ -90,11 +90,11 @@ async def test_what_is_no_longer_kept_goes_and_the_object_says_so(
     assert row is not None
     assert (row.status, row.attempt) == ("complete", 1)
     # days may be changed after the end
-    await own_objects.change(other["metadata"]["name"], keepDays={"outputs": AT_ONCE})
+    await own_objects.change(other["metadata"]["name"], keepDays={"outputs": 5000})
 
     async def has_them() -> bool:
         found = await operated_records.get(other["metadata"]["uid"])
-        return found is not None and found.spec["keepDays"] == {"workingFiles": 0, "outputs": AT_ONCE}
+        return found is not None and found.spec["keepDays"] == {"workingFiles": 0, "outputs": 5000}
 
     await until(has_them)
 

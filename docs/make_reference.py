@@ -14,6 +14,7 @@ from imagebatch.outcome import EXPLANATIONS
 from imagebatch.settings import (
     DatabaseSettings,
     NetworkSettings,
+    RetentionSettings,
     S3Settings,
     WebhookSettings,
     variable,
@@ -25,12 +26,13 @@ from imagebatch_operator.settings import OperatorSettings
 
 HERE = Path(__file__).parent
 
-SHARED = (S3Settings, DatabaseSettings, NetworkSettings, WebhookSettings)
+SHARED = (S3Settings, DatabaseSettings, NetworkSettings, WebhookSettings, RetentionSettings)
 GROUPS: dict[str, tuple[type[BaseSettings], ...]] = {
     "S3": (S3Settings,),
     "Postgres": (DatabaseSettings,),
     "Addresses": (NetworkSettings,),
     "Webhooks": (WebhookSettings,),
+    "What is kept": (RetentionSettings,),
     "The API": (ApiSettings,),
     "The API on Kubernetes": (ServerSettings,),
     "The operator": (OperatorSettings,),

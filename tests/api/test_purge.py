@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from imagebatch.batch import removal
 from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
 from imagebatch.batch.lifecycle import Ending, Phase
@@ -15,7 +16,6 @@ from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import NewRequest, Records, Result
 from imagebatch.storage import keys
 from imagebatch.storage.store import JSON
-from imagebatch_api import purge
 from imagebatch_api.purge import Purge
 from imagebatch_api.services import Services
 from imagebatch_testing.memory_store import MemoryStore, held
@@ -96,7 +96,7 @@ async def until_gone(records: Records, request_id: str) -> None:
 async def test_everything_goes_and_nothing_of_others(
     services: Services, records: Records, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purge, "PAGE", 2)
+    monkeypatch.setattr(removal, "PAGE", 2)
     await made(records, store, "r1")
     await made(records, store, "r10")
     async with running(services):
@@ -122,8 +122,8 @@ async def test_what_was_deleted_before_the_start_is_removed(
 async def test_what_could_not_be_removed_is_tried_again(
     services: Services, records: Records, store: TroubledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purge, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(purge, "PAGE", 2)
+    monkeypatch.setattr(removal, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(removal, "PAGE", 2)
     await made(records, store, "r1")
     store.refusals = 3
     assert await records.deletions.mark("r1")
@@ -223,7 +223,7 @@ async def test_who_is_stopped_gives_its_claim_back(
     store.gate.set()
     in_seconds = await records.deletions.next_seconds("")
     assert in_seconds is not None
-    assert in_seconds <= purge.LAST_CALL_S < purge.LEASE_S
+    assert in_seconds <= removal.LAST_CALL_S < removal.LEASE_S
 
 
 async def test_a_batch_that_runs_is_not_deleted(records: Records) -> None:

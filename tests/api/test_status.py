@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from imagebatch.batch.lifecycle import Ending, Phase
+from imagebatch.batch.retention import KeepDays, Policy
 from imagebatch.outcome import Counts, Qualities
 from imagebatch.records import NewRequest, Records, Request, Result
 from imagebatch.storage import keys
@@ -61,6 +62,7 @@ def test_the_document_of_a_running_batch() -> None:
         "quality": None,
         "errors_csv": None,
         "report_csv": None,
+        "removed": {"working_files": None, "outputs": None, "images": None},
         "created_at": "2026-03-01T12:00:00.000Z",
         "finished_at": None,
     }
@@ -215,6 +217,21 @@ class TestWithRecords:
         result = Result(Counts(4, 3, 1), {}, None, keys.errors(ID))
         await self.finish(records, Ending(Phase.FAILED, "m", "e"), result)
         assert (await client.get(f"/batches/{ID}/errors.csv")).status_code == 404
+
+    async def test_csvs_whose_days_are_over_are_gone(
+        self, client: httpx.AsyncClient, records: Records
+    ) -> None:
+        files = (keys.output(ID), keys.errors(ID), keys.image_report(ID))
+        await self.finish(records, Ending(Phase.COMPLETE, "done"), Result(Counts(4, 3, 1), {}, *files))
+        await records.retentions.keep(ID, {"outputs": 1e-9})
+        assert await records.retentions.claim(Policy(keep=KeepDays()), "", 60) is not None
+        document = (await client.get(f"/status/{ID}")).json()
+        assert (document["output_csv"], document["errors_csv"], document["report_csv"]) == (None, None, None)
+        assert document["removed"]["outputs"] is not None
+        assert document["quality"] is not None
+        for path in ("errors.csv", "report.csv", "images"):
+            answer = await client.get(f"/batches/{ID}/{path}")
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (410, "results_removed")
 
     async def test_real_s3_serves_the_errors_file(
         self, make_app: Any, connect: Any, records: Records, s3_store: Any

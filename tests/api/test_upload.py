@@ -102,6 +102,8 @@ async def test_fields_may_stand_on_either_side_of_the_file(
         a_field("parallelism", "9"),
         a_field("maxFailedPercent", "0"),
         a_field("deadlineSeconds", "3600"),
+        a_field("keepWorkingFilesDays", "1.5"),
+        a_field("keepImagesDays", "0"),
     ]
     response = await post(client, *([the_file(), *options] if is_last else [*options, the_file()]))
     assert response.status_code == 202
@@ -110,6 +112,7 @@ async def test_fields_may_stand_on_either_side_of_the_file(
     assert taken.spec["compression"]["quality"] == "60"
     assert taken.spec["sharding"]["parallelism"] == 9
     assert taken.spec["limits"] == {"maxFailedPercent": 0, "deadlineSeconds": 3600}
+    assert taken.spec["keepDays"] == {"workingFiles": 1.5, "images": 0}
 
 
 async def test_a_bare_csv_body_has_its_fields_in_the_query(client: httpx.AsyncClient, intake: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.lifecycle import Ending, Phase
+from imagebatch.batch.retention import KeepDays, Policy
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Request, Result, statements
 from imagebatch_api import openapi, tokens
@@ -163,6 +164,20 @@ async def test_without_a_failure_there_is_nothing_to_retry(
 ) -> None:
     await ended(records)
     assert code_of(await client.post("/batches/r1/retry")) == (409, "nothing_to_retry")
+
+
+async def test_a_retry_is_refused_once_its_working_files_are_gone(
+    client: httpx.AsyncClient, records: Records, woken: list[str]
+) -> None:
+    await ended(records, counts=ONE_FAILED)
+    await records.retentions.keep("r1", {"workingFiles": 1e-9})
+    assert await records.retentions.claim(Policy(keep=KeepDays()), "", 60) is not None
+    answer = await client.post("/batches/r1/retry")
+    assert code_of(answer) == (409, "files_removed")
+    assert "submit the CSV again" in answer.json()["detail"]
+    document = (await client.get("/status/r1")).json()
+    assert document["removed"]["working_files"] is not None
+    assert (document["removed"]["outputs"], document["status"], woken) == (None, "complete", [])
 
 
 async def test_many_retries_at_once_are_one_attempt(client: httpx.AsyncClient, records: Records) -> None:

@@ -66,7 +66,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 
 def test_both_doors_have_the_same_verbs() -> None:
-    only_here = {"up", "run", "token", "doctor", "completion", "status"}
+    only_here = {"up", "run", "token", "gc", "doctor", "completion", "status"}
     assert set(cli.commands) - only_here == set(kubectl.commands) - {"why"}
     webhooks = [commands(group)[("webhooks", "verify")] for group in GROUPS.values()]
     assert webhooks[0] is webhooks[1]

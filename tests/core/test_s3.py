@@ -101,16 +101,32 @@ class TestOnARealServer:
     def test_an_upload_that_s3_refuses_is_a_store_error_and_leaves_nothing(self, s3_store: S3Store) -> None:
         def ended_meanwhile() -> Iterator[bytes]:
             yield b"x" * SIX_MEGABYTES
-            assert s3_store.abort_uploads() == 1
+            (upload,) = s3_store.unfinished("batches/")
+            s3_store.end(upload)
 
         with pytest.raises(StoreError):
             s3_store.put_stream("batches/x", ended_meanwhile(), TEXT)
         assert list(s3_store.list("")) == []
 
-    def test_uploads_that_a_killed_program_left_are_ended(self, s3_store: S3Store) -> None:
-        s3_store._client._create_multipart_upload("imagebatch", "batches/r/input.csv", {})
-        assert s3_store.abort_uploads() == 1
-        assert s3_store.abort_uploads() == 0
+    def test_uploads_that_a_killed_program_left_are_found_and_ended(self, s3_store: S3Store) -> None:
+        keys_begun = [f"batches/r{number:04d}/input.csv" for number in range(3)]
+        for key in [*keys_begun, "images/x/1.jpg"]:
+            s3_store._client._create_multipart_upload("imagebatch", key, {})
+        found = sorted(s3_store.unfinished("batches/"), key=lambda upload: upload.key)
+        assert [upload.key for upload in found] == keys_begun
+        assert all(abs((upload.begun_at - s3_store.now()).total_seconds()) < 60 for upload in found)
+        for upload in [*found, found[0]]:
+            s3_store.end(upload)
+        assert [upload.key for upload in s3_store.unfinished("")] == ["images/x/1.jpg"]
+        s3_store.end(next(s3_store.unfinished("images/")))
+
+    def test_folders_are_listed_without_what_is_in_them(self, s3_store: S3Store) -> None:
+        for key in ("batches/f/a/1", "batches/f/a/b/2", "batches/f/c d/1", "batches/f/alone", "images/x/1"):
+            s3_store.put(key, b"x", TEXT)
+        assert list(s3_store.folders("batches/f/")) == ["batches/f/a/", "batches/f/c d/"]
+        (listed,) = s3_store.list("images/x/")
+        assert listed.modified is not None
+        assert abs((listed.modified - s3_store.now()).total_seconds()) < 60
 
     def test_a_read_with_another_etag_is_refused(self, s3_store: S3Store) -> None:
         s3_store.put("batches/x", b"new", TEXT)

@@ -127,6 +127,18 @@ async def test_the_commands_that_the_page_shows_work(started: Started, tmp_path:
 
 @pytest.mark.integration
 @pytest.mark.anyio
+async def test_the_commands_that_show_and_remove_what_is_not_kept_work(tmp_path: Path) -> None:
+    said = []
+    for line in shown("gc", "docs/retention.md", "sh").splitlines():
+        _, *words = shlex.split(line, comments=True)
+        done = await imagebatch(*words, "--data", str(tmp_path / "data"))
+        assert done.code == 0, (line, done.stderr)
+        said.append(done.stdout.splitlines()[0])
+    assert [words.partition(":")[0] for words in said] == ["would go", "removed"]
+
+
+@pytest.mark.integration
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("name", "page"),
     [("client", "README.md"), ("client", "docs/client.md"), ("async client", "docs/client.md")],

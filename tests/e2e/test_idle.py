@@ -15,6 +15,7 @@ SHARE_OF_WEED = 0.01
 """SeaweedFS ticks by itself: 0.3 to 0.5% of a core, whoever uses it."""
 
 
+@pytest.mark.usefixtures("records")  # none: what is due would be something to do
 async def test_an_idle_system_asks_nobody_anything(servers: Servers, tmp_path: Path) -> None:
     async with watched(servers, tmp_path) as system:
         idle = await measure(system, SECONDS)

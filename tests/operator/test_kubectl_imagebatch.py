@@ -70,6 +70,7 @@ async def test_a_short_file_is_in_the_object_with_what_was_asked_for(
     options = (
         "--quality", "60", "--max-width", "800", "--progressive", "--keep-metadata", "--rows-per-shard", "1",
         "--parallelism", "2", "--max-failed-percent", "50", "--deadline-seconds", "900",
+        "--keep-images-days", "0.5", "--keep-outputs-days", "0",
         "--webhook-url", "https://hooks.example/done", "--columns", "serial=Serial Number,links=Input Image Urls",
     )  # fmt: skip
     file = a_file(tmp_path)
@@ -83,6 +84,7 @@ async def test_a_short_file_is_in_the_object_with_what_was_asked_for(
         "compression": {"quality": "60", "maxWidth": 800, "progressive": True, "stripMetadata": False},
         "sharding": {"rowsPerShard": 1, "parallelism": 2},
         "limits": {"maxFailedPercent": 50, "deadlineSeconds": 900},
+        "keepDays": {"outputs": 0, "images": 0.5},
         "webhook": {"url": "https://hooks.example/done"},
     }
     assert (await batch.finish())["images"]["succeeded"] == ROWS

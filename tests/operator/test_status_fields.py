@@ -7,12 +7,13 @@ from typing import Any, get_args
 
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.batch.retention import FORM_FIELDS, KeepDays
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.csv import columns
 from imagebatch.csv.columns import ColumnNames, ColumnOptions
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records import RecordedDelivery, Suspension
+from imagebatch.records import RecordedDelivery, Removed, Suspension
 from imagebatch_api import schemas
 from imagebatch_operator.links import links_status
 from imagebatch_operator.status import ResultLinks, status_of
@@ -80,6 +81,7 @@ def test_a_status_has_the_fields_of_the_schema(a_batch: MakeBatch) -> None:
         started_at=NOW,
         finished_at=NOW,
         suspension=Suspension(9.0, NOW),
+        removed=Removed(working_files=NOW, outputs=NOW, images=NOW),
     )
     status = status_of(
         a_batch(), row, NOW, links=ResultLinks("o", "e", "r"), shards=ShardCounts(3, 2, 1), job="j"
@@ -98,6 +100,7 @@ def test_a_recorded_spec_has_the_fields_of_the_schema() -> None:
             BatchSpec(),
             columns=ColumnOptions(columns=ColumnNames("a", "b", ("c",)), preset="shopify", in_place=True),
             compression=Compression(target_bytes=1, max_width=1, max_height=1),
+            keep=KeepDays(working_files=1, outputs=1, images=1),
         ).as_spec()
     )
     only_objects = {"requestId", "attempt", "ttlSecondsAfterFinished"}
@@ -114,8 +117,11 @@ def test_an_upload_may_ask_for_what_a_spec_may() -> None:
         schema()["spec"]["properties"][part]["properties"] for part in ("compression", "sharding", "limits")
     )
     source = schema()["spec"]["properties"]["source"]["properties"].keys() & set(columns.OPTION_NAMES)
-    assert {*compression, *sharding, *limits, *source} == schemas.FIELDS.keys() - NOT_FOR_SPECS
-    for name, field in {**compression, **sharding, **limits}.items():
+    kept = schema()["spec"]["properties"]["keepDays"]["properties"]
+    days = {name: kept[kind] for name, kind in FORM_FIELDS.items()}
+    assert len(days) == len(kept)
+    assert {*compression, *sharding, *limits, *source, *days} == schemas.FIELDS.keys() - NOT_FOR_SPECS
+    for name, field in {**compression, **sharding, **limits, **days}.items():
         for bound in ("minimum", "maximum"):
             assert schemas.FIELDS[name].get(bound) == field.get(bound), (name, bound)
     presets = schema()["spec"]["properties"]["source"]["properties"]["preset"]["enum"]

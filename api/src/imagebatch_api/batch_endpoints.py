@@ -81,6 +81,7 @@ class BatchEndpoints:
     async def images(self, request: Request) -> Response:
         asked = IMAGES.read(request.query_params)
         found = await self._lookup.find(request)
+        self._lookup.refuse_removed(found)
         missing = RefusedError(404, "no_report", "this batch has no report yet")
         if not found.report_key:
             raise missing

@@ -47,12 +47,14 @@ class Endpoints:
 
     async def errors_csv(self, request: Request) -> Response:
         found = await self._lookup.find(request)
+        self._lookup.refuse_removed(found)
         return await self._file(
             found.errors_key, RefusedError(404, "no_errors_file", "this batch has no errors file")
         )
 
     async def report_csv(self, request: Request) -> Response:
         found = await self._lookup.find(request)
+        self._lookup.refuse_removed(found)
         return await self._file(
             found.report_key, RefusedError(404, "no_report", "this batch has no report yet")
         )

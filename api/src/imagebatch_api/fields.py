@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from imagebatch import webhook_address
 from imagebatch.batch.lifecycle import Desired
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.batch.retention import FORM_FIELDS, KeepDays
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.csv import columns
 from imagebatch.csv.columns import ColumnOptions
@@ -25,7 +27,7 @@ NUMBERS = {
 }
 """The whole numbers, with their bounds."""
 
-NAMES = (WEBHOOK, ENCODING, *columns.OPTION_NAMES, *OPTION_NAMES, *NUMBERS)
+NAMES = (WEBHOOK, ENCODING, *columns.OPTION_NAMES, *OPTION_NAMES, *NUMBERS, *FORM_FIELDS)
 NEEDED_FIRST = frozenset({ENCODING, *columns.OPTION_NAMES, ROWS_PER_SHARD})
 """What is needed while the file is read, and so has to come before it."""
 
@@ -82,10 +84,11 @@ class Fields:
         compression = self._compression(problems)
         named = self._columns(problems)
         numbers = {name: self._number(name, problems) for name in NUMBERS}
+        keep = self._keep(problems)
         self._check_webhook(policy, problems)
         if problems:
             raise InputRefusedError(problems)
-        return _spec(named, compression, numbers)
+        return replace(_spec(named, compression, numbers), keep=keep)
 
     def _compression(self, problems: list[Problem]) -> Compression:
         given = {name: value for name in OPTION_NAMES if (value := self._given(name)) is not None}
@@ -101,6 +104,14 @@ class Fields:
         except InputRefusedError as error:
             problems += error.problems
             return columns.UNDECLARED
+
+    def _keep(self, problems: list[Problem]) -> KeepDays:
+        given = {name: value for name in FORM_FIELDS if (value := self._given(name)) is not None}
+        try:
+            return KeepDays.of_form(given)
+        except InputRefusedError as error:
+            problems += error.problems
+            return KeepDays()
 
     def _number(self, name: str, problems: list[Problem]) -> int | None:
         low, high = NUMBERS[name]

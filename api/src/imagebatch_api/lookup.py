@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from imagebatch import records
 from imagebatch_api.middleware import OWNER
+from imagebatch_api.problems import RefusedError
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.status import ResultLinks, is_request_id, status_document
@@ -34,6 +35,15 @@ class Lookup:
         found = await self._services.find(request_id) if is_request_id(request_id) else None
         is_callers = found is not None and found.uploaded_by == owner_of(request)
         return found if is_callers else None
+
+    def refuse_removed(self, found: records.Request) -> None:
+        """Raise RefusedError when the batch's CSVs are gone, because their days were over."""
+        if (since := found.removed.outputs) is not None:
+            raise RefusedError(
+                410,
+                "results_removed",
+                f"the batch's CSVs were removed on {since:%Y-%m-%d}, as keepDays has it",
+            )
 
     async def document(self, request: Request, found: records.Request) -> dict[str, Any]:
         """The batch's status document, with links for whoever sends `request`."""

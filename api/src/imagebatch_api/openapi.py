@@ -46,6 +46,7 @@ PROBLEMS = {
     405: "The path does not take this method.",
     408: "The body stalled.",
     409: "The state of the batch, or another upload, does not allow this now; `code` says why.",
+    410: "It was removed, for its days were over.",
     413: "The body is too large.",
     415: "The body is not of a type that is taken here.",
     422: "The CSV, an option, a parameter or a URL is not usable; nothing was stored.",
@@ -170,7 +171,7 @@ def _status() -> Json:
 
 def _errors_csv() -> Json:
     return {
-        **operation("errors_csv", "The failed images", content_answer(200, CSV_TYPE), [404, 503]),
+        **operation("errors_csv", "The failed images", content_answer(200, CSV_TYPE), [404, 410, 503]),
         "description": "The input's columns with the failed links only, and why; can be uploaded as a retry.",
         "parameters": [REQUEST_ID],
     }
@@ -178,7 +179,9 @@ def _errors_csv() -> Json:
 
 def _report_csv() -> Json:
     return {
-        **operation("report_csv", "What became of each image", content_answer(200, CSV_TYPE), [404, 503]),
+        **operation(
+            "report_csv", "What became of each image", content_answer(200, CSV_TYPE), [404, 410, 503]
+        ),
         "description": "One record an image: its links, sizes, formats and qualities, or why it failed.",
         "parameters": [REQUEST_ID],
     }

@@ -105,7 +105,7 @@ def _events() -> Json:
 
 def _images() -> Json:
     return {
-        **operation("images", "What became of each image", json_answer(200, "Images"), [404, 422, 503]),
+        **operation("images", "What became of each image", json_answer(200, "Images"), [404, 410, 422, 503]),
         "description": "Pages of report.csv. A page may be short, or empty, and still have a next one.",
         "parameters": [
             REQUEST_ID,

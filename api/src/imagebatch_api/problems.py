@@ -11,7 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ExceptionHandler
 
 from imagebatch.errors import (
+    BeingRemovedError,
     ConflictError,
+    FilesRemovedError,
     ImageBatchError,
     InputRefusedError,
     NotControlledError,
@@ -94,12 +96,20 @@ async def on_records_error(request: Request, error: Exception) -> ProblemRespons
     return await on_refusal(request, unavailable("records_unavailable", "the database does not answer"))
 
 
+async def on_being_removed(request: Request, error: Exception) -> ProblemResponse:
+    return await on_refusal(request, unavailable("being_removed", f"{error}; try again"))
+
+
 async def on_conflict(_: Request, error: Exception) -> ProblemResponse:
     return answer(409, [Problem("conflict", str(error))])
 
 
 async def on_not_controlled(_: Request, error: Exception) -> ProblemResponse:
     return answer(409, [Problem("not_controlled", str(error))])
+
+
+async def on_files_removed(_: Request, error: Exception) -> ProblemResponse:
+    return answer(409, [Problem("files_removed", str(error))])
 
 
 async def on_disconnect(request: Request, _: Exception) -> ProblemResponse:
@@ -126,7 +136,9 @@ HANDLERS: dict[type[Exception], ExceptionHandler] = {
     StoreError: on_store_error,
     RecordsError: on_records_error,
     ConflictError: on_conflict,
+    BeingRemovedError: on_being_removed,
     NotControlledError: on_not_controlled,
+    FilesRemovedError: on_files_removed,
     ClientDisconnect: on_disconnect,
     HTTPException: on_http_exception,
 }

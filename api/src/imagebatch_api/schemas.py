@@ -5,6 +5,7 @@ from typing import get_args
 from imagebatch import links, webhook_address
 from imagebatch.batch.lifecycle import Desired, Phase
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.batch.retention import MAX_DAYS
 from imagebatch.csv.columns import PRESETS
 from imagebatch.csv.ingest import ENCODINGS
 from imagebatch.options import MAX_SIDE, MAX_TARGET_BYTES, Compression, Format
@@ -20,8 +21,20 @@ def _number(name: str, default: float | None, description: str) -> Json:
     return schema if default is None else {**schema, "default": default}
 
 
+def _days(what: str) -> Json:
+    text = (
+        f"Days after the batch's end for which {what}. 0: for ever. Without it, the server's setting counts."
+    )
+    return {"type": "number", "minimum": 0, "maximum": MAX_DAYS, "description": text}
+
+
 def _side(description: str) -> Json:
     return {"type": "integer", "minimum": 1, "maximum": MAX_SIDE, "description": description}
+
+
+def _removed(what: str) -> Json:
+    words = f"When they were removed, for their days were over: the batch {what}. RFC 3339, UTC."
+    return nullable(text(words, format="date-time"))
 
 
 def _mean(description: str) -> Json:
@@ -91,6 +104,9 @@ FIELDS: Json = {
     "parallelism": _number("parallelism", Desired().parallelism, "Workers at once."),
     "maxFailedPercent": _number("maxFailedPercent", 100, "More failed images than this end the batch."),
     "deadlineSeconds": _number("deadlineSeconds", None, "After this many seconds the batch ends."),
+    "keepWorkingFilesDays": _days("its working files are kept; without them it can't be retried"),
+    "keepOutputsDays": _days("its CSVs are kept"),
+    "keepImagesDays": _days("its images are kept"),
 }
 assert tuple(FIELDS) == NAMES
 
@@ -181,6 +197,13 @@ STATUS = object_of(
         ),
         "errors_csv": nullable(text("The failed images, where there are any.", format="uri")),
         "report_csv": nullable(text("What became of each image, once the batch has ended.", format="uri")),
+        "removed": object_of(
+            {
+                "working_files": _removed("can't be retried since"),
+                "outputs": _removed("has no CSVs any more"),
+                "images": _removed("has no images any more, and can't be retried"),
+            }
+        ),
         "created_at": text("RFC 3339, UTC.", format="date-time"),
         "finished_at": nullable(text("RFC 3339, UTC.", format="date-time")),
     }

@@ -43,9 +43,14 @@ def status_document(request: Request, links: ResultLinks) -> dict[str, Any]:
         "images": counts.images(),
         "bytes": {"in": counts.bytes_in, "out": counts.bytes_out},
         "failures": dict(request.errors_by_code),
-        "quality": _quality(request.qualities) if request.report_key else None,
+        "quality": _quality(request.qualities) if request.report_key or request.removed.outputs else None,
         "errors_csv": links.errors_csv,
         "report_csv": links.report_csv,
+        "removed": {
+            "working_files": timestamp(request.removed.working_files),
+            "outputs": timestamp(request.removed.outputs),
+            "images": timestamp(request.removed.images),
+        },
         "created_at": timestamp(request.created_at),
         "finished_at": timestamp(request.finished_at),
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.errors import FilesRemovedError
 from imagebatch.records import Request
 from imagebatch_api.problems import RefusedError
 from imagebatch_api.services import Services
@@ -39,6 +40,8 @@ class Verbs:
         _refuse_running(request)
         if not request.counts.failed and not request.counts.skipped:
             raise RefusedError(409, "nothing_to_retry", "no image of the batch failed or was skipped")
+        if (since := request.removed.prevents_retry) is not None:
+            raise FilesRemovedError(since)
         await self._with.control.retry(request)
         return await self._again(request)
 

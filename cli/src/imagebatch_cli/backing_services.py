@@ -45,9 +45,27 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
         stack.callback(store.close)
         if own_s3() is None:
             await asyncio.to_thread(store.create_bucket)
-            await asyncio.to_thread(store.abort_uploads)  # of a killed system: the folder is ours alone
+            await asyncio.to_thread(_end_uploads, store)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
         yield BackingServices(opened, store, s3, tuple(servers))
+
+
+@asynccontextmanager
+async def running_services(folder: DataFolder) -> AsyncIterator[BackingServices]:
+    """Connect to both beside the system that runs on the folder. Raises SettingsError or RecordsError."""
+    database = own_database() or EmbeddedPostgres(folder).settings
+    s3 = own_s3() or EmbeddedS3(folder, folder.read()).settings
+    store = S3Store(s3)
+    try:
+        async with records.connect(database) as opened:
+            yield BackingServices(opened, store, s3, ())
+    finally:
+        store.close()
+
+
+def _end_uploads(store: S3Store) -> None:
+    for upload in list(store.unfinished("")):
+        store.end(upload)
 
 
 def _upgrade() -> Callable[[str], Awaitable[None]]:
@@ -65,7 +83,7 @@ async def _database(stack: AsyncExitStack, folder: DataFolder, servers: list[Kep
     stack.push_async_callback(postgres.service.stop)
     await postgres.start()
     servers.append(postgres)
-    return DatabaseSettings(DATABASE_URL=postgres.url)  # type: ignore[call-arg]
+    return postgres.settings
 
 
 async def _s3(

@@ -16,6 +16,7 @@ from imagebatch_cli.commands import (
     check,
     completion,
     doctor,
+    gc,
     images,
     local,
     results,
@@ -127,6 +128,6 @@ for command in (
     submit.submit, check.check,
     batches.list_, batches.status, batches.watch,
     batches.cancel, batches.suspend, batches.resume, batches.retry, batches.delete,
-    results.results, images.images, webhooks.webhooks, doctor.doctor, completion.completion,
+    results.results, images.images, webhooks.webhooks, gc.gc, doctor.doctor, completion.completion,
 ):  # fmt: skip
     cli.add_command(command)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from imagebatch.batch.retention import MAX_DAYS
 from imagebatch.csv import columns, encodings
 from imagebatch.csv.columns import PRESETS, ColumnOptions
 from imagebatch.csv.encodings import ENCODINGS
@@ -17,7 +18,7 @@ from imagebatch.options import OPTION_NAMES, Compression, Format
 
 F = TypeVar("F", bound=Callable[..., object])
 Option = Callable[[F], F]
-Given = Mapping[str, str | int | bool | None]
+Given = Mapping[str, str | float | bool | None]
 
 CSV_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -120,6 +121,8 @@ BOUNDS = {
 }
 """Of the numbers of a batch, as the API has them."""
 
+DAYS = click.FloatRange(0, MAX_DAYS)
+
 _BATCH = (
     click.option(
         "--rows-per-shard",
@@ -143,6 +146,24 @@ _BATCH = (
         "deadlineSeconds",
         type=click.IntRange(*BOUNDS["deadlineSeconds"]),
         help="End the batch when it takes longer.",
+    ),
+    click.option(
+        "--keep-working-files-days",
+        "keepWorkingFilesDays",
+        type=DAYS,
+        help="Days for which its working files are kept; then it can't be retried. 0: for ever.",
+    ),
+    click.option(
+        "--keep-outputs-days",
+        "keepOutputsDays",
+        type=DAYS,
+        help="Days for which its CSVs are kept on the server. 0: for ever.",
+    ),
+    click.option(
+        "--keep-images-days",
+        "keepImagesDays",
+        type=DAYS,
+        help="Days for which its images are kept on the server. 0: for ever.",
     ),
     click.option("--webhook-url", "webhook_url", metavar="URL", help="Where to POST the result."),
 )
@@ -183,5 +204,7 @@ def _check_webhook(url: str) -> None:
     webhook_address.check_url(url, WIDEST)  # which addresses are open is the server's to say
 
 
-def _text(value: str | int | bool) -> str:
+def _text(value: str | float | bool) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from imagebatch.settings import DatabaseSettings
 from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
@@ -49,6 +50,10 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         return f"postgresql://{ROLE}@/postgres?host={quote(str(self._sockets))}"
+
+    @property
+    def settings(self) -> DatabaseSettings:
+        return DatabaseSettings(DATABASE_URL=self.url)  # type: ignore[call-arg]
 
     async def start(self) -> None:
         await asyncio.to_thread(self._initialise)

@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from imagebatch import settings
-from imagebatch.settings import NetworkSettings, WebhookSettings
+from imagebatch.settings import NetworkSettings, RetentionSettings, WebhookSettings
 
 
-class LocalSettings(NetworkSettings, WebhookSettings):
+class LocalSettings(NetworkSettings, WebhookSettings, RetentionSettings):
     """The local system's own settings; S3 and Postgres are chosen by their own variables."""
 
     data: Annotated[Path, Field(description="The data folder.")] = Path(".imagebatch")

@@ -10,8 +10,10 @@ import structlog
 from starlette.applications import Starlette
 
 from imagebatch import settings, webhook
+from imagebatch.batch.collector import Collector
 from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
+from imagebatch.batch.sweep import Sweeper
 from imagebatch.net import transport
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
@@ -64,10 +66,17 @@ async def local_system(
         driving = await _start_engine(stack, background, base, _Rules(folder, local, network))
         services, api = _services(base, driving, network), settings.read(ApiSettings)
         background.start(Purge(services, is_alone=True).run())
+        background.start(_collector(base, local).run())
         api_port = _choose_port(folder.read().api_port, port)
         await background.serve(create_app(services, api), api_port, api.head_limits, services.stopping)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
+
+
+def _collector(base: BackingServices, local: LocalSettings) -> Collector:
+    store, policy = AsyncStore(base.store), local.retention
+    sweeper = Sweeper(base.records, store, policy)
+    return Collector(base.records, store, policy, sweeper, is_alone=True)
 
 
 def _services(base: BackingServices, driving: "_Driving", network: NetworkSettings) -> Services:

@@ -99,6 +99,7 @@ class Batch:
     output_csv: str | None = None
     errors_csv: str | None = None
     report_csv: str | None = None
+    removed: Mapping[str, str | None] = field(default_factory=dict)
     created_at: datetime | None = None
     finished_at: datetime | None = None
     document: Json = field(default_factory=dict, repr=False, compare=False)
@@ -132,6 +133,7 @@ class Batch:
             output_csv=document.get("output_csv"),
             errors_csv=document.get("errors_csv"),
             report_csv=document.get("report_csv"),
+            removed=dict(document.get("removed") or {}),
             created_at=_moment(document.get("created_at")),
             finished_at=_moment(document.get("finished_at")),
             document=document,

@@ -25,6 +25,9 @@ class Options(TypedDict, total=False):
     parallelism: int
     max_failed_percent: int
     deadline_seconds: int
+    keep_working_files_days: float
+    keep_outputs_days: float
+    keep_images_days: float
 
 
 SAME_IN_THE_FORM = frozenset({"webhook_url"})

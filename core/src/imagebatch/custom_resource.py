@@ -14,7 +14,7 @@ from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.work_queue import Key
 from imagebatch.errors import InputRefusedError
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records import NewRequest, Request
+from imagebatch.records import NewRequest, Removed, Request
 from imagebatch.storage import keys
 
 GROUP = "imagebatch.dev"
@@ -184,6 +184,7 @@ class ImageBatch:
     def request(self) -> Request:
         """The request as the object shows it: for one whose row is not written yet, or lost."""
         status = self.status
+        removed = status.get("removed", {})
         has = {name: name in status for name in ("outputCsv", "errorsCsv", "reportCsv")}
         return Request(
             request_id=self.request_id,
@@ -210,6 +211,7 @@ class ImageBatch:
             finished_at=_moment(status.get("completionTime")),
             uploaded_by=self.uploaded_by,
             upload=self.upload,
+            removed=Removed(**{name: _moment(removed.get(key)) for key, name in _REMOVED.items()}),
         )
 
     def _waiting(self) -> Waiting | None:
@@ -217,6 +219,15 @@ class ImageBatch:
         if self.phase.is_terminal or not self.status.get("reason"):
             return None
         return Waiting(self.status["reason"], self.condition("Progressing").get("message", ""))
+
+
+_REMOVED = {"workingFiles": "working_files", "outputs": "outputs", "images": "images"}
+
+
+def removed_status(removed: Removed) -> dict[str, datetime]:
+    """A status's `removed`, without what is there."""
+    found = {key: getattr(removed, name) for key, name in _REMOVED.items()}
+    return {key: since for key, since in found.items() if since is not None}
 
 
 def _moment(value: str | None) -> datetime | None:

@@ -12,8 +12,10 @@
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
     │   ├── OtherStoreError     the batch's objects are on another S3 than this program's
     │   └── RecordsError        Postgres did not do what was asked
+    │       ├── BeingRemovedError   old results of the batch are being removed at this moment
     │       ├── OutcomeUnknownError the answer was lost; it may have been done
     │       └── ConflictError       the request id belongs to somebody else
+    ├── FilesRemovedError   another attempt needs what was removed when its days were over
     ├── NotControlledError  only the batch's creator may change it, or nothing is left that could run it
     ├── AddressForbiddenError  an address that must not be dialled
     └── SettingsError       the environment is not usable; reported at start-up
@@ -23,6 +25,7 @@ A bad *image* is no exception but a result: see `imagebatch.outcome`.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -119,8 +122,22 @@ class OutcomeUnknownError(RecordsError):
     """The answer was lost: it may have been done. Clean up nothing after it, and look again."""
 
 
+class BeingRemovedError(RecordsError):
+    """Old results of the batch are being removed at this moment; soon it may be tried again."""
+
+
 class ConflictError(RecordsError):
     """The request id belongs to somebody else."""
+
+
+class FilesRemovedError(ImageBatchError):
+    """Another attempt needs files that are no longer kept, `since` a day."""
+
+    def __init__(self, since: datetime) -> None:
+        super().__init__(
+            f"the batch can't be tried again: the files that it needs were removed on {since:%Y-%m-%d}, when "
+            "their days were over (keepDays); submit the CSV again"
+        )
 
 
 class NotControlledError(ImageBatchError):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from imagebatch.batch.retention import MAX_DAYS, KeepDays, Policy
 from imagebatch.errors import SettingsError
 from imagebatch.net.guard import AddressPolicy
 
@@ -95,6 +96,47 @@ class WebhookSettings(Settings):
             "Two with a space between sign both, while receivers change from one to the other."
         ),
     ] = SecretStr("")
+
+
+_DAYS = "0 keeps them for ever. A batch may have days of its own (`keepDays`)."
+
+
+class RetentionSettings(Settings):
+    """How long what batches leave on S3 is kept."""
+
+    keep_working_files_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=MAX_DAYS,
+            description="Days after a batch's end for which its working files are kept; without them it "
+            f"can't be tried again. {_DAYS}",
+        ),
+    ] = 7.0
+    keep_outputs_days: Annotated[
+        float, Field(ge=0, le=MAX_DAYS, description=f"The same for its CSVs. {_DAYS}")
+    ] = 0.0
+    keep_images_days: Annotated[
+        float, Field(ge=0, le=MAX_DAYS, description=f"The same for its images. {_DAYS}")
+    ] = 0.0
+    orphan_days: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=MAX_DAYS,
+            description="Days after which objects go that belong to no batch, images that no CSV names, and "
+            "uploads to S3 that were never finished. More than the longest upload takes; 0 keeps them.",
+        ),
+    ] = 2.0
+
+    @property
+    def retention(self) -> Policy:
+        keep = KeepDays(
+            working_files=self.keep_working_files_days,
+            outputs=self.keep_outputs_days,
+            images=self.keep_images_days,
+        )
+        return Policy(keep=keep, orphan_days=self.orphan_days)
 
 
 S = TypeVar("S", bound=BaseSettings)

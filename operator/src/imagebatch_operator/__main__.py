@@ -1,4 +1,6 @@
-"""`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs."""
+"""`python -m imagebatch_operator`: watch ImageBatches, and run them as Indexed Jobs; with `gc`, remove once
+what is no longer kept.
+"""
 
 import asyncio
 import socket
@@ -18,11 +20,11 @@ from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import ImageBatchError, RecordsError, SettingsError
 from imagebatch.net import transport
-from imagebatch.records import Records, connect
+from imagebatch.records import Records, Request, connect
 from imagebatch.settings import read
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
-from imagebatch_operator import health, job_executor, kube, restore, watches
+from imagebatch_operator import health, job_executor, kube, restore, retention, watches
 from imagebatch_operator.answers import Answers
 from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
@@ -62,6 +64,8 @@ def main() -> int:
     logs.adopt_standard_logging()
     if sys.argv[1:2] == [restore.COMMAND]:
         return _restore(settings, sys.argv[2:])
+    if sys.argv[1:2] == [retention.COMMAND]:
+        return _collect(settings, sys.argv[2:])
     asyncio.run(_run(settings))
     return 0
 
@@ -71,6 +75,14 @@ def _restore(settings: OperatorSettings, given: list[str]) -> int:
         return asyncio.run(restore.run(settings, restore.arguments(given)))
     except ImageBatchError as error:
         log.critical("not restored", reason=str(error))
+        return 1
+
+
+def _collect(settings: OperatorSettings, given: list[str]) -> int:
+    try:
+        return asyncio.run(retention.run(settings, retention.arguments(given)))
+    except ImageBatchError as error:
+        log.critical("not removed", reason=str(error))
         return 1
 
 
@@ -134,6 +146,15 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     )
     reconciler = Reconciler(Services(drivers=drivers, executors=executors, answers=answers))
     metrics.watch(queue)
+
+    def files_removed(request: Request) -> None:
+        key = reconciler.row_changed(request)
+        if key is not None:
+            queue.mark(key)
+
+    collector = retention.collector(
+        settings, records, objects, api, count=metrics.count_removed, seen=files_removed
+    )
     endpoints = Health(queue, records, objects, metrics.registry)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
@@ -142,6 +163,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
             group.create_task(queue.run(reconciler.reconcile)),
             group.create_task(dispatcher.run()),
             group.create_task(repair.run()),
+            group.create_task(collector.run()),
         ]
         await kopf.operator(
             registry=watches.registry(queue.mark, pods),

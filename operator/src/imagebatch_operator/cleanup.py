@@ -128,7 +128,8 @@ class Cleanup:
     async def _remove_files(self, batch: ImageBatch, request: Request, *, was_finished: bool) -> None:
         """Remove working files; of a batch that was not finished, its images too: no CSV names them."""
         prefixes = [keys.batch_prefix(request.request_id)]
-        if not was_finished and request.output_key is None:
+        has_had_csvs = request.output_key is not None or request.removed.outputs is not None
+        if not was_finished and not has_had_csvs:
             prefixes.append(keys.image_prefix(request.request_id))
         try:
             await asyncio.to_thread(_delete_all, self._store, prefixes)
@@ -146,3 +147,6 @@ def _delete_all(store: ObjectStore, prefixes: list[str]) -> None:
                 yield stored.key
 
     store.delete(found())
+    for prefix in prefixes:
+        for upload in list(store.unfinished(prefix)):
+            store.end(upload)

@@ -15,7 +15,7 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from imagebatch.custom_resource import API_VERSION, KIND, PLURAL
+from imagebatch.custom_resource import API_VERSION, KIND, PLURAL, ImageBatch
 from imagebatch.errors import UnavailableError
 
 TIMEOUT_S = 20.0
@@ -54,6 +54,17 @@ class Kube:
 
     async def get_batch(self, namespace: str, name: str) -> Json | None:
         return await self._get(_batches(namespace, name))
+
+    async def batch_ids(self, namespace: str) -> set[str]:
+        """The request ids of all batches; a page at a time, for an object may have a whole CSV in it."""
+        found: set[str] = set()
+        query = {"limit": "100"}
+        while True:
+            page = await self._request("GET", _batches(namespace), query=query)
+            found |= {ImageBatch(body).request_id for body in page["items"]}
+            if not (token := page["metadata"].get("continue")):
+                return found
+            query["continue"] = token
 
     async def patch_batch(self, namespace: str, name: str, patch: Json) -> Json:
         """Merge `patch`; with a resourceVersion in its metadata, a change meanwhile is a 409."""
@@ -188,8 +199,9 @@ def _json_object(data: bytes) -> Json | None:
     return found if isinstance(found, dict) else None
 
 
-def _batches(namespace: str, name: str) -> str:
-    return f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+def _batches(namespace: str, name: str = "") -> str:
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PLURAL}"
+    return f"{path}/{name}" if name else path
 
 
 def _jobs(namespace: str, name: str = "") -> str:

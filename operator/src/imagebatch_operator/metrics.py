@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from imagebatch.batch.retention import Amount
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.records import Request
 
@@ -27,6 +28,21 @@ class Metrics:
             buckets=(1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400),
             registry=self.registry,
         )
+
+        self.removed_objects = Counter(
+            "imagebatch_removed_objects",
+            "Objects that were no longer kept.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.removed_bytes = Counter(
+            "imagebatch_removed_bytes", "Their bytes.", ["kind"], registry=self.registry
+        )
+
+    def count_removed(self, kind: str, amount: Amount) -> None:
+        """Count a page of what was removed."""
+        self.removed_objects.labels(kind).inc(amount.objects)
+        self.removed_bytes.labels(kind).inc(amount.bytes)
 
     def watch(self, queue: WorkQueue) -> None:
         self.registry.register(_QueueCollector(queue))

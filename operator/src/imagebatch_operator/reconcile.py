@@ -15,14 +15,14 @@ from imagebatch.batch.driver import BatchDriver
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.batch.work_queue import Key
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.errors import ConflictError, UnavailableError
+from imagebatch.errors import ConflictError, FilesRemovedError, ImageBatchError, UnavailableError
 from imagebatch.records import Request
 from imagebatch_operator import job_executor
 from imagebatch_operator.answers import Answers
 from imagebatch_operator.cleanup import LOOK_S
 from imagebatch_operator.job_executor import JobExecutor
 from imagebatch_operator.look import earliest
-from imagebatch_operator.recorded import recorded
+from imagebatch_operator.recorded import kept_as_wanted, recorded
 from imagebatch_operator.webhooks import Seen
 
 
@@ -71,6 +71,14 @@ class Reconciler:
                 batch = await self._with.executors.cleanup.protect(batch)
             return await self._advance(batch)
 
+    def row_changed(self, request: Request) -> Key | None:
+        """Have a row read again that something else changed; the key of its object, if there is one."""
+        for key, attempt in self._attempts.items():
+            if attempt.uid == request.owner:
+                attempt.driver.row.distrust()
+                return key
+        return None
+
     async def _remove(self, batch: ImageBatch) -> float | None:
         """Carry a deletion out, once no background task runs for the object."""
         self._with.executors.status.forget(batch)
@@ -90,8 +98,12 @@ class Reconciler:
             try:
                 attempt = await self._attempt(batch)
             except ConflictError as error:
-                await self._refuse(batch, error)
+                await self._refuse(batch, error, "RequestIdTaken")
                 return None
+            except FilesRemovedError as error:
+                await self._refuse(batch, error, "FilesRemoved")
+                shown = batch.request()
+                return await self._with.executors.cleanup.expire(batch, shown, shown.read_at)
             look = await self._with.answers.give(batch, attempt.driver.row.request, attempt.seen)
             if attempt.driver.row.request.status != "pending":
                 return earliest(look.due_s, await self._after_end(look.batch, attempt))
@@ -135,15 +147,15 @@ class Reconciler:
                 await self._with.executors.status.write(batch, waiting)
             raise
 
-    async def _refuse(self, batch: ImageBatch, error: ConflictError) -> None:
-        """End an object whose id has another object's row."""
+    async def _refuse(self, batch: ImageBatch, error: ImageBatchError, reason: str) -> None:
+        """End an object whose id has another object's row, or whose next attempt can't begin."""
         if not batch.is_shown_finished:
             ended = replace(
                 batch.request(),
                 phase=Phase.FAILED,
                 message="Not run",
                 error=str(error),
-                reason="RequestIdTaken",
+                reason=reason,
                 finished_at=datetime.now(UTC),
             )
             await self._with.executors.status.write(batch, ended)
@@ -152,7 +164,10 @@ class Reconciler:
 
     async def _after_end(self, batch: ImageBatch, attempt: _Attempt) -> float | None:
         """Show the end as the row has it; clean up, follow the webhook, and delete after the TTL."""
-        services, request = self._with.executors, attempt.driver.row.request
+        services, row = self._with.executors, attempt.driver.row
+        request = await kept_as_wanted(self._with.drivers.records, batch, row.request)
+        if request is not row.request:
+            row.renew(request)
         written = await services.status.write_end(batch, request, attempt.driver.shards)
         attempt.driver.release()
         await services.cleanup.delete_jobs(batch)

@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 from imagebatch.batch.lifecycle import Ending
+from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.errors import ConflictError, OtherStoreError, RecordsError
+from imagebatch.errors import ConflictError, InputRefusedError, OtherStoreError, RecordsError
 from imagebatch.records import Records, Request, Result
 
 
 async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
     """The object's row; `store` is the id of the operator's store.
 
-    Raises ConflictError when it is another object's, OtherStoreError for a pending batch whose objects are
-    elsewhere, and RecordsError.
+    Raises ConflictError when it is another object's, FilesRemovedError when its next attempt can't begin,
+    OtherStoreError for a pending batch whose objects are elsewhere, and RecordsError.
     """
     if batch.is_shown_finished and await records.get(batch.request_id) is None:
         await restore(records, batch)
@@ -36,6 +37,17 @@ async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
 def restorable(word: str) -> str:
     """The owner of a row that waits for an object which knows the word."""
     return f"restorable:{word}"
+
+
+async def kept_as_wanted(records: Records, batch: ImageBatch, request: Request) -> Request:
+    """The row with the days that the object has by now: they may be changed. Raises RecordsError."""
+    try:
+        wanted = BatchSpec.from_spec(batch.spec).keep.as_spec()
+    except InputRefusedError:
+        return request
+    if wanted == request.spec.get("keepDays", {}):
+        return request
+    return await records.retentions.keep(request.request_id, wanted) or request
 
 
 async def restore(records: Records, batch: ImageBatch) -> None:

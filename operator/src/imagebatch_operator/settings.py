@@ -7,7 +7,13 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import NoDecode
 
 from imagebatch.csv.ingest import Limits
-from imagebatch.settings import DatabaseSettings, NetworkSettings, S3Settings, WebhookSettings
+from imagebatch.settings import (
+    DatabaseSettings,
+    NetworkSettings,
+    RetentionSettings,
+    S3Settings,
+    WebhookSettings,
+)
 
 GIB = 1024**3
 POD_FIELDS = frozenset(
@@ -39,7 +45,7 @@ def _json_object(value: object) -> object:
 JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)]
 
 
-class OperatorSettings(S3Settings, DatabaseSettings, NetworkSettings, WebhookSettings):
+class OperatorSettings(S3Settings, DatabaseSettings, NetworkSettings, WebhookSettings, RetentionSettings):
     """What is watched, and how jobrunner pods look."""
 
     namespaces: Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 from imagebatch.batch.executor import ShardCounts
 from imagebatch.batch.lifecycle import Phase
 from imagebatch.batch.pace import are_counts_worth_writing
-from imagebatch.custom_resource import ImageBatch, counts_of, quality_status
+from imagebatch.custom_resource import ImageBatch, counts_of, quality_status, removed_status
 from imagebatch.records import Request
 
 Json = dict[str, Any]
@@ -68,7 +68,9 @@ def status_of(
         "outputCsv": links.output,
         "errorsCsv": links.errors,
         "reportCsv": links.report,
-        "quality": quality_status(request.qualities) if links.report else None,
+        "quality": quality_status(request.qualities) if links.report or request.removed.outputs else None,
+        "removed": {kind: timestamp(since) for kind, since in removed_status(request.removed).items()}
+        or None,
         "job": job or known.get("job"),
         "startTime": timestamp(request.started_at),
         "completionTime": timestamp(request.finished_at),

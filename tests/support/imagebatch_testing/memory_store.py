@@ -4,10 +4,11 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from imagebatch.errors import AlreadyExistsError, NotFoundError
 from imagebatch.storage import keys
-from imagebatch.storage.store import Media, ObjectStore, Stored
+from imagebatch.storage.store import Media, ObjectStore, Stored, Unfinished
 
 _CHUNK_BYTES = 7
 """So small that every boundary is met."""
@@ -39,19 +40,24 @@ class MemoryWriter:
 class MemoryStore:
     """Objects in a dict, with the semantics of `ObjectStore`. Safe to use from several threads.
 
-    `writes` lists every key that was stored, in order, for tests about what happened when.
+    `writes` lists every key that was stored, in order, for tests about what happened when. `begun` are uploads
+    that are not finished, and by `is_ahead` the store's clock goes before this machine's.
     """
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, Media]] = {}
         self._lock = threading.Lock()
+        self._modified: dict[str, datetime] = {}
         self.writes: list[str] = []
+        self.begun: list[Unfinished] = []
+        self.is_ahead = timedelta()
 
     def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
         with self._lock:
             if only_if_absent and key in self._objects:
                 raise AlreadyExistsError(f"{key} is there already")
             self._objects[key] = (bytes(data), media)
+            self._modified[key] = datetime.now(UTC) + self.is_ahead
             self.writes.append(key)
             return self._stored(key)
 
@@ -92,6 +98,19 @@ class MemoryStore:
             found = [self._stored(key) for key in sorted(self._objects) if key.startswith(prefix)]
         return iter(found)
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        behind = (stored.key.removeprefix(prefix).partition("/") for stored in self.list(prefix))
+        return iter(sorted({f"{prefix}{name}/" for name, slash, _ in behind if slash}))
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        return iter([each for each in self.begun if each.key.startswith(prefix)])
+
+    def end(self, upload: Unfinished) -> None:
+        self.begun.remove(upload)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.is_ahead
+
     def check(self) -> None:
         pass
 
@@ -120,7 +139,8 @@ class MemoryStore:
 
     def _stored(self, key: str) -> Stored:
         data, _ = self._objects[key]
-        return Stored(key, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return Stored(key, len(data), digest, self._modified[key])
 
 
 def held(store: ObjectStore) -> list[str]:

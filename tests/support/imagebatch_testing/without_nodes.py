@@ -39,7 +39,7 @@ class OperatorProcess:
     ) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        self._env = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("IMAGEBATCH_")},
             "KUBECONFIG": str(plane.kubeconfig),
             **environment,
@@ -53,7 +53,7 @@ class OperatorProcess:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "imagebatch_operator"], env=self._env, stdout=log, stderr=log
+                [sys.executable, "-m", "imagebatch_operator"], env=self.environment, stdout=log, stderr=log
             )
 
     def kill(self) -> None:

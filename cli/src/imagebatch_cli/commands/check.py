@@ -26,7 +26,7 @@ MAX_SHOWN = 10
 @server_options
 @upload_options
 def check(
-    file: Path, as_json: bool, server: str | None, token: str | None, **options: str | int | bool | None
+    file: Path, as_json: bool, server: str | None, token: str | None, **options: str | float | bool | None
 ) -> int:
     """Check a CSV and the options as an upload would be; nothing is kept.
 

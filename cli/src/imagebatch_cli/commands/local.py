@@ -51,7 +51,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     images: Path | None,
     data: Path | None,
     as_json: bool,
-    **options: str | int | bool | None,
+    **options: str | float | bool | None,
 ) -> int:
     """Do one CSV: start the system (or use the one that runs), upload, wait, save the results."""
     from imagebatch_cli import local_run  # noqa: PLC0415 - see the module

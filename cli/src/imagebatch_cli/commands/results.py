@@ -71,5 +71,9 @@ def check_end(batch: Batch, command: str) -> None:
         raise NoResultError(
             f"batch {batch.id} has not ended yet ({batch.phase}); wait for it: {command} watch {batch.id}"
         )
+    if (since := batch.removed.get("outputs")) is not None:
+        raise NoResultError(
+            f"the results of batch {batch.id} were removed on {since[:10]}, as keepDays has it"
+        )
     if batch.output_csv is None:
         raise NoResultError(f"batch {batch.id} left no results: {batch.error or batch.message}")

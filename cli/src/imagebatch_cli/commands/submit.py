@@ -36,7 +36,7 @@ def submit(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
     server: str | None,
     token: str | None,
-    **options: str | int | bool | None,
+    **options: str | float | bool | None,
 ) -> int:
     """Upload a CSV to a running server and print its answer."""
     form = form_of(options)

@@ -5,7 +5,7 @@ from typing import Any
 from imagebatch.batch.control import TO_RUN
 from imagebatch.batch.lifecycle import Phase
 from imagebatch.custom_resource import ImageBatch
-from imagebatch.errors import InputRefusedError
+from imagebatch.errors import FilesRemovedError, InputRefusedError
 
 Json = dict[str, Any]
 
@@ -35,6 +35,8 @@ def retry(body: Json) -> Json:
     images = batch.status.get("images", {})
     if not images.get("failed") and not images.get("skipped"):
         raise InputRefusedError.of("nothing_to_retry", "no image of the batch failed or was skipped")
+    if (since := batch.request().removed.prevents_retry) is not None:
+        raise InputRefusedError.of("files_removed", str(FilesRemovedError(since)))
     return {**TO_RUN, "attempt": batch.attempt + 1}
 
 

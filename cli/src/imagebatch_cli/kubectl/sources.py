@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imagebatch.batch.retention import KeepDays
 from imagebatch.csv.columns import ColumnOptions
 from imagebatch.custom_resource import API_VERSION, KIND
 from imagebatch.errors import InputRefusedError
@@ -110,6 +111,7 @@ def spec_of(source: Json, form: Mapping[str, str]) -> Json:
         "compression": {field: value for field, value in parsed.items() if field in form},
         "sharding": _numbers(form, "rowsPerShard", "parallelism"),
         "limits": _numbers(form, "maxFailedPercent", "deadlineSeconds"),
+        "keepDays": KeepDays.of_form(form).as_spec(),
         "webhook": {"url": form["webhook_url"]} if "webhook_url" in form else {},
     }
     return {"source": source, **{part: value for part, value in parts.items() if value}}

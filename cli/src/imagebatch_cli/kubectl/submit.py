@@ -36,7 +36,7 @@ def submit(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
     context: str | None,
     namespace: str | None,
-    **options: str | int | bool | None,
+    **options: str | float | bool | None,
 ) -> int:
     """Make an ImageBatch of a CSV: in it up to 128 KiB, in a ConfigMap up to 1 MiB, or by --s3-key."""
     form = form_of(options)

@@ -6,6 +6,7 @@ from typing import Any
 
 from imagebatch.batch.lifecycle import Desired
 from imagebatch.batch.plan import DEFAULT_ROWS_PER_SHARD
+from imagebatch.batch.retention import KeepDays
 from imagebatch.csv.columns import UNDECLARED, ColumnOptions
 from imagebatch.options import Compression
 
@@ -18,6 +19,7 @@ class BatchSpec:
     compression: Compression = field(default_factory=Compression)
     rows_per_shard: int = DEFAULT_ROWS_PER_SHARD
     desired: Desired = field(default_factory=Desired)
+    keep: KeepDays = field(default_factory=KeepDays)
 
     def as_spec(self) -> dict[str, Any]:
         return {
@@ -30,6 +32,7 @@ class BatchSpec:
             },
             "suspend": self.desired.suspend,
             "cancel": self.desired.cancel,
+            "keepDays": self.keep.as_spec(),
         }
 
     @classmethod
@@ -47,4 +50,5 @@ class BatchSpec:
                 max_failed_percent=limits.get("maxFailedPercent", 100),
                 deadline_seconds=limits.get("deadlineSeconds"),
             ),
+            keep=KeepDays.parse(spec.get("keepDays", {})),
         )

@@ -1,7 +1,7 @@
 """Deleted requests, until their objects on S3 are removed too.
 
 The row stays meanwhile and holds its id: an upload with the same Idempotency-Key would write under the keys
-that are being removed. `imagebatch_api.purge` removes them.
+that are being removed. `imagebatch_api.purge` removes them; what of a batch goes earlier: `retentions`.
 """
 
 from dataclasses import replace

@@ -68,6 +68,20 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """Since when what a batch left is gone, because its days were over; None for what is there."""
+
+    working_files: datetime | None = None
+    outputs: datetime | None = None
+    images: datetime | None = None
+
+    @property
+    def prevents_retry(self) -> datetime | None:
+        """Since when another attempt can't begin, for it needs its input and the images of the last one."""
+        return min(filter(None, (self.working_files, self.images)), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A recorded request. `waiting` says why nothing moves, None while it does; `reason` is why it waits or,
     at its end, why it is not complete, in one word. `is_deleted` when its row only waits for its objects on
@@ -102,6 +116,7 @@ class Request:
     waiting: Waiting | None = None
     suspension: Suspension = Suspension()
     gain: Gain = Gain()
+    removed: Removed = Removed()
     is_deleted: bool = False
     store: str = ""
     object: str = ""
@@ -171,8 +186,10 @@ class RecordedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to remove what a deleted request left, until `until`; extending it gives a new claim."""
+    """The right to remove what a request left, until `until`; extending it gives a new claim. `since` is
+    when the request was deleted, or when what is removed was gone for its readers.
+    """
 
     request: Request
-    deleted_at: datetime
+    since: datetime
     until: datetime

@@ -4,12 +4,18 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import asyncpg
 
 from imagebatch.batch.lifecycle import Ending
-from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
+from imagebatch.errors import (
+    BeingRemovedError,
+    ConflictError,
+    FilesRemovedError,
+    OutcomeUnknownError,
+    RecordsError,
+)
 from imagebatch.records import statements
 from imagebatch.records.deletions import Deletions
 from imagebatch.records.deliveries import Deliveries
@@ -17,6 +23,7 @@ from imagebatch.records.failures import FAILURES, errors_translated, in_words, i
 from imagebatch.records.leases import Leases
 from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
 from imagebatch.records.pool import TIMEOUT_S, opened
+from imagebatch.records.retentions import Retentions
 from imagebatch.records.row_mapping import request_of
 from imagebatch.settings import DatabaseSettings
 
@@ -34,6 +41,7 @@ class Records:
         self.deletions = Deletions(pool)
         self.deliveries = Deliveries(pool)
         self.leases = Leases(pool)
+        self.retentions = Retentions(pool)
 
     @translate_errors
     async def ping(self) -> None:
@@ -97,11 +105,17 @@ class Records:
     async def reopen(
         self, request_id: str, attempt: int, changes: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Begin a later attempt at a finished request, with changes of its spec.
+        """Begin a later attempt at a finished request, with changes of its spec; nothing changes where it has
+        begun.
 
-        The CSVs of the earlier one stay until replaced.
+        The CSVs of the earlier one stay until replaced. Raises FilesRemovedError when what it needs is no
+        longer kept.
         """
-        await self._pool.execute(statements.UPDATE_REOPENED, request_id, attempt, dict(changes))
+        done = await self._pool.execute(statements.UPDATE_REOPENED, request_id, attempt, dict(changes))
+        if done == "UPDATE 0":
+            found = await self._pool.fetchrow(statements.SELECT, request_id)
+            if found is not None and found["attempt"] < attempt and found["status"] != "pending":
+                _refuse_reopening(request_of(found))
 
     @translate_errors
     async def change_spec(self, request_id: str, changes: Mapping[str, Any]) -> Request | None:
@@ -220,6 +234,13 @@ class Records:
         """How the newest delivery of a request stands; None when it has no webhook."""
         found = await self._pool.fetchrow(statements.SELECT_DELIVERY, request_id)
         return DeliveryState(**found) if found is not None else None
+
+
+def _refuse_reopening(request: Request) -> NoReturn:
+    since = request.removed.prevents_retry
+    if since is None:
+        raise BeingRemovedError(f"old results of {request.request_id} are being removed at this moment")
+    raise FilesRemovedError(since)
 
 
 async def _insert(connection: PoolConnection, request: NewRequest) -> bool:

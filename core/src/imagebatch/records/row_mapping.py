@@ -4,7 +4,10 @@ import asyncpg
 
 from imagebatch.batch.lifecycle import Phase, Waiting
 from imagebatch.outcome import Counts, Qualities
-from imagebatch.records.models import Gain, Request, Suspension
+from imagebatch.records.models import Gain, Removed, Request, Suspension
+
+ROW = "*, now() AS read_at"
+"""What a statement gives of a row that `request_of` reads: when that was, by Postgres, is added."""
 
 
 def request_of(found: "asyncpg.Record") -> Request:
@@ -42,6 +45,11 @@ def request_of(found: "asyncpg.Record") -> Request:
         reason=found["reason"],
         waiting=_waiting(found),
         suspension=Suspension(found["suspended_seconds"], found["suspended_at"]),
+        removed=Removed(
+            working_files=found["working_files_removed_at"],
+            outputs=found["outputs_removed_at"],
+            images=found["images_removed_at"],
+        ),
         is_deleted=found["deleted_at"] is not None,
         store=found["store"],
         object=found["object"],

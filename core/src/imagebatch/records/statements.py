@@ -1,7 +1,10 @@
 # ruff: noqa: S608 - statements are made of constants
-"""The SQL of the records, all of it. What returns a whole row adds when it was read, by Postgres's clock."""
+"""The SQL of the records, but for `retention_statements`. What returns a whole row adds when it was read, by
+Postgres's clock.
+"""
 
-ROW = "*, now() AS read_at"
+from imagebatch.records.retention_statements import MAY_BE_REOPENED
+from imagebatch.records.row_mapping import ROW
 
 INSERT = """
 INSERT INTO processing_requests
@@ -32,13 +35,13 @@ WHERE deleted_at IS NULL AND coalesce(uploaded_by, '') = $1 AND status = $5
 ORDER BY created_at DESC, request_id DESC LIMIT $4
 """
 SELECT_PENDING = f"SELECT {ROW} FROM processing_requests WHERE status = 'pending' ORDER BY created_at"
-UPDATE_REOPENED = """
+UPDATE_REOPENED = f"""
 UPDATE processing_requests
 SET attempt = $2, status = 'pending', phase = 'Pending', message = '', error = NULL, images_succeeded = 0,
-    images_failed = 0, images_skipped = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{}',
+    images_failed = 0, images_skipped = 0, bytes_in = 0, bytes_out = 0, errors_by_code = '{{}}',
     reason = '', waiting_message = '', started_at = NULL, finished_at = NULL,
     suspended_at = NULL, suspended_seconds = 0, gained_images = 0, gained_seconds = 0, spec = spec || $3
-WHERE request_id = $1 AND attempt < $2 AND status <> 'pending' AND deleted_at IS NULL
+WHERE request_id = $1 AND attempt < $2 AND status <> 'pending' AND deleted_at IS NULL AND {MAY_BE_REOPENED}
 """
 UPDATE_SPEC = f"""
 UPDATE processing_requests SET spec = spec || $2 WHERE request_id = $1 AND status = 'pending'
@@ -63,6 +66,9 @@ WITH ended AS (
         bytes_in = coalesce($11, bytes_in), bytes_out = coalesce($12, bytes_out),
         errors_by_code = $13, output_key = $14, errors_key = $15, report_key = $16, qualities = $17,
         reason = $20, waiting_message = '', rows = $21, input_sha256 = $22,
+        outputs_removed_at = CASE WHEN $14::text IS NULL THEN outputs_removed_at END,
+        has_unnamed_images = coalesce($10, images_skipped) > 0 OR $13 ? 'shard_failed'
+            OR ($14::text IS NULL AND attempt = 1),
         started_at = coalesce(started_at, now()), finished_at = now(), suspended_at = NULL,
         suspended_seconds = suspended_seconds + coalesce(extract(epoch FROM now() - suspended_at), 0),
         lease_holder = NULL, lease_until = NULL
@@ -146,7 +152,7 @@ DELETE_TEST = "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND request_
 
 MARK_DELETED = """
 WITH marked AS (
-    UPDATE processing_requests SET deleted_at = now(), purge_at = now()
+    UPDATE processing_requests SET deleted_at = now(), purge_at = greatest(now(), collect_at)
     WHERE request_id = $1 AND status <> 'pending' AND deleted_at IS NULL
     RETURNING request_id
 ), unsent AS (

@@ -12,14 +12,21 @@ IMAGES = "images/"
 CSV_FILES = "csvfile/"
 BATCHES = "batches/"
 IMPORTS = "imports/"
+DATABASES = "databases/"
 OUTPUT_SUFFIX = "_output.csv"
 STORE_ID = f"{BATCHES}store-id"
 
+_CSV = re.compile(rf"{CSV_FILES}(?P<request_id>[^/]+)_(output|errors|report)\.csv")
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
 
 
 def image_prefix(request_id: str) -> str:
-    return f"{IMAGES}{hashlib.sha256(f'images:{request_id}'.encode()).hexdigest()[:32]}/"
+    return f"{IMAGES}{image_folder(request_id)}/"
+
+
+def image_folder(request_id: str) -> str:
+    """The name of a batch's folder; SQL makes the same (`imagebatch.records.retention_statements`)."""
+    return hashlib.sha256(f"images:{request_id}".encode()).hexdigest()[:32]
 
 
 def image_name(row: int, slot: int, extension: str) -> str:
@@ -38,6 +45,22 @@ def errors(request_id: str) -> str:
 def image_report(request_id: str) -> str:
     """What became of each image: private, for it holds the input's links."""
     return f"{CSV_FILES}{request_id}_report.csv"
+
+
+def database_mark(database: str) -> str:
+    """What a database leaves in the bucket that its batches are in: `imagebatch.batch.sweep`."""
+    return f"{DATABASES}{database}.json"
+
+
+def is_input(request_id: str, key: str) -> bool:
+    """Whether a key under a batch's prefix is what an upload writes, before anything runs."""
+    return "/" not in key.removeprefix(batch_prefix(request_id))
+
+
+def request_of_csv(key: str) -> str | None:
+    """Whose CSV a key names; None when it is none of ours."""
+    found = _CSV.fullmatch(key)
+    return found["request_id"] if found is not None else None
 
 
 def batch_prefix(request_id: str) -> str:

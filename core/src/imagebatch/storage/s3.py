@@ -9,14 +9,13 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
+from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
@@ -26,12 +25,11 @@ from imagebatch.errors import (
     NotFoundError,
     StoreError,
 )
-from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
-from imagebatch.storage.s3_access import client_for, http_pool, link_base, read_policy
+from imagebatch.storage.s3_access import read_policy
+from imagebatch.storage.s3_bucket import S3Bucket, translate_errors
 from imagebatch.storage.s3_errors import ABSENT, translated
 from imagebatch.storage.s3_links import signed_at
-from imagebatch.storage.s3_request import Identity, Place
 from imagebatch.storage.s3_writer import SDK_ERRORS, S3Writer, headers_of
 from imagebatch.storage.store import Media, Stored
 
@@ -39,57 +37,9 @@ CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 CHECK_S = 5.0
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
-    @wraps(call)
-    def translating(*args: P.args, **kwargs: P.kwargs) -> R:
-        store = args[0]
-        assert isinstance(store, S3Store)
-        try:
-            result = call(*args, **kwargs)
-        except SDK_ERRORS as error:
-            raise store._failed(error) from error  # noqa: SLF001 - a decorator of its own methods
-        store.answered(is_well=True)
-        return result
-
-    return translating
-
-
-class S3Store:
-    """One bucket. Safe to use from several threads."""
-
-    def __init__(
-        self,
-        settings: S3Settings,
-        *,
-        connections: int = 16,
-        retries: int = 4,
-        signed: Mapping[str, str] | None = None,
-    ) -> None:
-        """`signed` are objects that are read with a signed link, for these credentials may not read them."""
-        self._settings = settings
-        self._signed = signed or {}
-        self._bucket = settings.s3_bucket
-        self._http = http_pool(connections, retries)
-        self._client = client_for(settings, self._http)
-        self._link_base = link_base(settings)
-        self._is_well = False
-
-    def close(self) -> None:
-        self._http.clear()
-
-    def answered(self, *, is_well: bool) -> None:
-        """Remember whether the last answer was as it should be, for `check`."""
-        self._is_well = is_well
-
-    def _failed(self, error: Exception) -> StoreError:
-        """The error of ours for an error of the SDK; `check` knows of it."""
-        failure = translated(error)
-        self.answered(is_well=isinstance(failure, NotFoundError))
-        return failure
+class S3Store(S3Bucket):
+    """The objects of one bucket. Safe to use from several threads."""
 
     def check(self) -> None:
         if not self._is_well:
@@ -102,7 +52,7 @@ class S3Store:
             self.answered(is_well=False)
             raise StoreError(f"S3 can't be reached: {error}") from error
 
-    @_translate_errors
+    @translate_errors
     def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
         for pause in CONFLICT_PAUSES_S:
             try:
@@ -124,20 +74,6 @@ class S3Store:
                 raise AlreadyExistsError(f"{key} is there already") from error
             raise
         return Stored(key, len(data), result.etag or "")
-
-    def identity(self) -> Identity:
-        """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""
-        try:
-            found = self._client._provider.retrieve()  # type: ignore[union-attr]  # noqa: SLF001 - see the module
-        except SDK_ERRORS as error:
-            raise translated(error) from error
-        return Identity(found.access_key, found.secret_key, found.session_token or "", found.is_expired)
-
-    def place(self) -> Place:
-        """Where the SDK says that the bucket is. Does no I/O where the settings name a region."""
-        url, region = self._client._base_url, self._client._get_region(self._bucket)  # noqa: SLF001
-        found = url.build(method="GET", region=region, bucket_name=self._bucket, object_name="x")
-        return Place(found.scheme, found.netloc, found.path.removesuffix("/x"), region)
 
     def put_stream(self, key: str, chunks: Iterable[bytes], media: Media) -> Stored:
         with self.writing(key, media) as writer:
@@ -173,7 +109,7 @@ class S3Store:
             response.close()
             response.release_conn()
 
-    @_translate_errors
+    @translate_errors
     def _get(self, key: str, offset: int, length: int | None, etag: str) -> urllib3.BaseHTTPResponse:
         if key in self._signed:
             return self._get_signed(key, offset, length, etag)
@@ -201,7 +137,7 @@ class S3Store:
             raise AccessDeniedError(f"{text}; it may have expired")
         raise StoreError(text)
 
-    @_translate_errors
+    @translate_errors
     def head(self, key: str) -> Stored | None:
         try:
             found = self._client.stat_object(self._bucket, key)
@@ -216,14 +152,15 @@ class S3Store:
         while (found := self._next(objects)) is not None:
             yield found
 
-    @_translate_errors
-    def _next(self, objects: Iterator[object]) -> Stored | None:
+    @translate_errors
+    def _next(self, objects: Iterator[Object]) -> Stored | None:
         found = next(objects, None)
         if found is None:
             return None
-        return Stored(found.object_name, found.size or 0, (found.etag or "").strip('"'))  # type: ignore[attr-defined]
+        etag = (found.etag or "").strip('"')
+        return Stored(str(found.object_name), found.size or 0, etag, found.last_modified)
 
-    @_translate_errors
+    @translate_errors
     def delete(self, keys: Iterable[str]) -> None:
         errors = list(self._client.remove_objects(self._bucket, (DeleteObject(key) for key in keys)))
         if errors:
@@ -234,7 +171,7 @@ class S3Store:
             return self.signed_link(key, self._settings.s3_link_seconds)
         return f"{self._link_base}/{key}"
 
-    @_translate_errors
+    @translate_errors
     def signed_link(self, key: str, lifetime_s: int) -> str:
         lifetime = timedelta(seconds=lifetime_s)
         return self._client.presigned_get_object(self._bucket, key, expires=lifetime).replace(",", "%2C")
@@ -245,22 +182,6 @@ class S3Store:
             return (own,)
         public = signed_at(self._link_base, key, self._settings.s3_region, self.identity(), lifetime_s)
         return public, own
-
-    @_translate_errors
-    def create_bucket(self) -> None:
-        """Create the bucket, unless it exists, and set the policy that anonymous readers need."""
-        if not self._client.bucket_exists(self._bucket):
-            self._client.make_bucket(self._bucket)
-        self._client.set_bucket_policy(self._bucket, json.dumps(read_policy(self._bucket)))
-
-    @_translate_errors
-    def abort_uploads(self) -> int:
-        """End uploads that were begun and never completed; only where nobody else uploads now."""
-        bucket, ended = self._bucket, 0
-        for upload in self._client._list_multipart_uploads(bucket).uploads:  # noqa: SLF001 - see the module
-            self._client._abort_multipart_upload(bucket, upload.object_name, upload.upload_id or "")  # noqa: SLF001
-            ended += 1
-        return ended
 
     def probe(self) -> None:
         """Put an object and read it back by its link, as a client would. Raises StoreError with the cure."""

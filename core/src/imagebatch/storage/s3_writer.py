@@ -63,7 +63,7 @@ class S3Writer:
         self._stored = Stored(self._key, self._size, (etag or "").strip('"'))
 
     def abort(self) -> None:
-        """Drop what was sent. When that fails, a lifecycle rule of the bucket has to remove it."""
+        """Drop what was sent. When that fails, a sweep ends it later (`imagebatch.batch.sweep`)."""
         if self._upload_id and self._stored is None:
             with suppress(*SDK_ERRORS):  # the error that it is aborted for says more
                 self._client._abort_multipart_upload(  # noqa: SLF001 - see the module

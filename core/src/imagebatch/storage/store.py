@@ -6,7 +6,8 @@ All calls block; callers on an event loop run them in threads. Errors are `Store
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 
@@ -17,6 +18,17 @@ class Stored:
     key: str
     size: int
     etag: str
+    modified: datetime | None = field(default=None, compare=False)
+    """By the store's clock, where the object was listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An upload in parts that was begun, and is not finished."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,22 @@ class ObjectStore(ShardStore, Protocol):
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """Every object whose key begins with `prefix`, by key."""
+        ...
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What the keys under `prefix` have behind it up to the next slash, whole, each once."""
+        ...
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """The uploads in parts of objects under `prefix` that are not finished."""
+        ...
+
+    def end(self, upload: Unfinished) -> None:
+        """End an upload, and free what was sent of it; one that is over is no error."""
+        ...
+
+    def now(self) -> datetime:
+        """The time by the store's own clock, by which objects are dated."""
         ...
 
     def check(self) -> None:

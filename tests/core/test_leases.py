@@ -8,9 +8,12 @@ import pytest
 
 from imagebatch.batch.known_row import KnownRow
 from imagebatch.batch.lifecycle import Ending, Phase, Waiting
+from imagebatch.batch.own_store import adopted
 from imagebatch.errors import NotFoundError
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, Records, Request, Result
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.store import Media
 from imagebatch.storage.store_id import StoreId
@@ -21,7 +24,8 @@ integration = pytest.mark.integration
 
 
 async def ids(records: Records, holder: str, store: str = "s1", seconds: float = 60) -> list[str]:
-    return [request.request_id for request in await records.leases.take(holder, store, seconds)]
+    taken = await records.leases.take(holder, store, seconds)
+    return [request.request_id for request in taken if request.lease_holder == holder]
 
 
 async def the_row(records: Records, request_id: str) -> Request:
@@ -185,3 +189,17 @@ class Overtaken(MemoryStore):
 
 def test_of_two_that_make_the_id_the_first_counts() -> None:
     assert StoreId(Overtaken()).get() == "theirs"
+
+
+@integration
+async def test_a_request_whose_plan_is_here_is_of_this_store_whatever_its_row_says(records: Records) -> None:
+    """Somebody removed the store's id, and another was made."""
+    store = MemoryStore()
+    await records.create(NewRequest(request_id="r1", store="the id before"))
+    (strange,) = await records.leases.take("a", "the id now", 60)
+    assert await adopted(records, AsyncStore(store), strange) is None
+    store.put(keys.plan("r1"), b"{}", Media("application/json"))
+    found = await adopted(records, AsyncStore(store), strange)
+    assert found is not None
+    assert (found.store, found.waiting) == (StoreId(store).get(), None)
+    assert await ids(records, "a", found.store) == ["r1"]

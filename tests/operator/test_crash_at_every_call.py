@@ -51,6 +51,7 @@ class Crashing:
     database_url: str
     calls: dict[int, str] = field(default_factory=dict)
     stored: int = 0
+    _is_over_now: bool = False
 
     async def run(self, number: int, scenario: Scenario) -> "Left":
         """A batch from its object to its end, with the operator killed at its `number`-th call; 0 is never."""
@@ -59,15 +60,17 @@ class Crashing:
             new_name(f"crash-{number}"), {**INLINE, "webhook": {"url": self.receiver.url("/hook")}}
         )
         name, uid = made["metadata"]["name"], made["metadata"]["uid"]
+        self._is_over_now = False
         reviving = asyncio.create_task(self._revive())
         async with asyncio.timeout(90):
             await scenario(self, Batch(name, uid, self.objects, self.store))
             playing = asyncio.create_task(self._play(uid))
             await until(lambda: self._is_over(name, uid), 90)
-        for task in (reviving, playing):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        playing.cancel()
+        with suppress(asyncio.CancelledError):
+            await playing
+        self._is_over_now = True
+        await reviving
         self.calls[number] = self.point.crashed_at
         await self._go_on()
         left = await self._left(name, uid)
@@ -85,8 +88,8 @@ class Crashing:
         await until(is_gone, 60)
 
     async def _revive(self) -> None:
-        """Start the operator again whenever it was killed."""
-        while True:
+        """Start the operator again whenever it was killed, until the batch is over."""
+        while not self._is_over_now:
             await self._go_on()
             await asyncio.sleep(LOOK_S)
 

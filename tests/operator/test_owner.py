@@ -4,9 +4,15 @@ import pytest
 
 from imagebatch.errors import OtherStoreError, RecordsError
 from imagebatch.records import Records
+from imagebatch.storage import keys
+from imagebatch.storage.async_store import AsyncStore
+from imagebatch.storage.store import JSON
 from imagebatch_operator.recorded import recorded, restore
+from imagebatch_testing.memory_store import MemoryStore
 
 from .conftest import MakeBatch
+
+STORE = AsyncStore(MemoryStore())
 
 
 @pytest.mark.parametrize(
@@ -48,8 +54,8 @@ async def test_an_object_that_was_read_before_its_next_attempt_is_read_again(
     await restore(records, batch)
     await records.reopen("r1", 2)
     with pytest.raises(RecordsError, match="read before"):
-        await recorded(records, batch, "store")
-    again = await recorded(records, a_batch({"requestId": "r1", "attempt": 2}), "store")
+        await recorded(records, STORE, batch)
+    again = await recorded(records, STORE, a_batch({"requestId": "r1", "attempt": 2}))
     assert (again.attempt, again.status) == (2, "pending")
 
 
@@ -58,7 +64,11 @@ async def test_an_object_that_was_read_before_its_next_attempt_is_read_again(
 async def test_a_pending_batch_whose_files_are_on_another_store_waits(
     a_batch: MakeBatch, records: Records
 ) -> None:
-    batch = a_batch({"requestId": "r1"})
-    assert (await recorded(records, batch, "theirs")).store == "theirs"
+    batch, theirs, ours = a_batch({"requestId": "r1"}), MemoryStore(), MemoryStore()
+    made = await recorded(records, AsyncStore(theirs), batch)
+    assert made.store == theirs.get(keys.STORE_ID).decode()
     with pytest.raises(OtherStoreError, match="on another S3 than this program's"):
-        await recorded(records, batch, "ours")
+        await recorded(records, AsyncStore(ours), batch)
+    ours.put(keys.plan("r1"), b"{}", JSON)
+    adopted = await recorded(records, AsyncStore(ours), batch)
+    assert adopted.store == ours.get(keys.STORE_ID).decode(), "its plan is there: the store's id was lost"

@@ -14,6 +14,7 @@ import structlog
 from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.driver import BatchDriver
+from imagebatch.batch.own_store import adopted
 from imagebatch.batch.work_queue import Key, WorkQueue
 from imagebatch.errors import RecordsError, UnavailableError
 from imagebatch.records import Records, Request
@@ -68,6 +69,7 @@ class LocalEngine:
         )
         self._attempts: dict[Key, _Attempt] = {}
         self._followed: set[Key] = set()
+        self._strange: set[str] = set()
         self._woken = asyncio.Event()
 
     def wake(self, request_id: str) -> None:  # noqa: ARG002 - a Wake; the scan finds it
@@ -99,7 +101,11 @@ class LocalEngine:
         """Take in what it holds leases on; look again at what it seems to hold none on any more."""
         try:
             store = await self._with.store.store_id()
-            held = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
+            found = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
+            held = [request for request in found if request.store == store]
+            for request in found:
+                if request.store != store and request.request_id not in self._strange:
+                    await self._adopt(request)
         except UnavailableError as error:
             log.warning("no batches taken up", error=str(error))
             return
@@ -108,6 +114,12 @@ class LocalEngine:
         for key in self._attempts.keys() - {Key(NAMESPACE, request.request_id) for request in held}:
             self._attempts[key].driver.row.distrust()
             self._queue.mark(key)
+
+    async def _adopt(self, request: Request) -> None:
+        """See once whether it is this store's after all."""
+        if await adopted(self._with.records, self._with.store, request) is not None:
+            self._woken.set()
+        self._strange.add(request.request_id)
 
     def _take_in(self, request: Request) -> None:
         """Drive what is new, and look again at what was changed."""

@@ -136,8 +136,7 @@ class Reconciler:
     async def _row(self, batch: ImageBatch, attempt: _Attempt | None) -> Request:
         """The object's row. When it can't be had, the object's status shows that."""
         try:
-            store = await self._with.drivers.store.store_id()
-            return await recorded(self._with.drivers.records, batch, store)
+            return await recorded(self._with.drivers.records, self._with.drivers.store, batch)
         except ConflictError:
             raise
         except UnavailableError as error:

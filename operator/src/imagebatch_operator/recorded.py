@@ -3,21 +3,23 @@
 from dataclasses import replace
 
 from imagebatch.batch.lifecycle import Ending
+from imagebatch.batch.own_store import adopted
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import ConflictError, InputRefusedError, OtherStoreError, RecordsError
 from imagebatch.records import Records, Request, Result
+from imagebatch.storage.async_store import AsyncStore
 
 
-async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
-    """The object's row; `store` is the id of the operator's store.
+async def recorded(records: Records, store: AsyncStore, batch: ImageBatch) -> Request:
+    """The object's row.
 
     Raises ConflictError when it is another object's, FilesRemovedError when its next attempt can't begin,
-    OtherStoreError for a pending batch whose objects are elsewhere, and RecordsError.
+    OtherStoreError for a pending batch whose objects are elsewhere, StoreError and RecordsError.
     """
     if batch.is_shown_finished and await records.get(batch.request_id) is None:
         await restore(records, batch)
-    found = await records.ensure(replace(batch.new_request(), store=store))
+    found = await records.ensure(replace(batch.new_request(), store=await store.store_id()))
     if found is not None and batch.restores and found.owner == restorable(batch.restores):
         found = await records.reown(batch.request_id, found.owner, batch.uid)
     if found is not None and found.owner == batch.uid and found.attempt < batch.attempt:
@@ -29,8 +31,10 @@ async def recorded(records: Records, batch: ImageBatch, store: str) -> Request:
         raise ConflictError(f"the request id {batch.request_id} belongs to another object; leave it out")
     if found.attempt > batch.attempt:  # the API raises the object's first, then the row's: read it again
         raise RecordsError(f"the object of {batch.request_id} was read before its next attempt began")
-    if found.status == "pending" and found.store not in {"", store}:
-        raise OtherStoreError
+    if found.status == "pending" and found.store not in {"", await store.store_id()}:
+        found = await adopted(records, store, found)
+        if found is None:
+            raise OtherStoreError
     return found
 
 

@@ -25,13 +25,19 @@ class Leases:
         """Lease what nobody drives, extend what `holder` has; returns all that it holds, oldest first.
 
         Requests whose objects are on another store than `store` are left to an engine that has that one;
-        while there is none they say so.
+        while there is none they say so, and are returned, too.
         """
         strange = OtherStoreError()
         found = await self._pool.fetch(
             statements.TAKE_LEASES, holder, store, seconds, str(strange), API_OWNER, strange.reason
         )
         return [request_of(each) for each in found]
+
+    @translate_errors
+    async def adopt(self, request: Request, store: str) -> Request | None:
+        """Put a pending request on another store than its row says; None when the row has changed."""
+        found = await self._pool.fetchrow(statements.ADOPT, request.request_id, request.store, store)
+        return request_of(found) if found is not None else None
 
     @translate_errors
     async def give_back(self, holder: str) -> None:

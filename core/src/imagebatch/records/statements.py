@@ -206,11 +206,20 @@ WITH taken AS (
 )
 SELECT * FROM taken UNION ALL
 SELECT {ROW} FROM processing_requests
+WHERE status = 'pending' AND owner = $5 AND store NOT IN ('', $2)
+    AND (lease_until IS NULL OR lease_until <= now())
+UNION ALL
+SELECT {ROW} FROM processing_requests
 WHERE status = 'pending' AND lease_holder = $1 AND request_id NOT IN (SELECT request_id FROM taken)
 ORDER BY created_at
 """
-"""All that $1 holds then. A lease is extended when half of it is over; one that ended is anybody's."""
+"""All that $1 holds then, and what nobody drives on other stores. A lease is extended when half of it is over; one that ended is anybody's."""
 
+ADOPT = f"""
+UPDATE processing_requests SET store = $3, reason = '', waiting_message = ''
+WHERE request_id = $1 AND store = $2 AND status = 'pending'
+RETURNING {ROW}
+"""
 RETURN_LEASES = (
     "UPDATE processing_requests SET lease_until = now() WHERE status = 'pending' AND lease_holder = $1"
 )

@@ -14,7 +14,7 @@ BATCHES = "batches/"
 IMPORTS = "imports/"
 DATABASES = "databases/"
 OUTPUT_SUFFIX = "_output.csv"
-STORE_ID = f"{BATCHES}store-id"
+STORE_ID = "store-id"
 
 _CSV = re.compile(rf"{CSV_FILES}(?P<request_id>[^/]+)_(output|errors|report)\.csv")
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")

@@ -1,7 +1,7 @@
 """Whether a batch's files are on this program's store, where the ids of the two differ.
 
-They differ when the store is another one, and also after somebody removed the object with the store's id: then
-the batch's plan is there, and the batch is taken for one of this store's.
+They differ when the store is another one, and also after somebody removed the object with the store's id:
+then the batch's plan is there, and the batch is taken for one of this store's.
 """
 
 from imagebatch.records import Records, Request

@@ -213,7 +213,7 @@ SELECT {ROW} FROM processing_requests
 WHERE status = 'pending' AND lease_holder = $1 AND request_id NOT IN (SELECT request_id FROM taken)
 ORDER BY created_at
 """
-"""All that $1 holds then, and what nobody drives on other stores. A lease is extended when half of it is over;
+"""All that $1 holds then, and what nobody drives on other stores. A lease is extended when half is over;
 one that ended is anybody's.
 """
 

@@ -11,9 +11,12 @@ import httpx
 
 from imagebatch.settings import S3Settings
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder, SystemFile, write_private
+from imagebatch_cli.disk import FULL_BYTES
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 BUCKET = "imagebatch"
+MOST_VOLUMES = 10_000
+"""Of a gigabyte each. Left to itself, SeaweedFS lets a disk with less than some gigabytes free have one."""
 STOP_S = 1.5
 """Its volumes are closed within milliseconds; then it would wait for its own streams, for ever."""
 
@@ -87,7 +90,8 @@ class EmbeddedS3:
             "master.volumeSizeLimitMB": 1024,
             "volume.port": ports["volume"],
             "volume.port.grpc": ports["volume_grpc"],
-            "volume.max": 0,
+            "volume.max": MOST_VOLUMES,
+            "volume.minFreeSpace": f"{FULL_BYTES >> 20}MiB",  # the default is 1% of the disk
             "filer": "true",
             "filer.port": ports["filer"],
             "filer.port.grpc": ports["filer_grpc"],

@@ -7,14 +7,12 @@ IRSA, instance role). This is the one place that does conditional puts: `Minio.p
 
 import json
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from minio.deleteobjects import DeleteObject
@@ -30,6 +28,7 @@ from imagebatch.settings import S3Settings
 from imagebatch.storage import keys
 from imagebatch.storage.s3_access import client_for, http_pool, link_base, read_policy
 from imagebatch.storage.s3_errors import ABSENT, translated
+from imagebatch.storage.s3_health import S3Health, Trouble
 from imagebatch.storage.s3_links import signed_at
 from imagebatch.storage.s3_request import Identity, Place
 from imagebatch.storage.s3_writer import SDK_ERRORS, S3Writer, headers_of
@@ -37,7 +36,8 @@ from imagebatch.storage.store import Media, Stored
 
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
-CHECK_S = 5.0
+
+_MAY_BE_ABSENT = "; to who may not list the bucket (s3:ListBucket), S3 says so of an object that is not there"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,7 +52,7 @@ def _translate_errors(call: Callable[P, R]) -> Callable[P, R]:
             result = call(*args, **kwargs)
         except SDK_ERRORS as error:
             raise store._failed(error) from error  # noqa: SLF001 - a decorator of its own methods
-        store.answered(is_well=True)
+        store.health.answered(is_well=True)
         return result
 
     return translating
@@ -68,42 +68,38 @@ class S3Store:
         connections: int = 16,
         retries: int = 4,
         signed: Mapping[str, str] | None = None,
+        trouble: Trouble = lambda: None,
     ) -> None:
-        """`signed` are objects that are read with a signed link, for these credentials may not read them."""
+        """`signed` are objects that are read with a signed link, for these credentials may not read them.
+        `trouble` says better than S3 why it refuses, where it knows.
+        """
         self._settings = settings
         self._signed = signed or {}
         self._bucket = settings.s3_bucket
         self._http = http_pool(connections, retries)
         self._client = client_for(settings, self._http)
         self._link_base = link_base(settings)
-        self._is_well = False
+        self.health = S3Health(settings.s3_endpoint, trouble)
 
     def close(self) -> None:
         self._http.clear()
 
-    def answered(self, *, is_well: bool) -> None:
-        """Remember whether the last answer was as it should be, for `check`."""
-        self._is_well = is_well
-
     def _failed(self, error: Exception) -> StoreError:
         """The error of ours for an error of the SDK; `check` knows of it."""
         failure = translated(error)
-        self.answered(is_well=isinstance(failure, NotFoundError))
-        return failure
+        is_answer = isinstance(failure, NotFoundError)
+        self.health.answered(is_well=is_answer)
+        return failure if is_answer else self.health.trouble() or failure
 
     def check(self) -> None:
-        if not self._is_well:
-            self.head(f"{keys.BATCHES}ready")  # need not exist: that S3 says so is enough
-            return
-        endpoint = urlsplit(self._settings.s3_endpoint)
-        try:
-            socket.create_connection((str(endpoint.hostname), _port(endpoint)), CHECK_S).close()
-        except OSError as error:
-            self.answered(is_well=False)
-            raise StoreError(f"S3 can't be reached: {error}") from error
+        self.health.check(self)
+
+    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        with self.health.storing():
+            return self._put_once_decided(key, data, media, only_if_absent=only_if_absent)
 
     @_translate_errors
-    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+    def _put_once_decided(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
         for pause in CONFLICT_PAUSES_S:
             try:
                 return self._put(key, data, media, only_if_absent=only_if_absent)
@@ -148,15 +144,16 @@ class S3Store:
     @contextmanager
     def writing(self, key: str, media: Media) -> Iterator[S3Writer]:
         writer = S3Writer(self._client, self._bucket, key, headers_of(media))
-        try:
-            yield writer
-            writer.finish()
-        except BaseException as error:
-            writer.abort()
-            if isinstance(error, SDK_ERRORS):
-                raise self._failed(error) from error
-            raise
-        self.answered(is_well=True)
+        with self.health.storing():
+            try:
+                yield writer
+                writer.finish()
+            except BaseException as error:
+                writer.abort()
+                if isinstance(error, SDK_ERRORS):
+                    raise self._failed(error) from error
+                raise
+        self.health.answered(is_well=True)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
         with self.open(key, offset=offset, length=length, etag=etag) as chunks:
@@ -208,6 +205,8 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 return None
+            if error.code == "AccessDenied":
+                raise AccessDeniedError(f"{self._failed(error)}{_MAY_BE_ABSENT}") from error
             raise
         return Stored(key, found.size or 0, (found.etag or "").strip('"'))
 
@@ -281,10 +280,6 @@ class S3Store:
                 f"bucket this policy, and on AWS switch its Block Public Access off, or set "
                 f"IMAGEBATCH_S3_LINKS=presigned:\n{json.dumps(read_policy(self._bucket), indent=2)}"
             )
-
-
-def _port(url: SplitResult) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

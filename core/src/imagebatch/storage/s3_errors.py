@@ -3,7 +3,13 @@
 from minio.error import S3Error
 from urllib3.exceptions import MaxRetryError, ResponseError
 
-from imagebatch.errors import AccessDeniedError, NotFoundError, StoreError, ThrottledError
+from imagebatch.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    ThrottledError,
+)
 
 DENIED = frozenset(
     {
@@ -29,6 +35,10 @@ THROTTLED = frozenset(
         "BandwidthLimitExceeded",
     }
 )
+FULL = frozenset(
+    {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
+)
+"""What MinIO, Ceph and WebDAV-like servers say; AWS is never full."""
 _THROTTLING_STATUSES = ("429", "503")
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
 
@@ -41,6 +51,8 @@ def translated(error: Exception) -> StoreError:
             return AccessDeniedError(text)
         if error.code in ABSENT:
             return NotFoundError(text)
+        if error.code in FULL:
+            return StoreFullError(text)
         return ThrottledError(text) if error.code in THROTTLED else StoreError(text)
     if isinstance(error, MaxRetryError) and _is_throttling(error):
         return ThrottledError(f"S3: {error.reason}")

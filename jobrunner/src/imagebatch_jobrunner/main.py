@@ -5,7 +5,6 @@ failed stands in the log, as JSON lines on standard error, and in the terminatio
 """
 
 import asyncio
-import errno
 from pathlib import Path
 
 import structlog
@@ -32,9 +31,6 @@ _EXITS = (
     ((CodecStartError, MemoryError, OSError), Exit.SYSTEM),
 )
 """A codec process that does not start may have been killed for want of memory: another node may have more."""
-
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""A disk that is full, of logs as a rule, has room again some day."""
 
 
 def main() -> int:
@@ -80,9 +76,6 @@ async def _do(settings: JobrunnerSettings) -> None:
 
 def _failed(settings: JobrunnerSettings, error: Exception) -> Exit:
     causes = leaves(error)
-    full = next((one for one in causes if isinstance(one, OSError) and one.errno in _NO_ROOM), None)
-    if full is not None:
-        return _ended(settings, Exit.TEMPORARY, str(full))
     for kinds, code in _EXITS:
         found = next((cause for cause in causes if isinstance(cause, kinds)), None)
         if found is not None:

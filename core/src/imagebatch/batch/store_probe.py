@@ -12,7 +12,7 @@ from imagebatch.outcome import Counts
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.store import Media
 
-STALLED_S = 10.0
+STALLED_S = 5.0
 """How long the counts stand still before S3 is asked, and then how often: a slow shop costs this put, too."""
 
 

@@ -39,7 +39,10 @@ class S3Health:
 
     @contextmanager
     def storing(self) -> Iterator[None]:
-        """Remember whether what the block puts is stored."""
+        """Remember whether what the block puts is stored. Raises what is known of why it can't be, at once."""
+        known = self.trouble()
+        if known is not None:
+            raise known
         try:
             yield
         except AlreadyExistsError:

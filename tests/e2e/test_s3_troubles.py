@@ -186,8 +186,9 @@ async def test_where_the_bucket_may_not_be_listed_what_is_missing_is_said(
             await gate.open(IMAGES)
 
             def refuses(method: str, path: str) -> Answer | None:
-                key = path.partition("?")[0].removeprefix(f"/{servers.s3.s3_bucket}/")
-                is_missing = method in {"HEAD", "GET"} and key and s3_store.head(key) is None
+                key = path.partition("?")[0].removeprefix(f"/{servers.s3.s3_bucket}").removeprefix("/")
+                is_to_list = not key
+                is_missing = method in {"HEAD", "GET"} and (is_to_list or s3_store.head(key) is None)
                 return s3_error(403, "AccessDenied") if is_missing else None
 
             s3.refuses = refuses

@@ -37,8 +37,6 @@ from imagebatch.storage.store import Media, Stored
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 
-_MAY_BE_ABSENT = "; to who may not list the bucket (s3:ListBucket), S3 says so of an object that is not there"
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -205,8 +203,6 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 return None
-            if error.code == "AccessDenied":
-                raise AccessDeniedError(f"{self._failed(error)}{_MAY_BE_ABSENT}") from error
             raise
         return Stored(key, found.size or 0, (found.etag or "").strip('"'))
 

@@ -11,6 +11,7 @@ from imagebatch.errors import (
     ThrottledError,
 )
 
+_PERHAPS = " (where s3:ListBucket is not granted, AWS says so of what is not there, too)"
 DENIED = frozenset(
     {
         "AccessDenied",
@@ -48,7 +49,7 @@ def translated(error: Exception) -> StoreError:
     if isinstance(error, S3Error):
         text = f"S3: {error.code}: {error.message}"
         if error.code in DENIED:
-            return AccessDeniedError(text)
+            return AccessDeniedError(text + (_PERHAPS if error.code == "AccessDenied" else ""))
         if error.code in ABSENT:
             return NotFoundError(text)
         if error.code in FULL:

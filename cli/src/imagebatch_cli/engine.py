@@ -99,7 +99,8 @@ class LocalEngine:
         """Take in what it holds leases on; look again at what it seems to hold none on any more."""
         try:
             store = await self._with.store.store_id()
-            held = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
+            with self._with.records.writes.noted():
+                held = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
         except UnavailableError as error:
             log.warning("no batches taken up", error=str(error))
             return

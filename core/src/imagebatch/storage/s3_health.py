@@ -39,7 +39,7 @@ class S3Health:
 
     @contextmanager
     def storing(self) -> Iterator[None]:
-        """Remember whether what the block puts is stored. Raises what is known of why it can't be, at once."""
+        """Remember whether what the block puts is stored. Raises at once what is known of why it is not."""
         known = self.trouble()
         if known is not None:
             raise known

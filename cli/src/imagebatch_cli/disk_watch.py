@@ -55,4 +55,4 @@ async def restart_after_full(service: Service) -> None:
         if was_full and service.disk.has_room:
             log.info("the disk has room again")
             await service.restart()
-            reader, was_full = LogReader(service.log_path), False
+            was_full = False

@@ -42,6 +42,9 @@ class EmbeddedS3:
         )
 
     async def start(self) -> None:
+        """Start it, unless the disk is full: then it would take a minute to say nothing."""
+        if full := self.service.disk.trouble():
+            raise ServiceFailedError(str(full))
         self._write_identity()
         self._write_security()
         # One client for all checks: each new one reads all certificate authorities, which takes 50 ms.

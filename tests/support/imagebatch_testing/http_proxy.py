@@ -156,9 +156,9 @@ class _Connection:
             await self._forward(to_server)
         finally:
             self._proxy.watches.discard(self._writer)
+            to_server.close()  # first: the wait may be cancelled
             answers.cancel()
             await asyncio.gather(answers, return_exceptions=True)
-            to_server.close()
 
     async def _forward(self, to_server: asyncio.StreamWriter) -> None:
         while True:

@@ -20,6 +20,7 @@ from imagebatch.errors import (
     Problem,
     RecordsError,
     StoreError,
+    StoreFullError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -88,6 +89,8 @@ def _hint(problems: Sequence[Problem]) -> str:
 
 async def on_store_error(request: Request, error: Exception) -> ProblemResponse:
     log.warning("object store failed", path=request.url.path, error=str(error))
+    if isinstance(error, StoreFullError):
+        return await on_refusal(request, unavailable("storage_full", "S3 has no room for more"))
     return await on_refusal(request, unavailable("storage_unavailable", "S3 does not answer as it should"))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagebatch.batch.control import BatchControl
 from imagebatch.batch.intake import BatchIntake
@@ -35,4 +35,8 @@ class Services:
 
     async def find_or_deleted(self, request_id: str) -> Request | None:
         """As `find`; also a deleted one whose objects are not removed yet."""
-        return await self.records.get_or_deleted(request_id) or await self.intake.find(request_id)
+        found = await self.records.get_or_deleted(request_id) or await self.intake.find(request_id)
+        refusal = self.records.writes.refusal
+        if found is None or found.status != "pending" or refusal is None:
+            return found
+        return replace(found, waiting=refusal, reason=refusal.reason)  # no row can say so

@@ -1,7 +1,7 @@
 """What the local system stands on: Postgres and S3, embedded or the user's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from imagebatch import records
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings, S3Settings
 from imagebatch.storage.s3 import S3Store
+from imagebatch.storage.s3_health import Trouble
 from imagebatch_cli.data_folder import DataFolder, SystemFile
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.processes import Kept
@@ -41,7 +42,7 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
         )
         await upgrade(database.database_url.get_secret_value())
         opened = await stack.enter_async_context(records.connect(database))
-        store = S3Store(s3)
+        store = S3Store(s3, trouble=_trouble(servers))
         stack.callback(store.close)
         if own_s3() is None:
             await asyncio.to_thread(store.create_bucket)
@@ -66,6 +67,12 @@ async def running_services(folder: DataFolder) -> AsyncIterator[BackingServices]
 def _end_uploads(store: S3Store) -> None:
     for upload in list(store.unfinished("")):
         store.end(upload)
+
+
+def _trouble(servers: Sequence[Kept]) -> Trouble:
+    """Why the embedded S3 can't store, where that is known without asking it."""
+    embedded = next((server for server in servers if isinstance(server, EmbeddedS3)), None)
+    return embedded.service.disk.trouble if embedded else lambda: None
 
 
 def _upgrade() -> Callable[[str], Awaitable[None]]:

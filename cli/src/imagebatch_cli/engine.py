@@ -101,7 +101,8 @@ class LocalEngine:
         """Take in what it holds leases on; look again at what it seems to hold none on any more."""
         try:
             store = await self._with.store.store_id()
-            found = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
+            with self._with.records.writes.noted():
+                found = await self._with.records.leases.take(self._with.holder, store, LEASE_S)
             held = [request for request in found if request.store == store]
             for request in found:
                 if request.store != store and request.request_id not in self._strange:

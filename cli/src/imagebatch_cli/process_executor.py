@@ -1,6 +1,7 @@
 """Runs a batch's shards as processes of this machine. Nothing but the row shows how it stands."""
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,7 +76,8 @@ class ProcessExecutor:
         try:
             end = await self._processes.run(shard, work)
         except OSError as error:  # no process can be started, or no file be opened
-            end = ShardEnd(Exit.SYSTEM, str(error))
+            is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            end = ShardEnd(Exit.TEMPORARY if is_full else Exit.SYSTEM, str(error))
         finally:
             del self._runs[index]
         history = after_end(self._histories.get(index, ShardHistory()), end.code, end.reason)

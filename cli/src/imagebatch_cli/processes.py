@@ -16,6 +16,7 @@ import structlog
 
 from imagebatch.errors import ImageBatchError
 from imagebatch_cli.data_folder import DataFolder
+from imagebatch_cli.disk import Disk
 
 START_S = 60.0
 LEFTOVER_S = 5.0
@@ -29,6 +30,10 @@ log = structlog.get_logger()
 
 class ServiceFailedError(ImageBatchError):
     """A service of the local system did not start, or ended by itself."""
+
+
+class RestartWantedError(ServiceFailedError):
+    """A service was ended to be started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Service:
         self._folder = folder
         self.program = program
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_restarting = False
+        self.disk = Disk(program.cwd or folder.path)
 
     @property
     def log_path(self) -> Path:
@@ -59,6 +66,7 @@ class Service:
     async def start(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
         """Start it and wait until it is ready. Raises ServiceFailedError with the end of its log."""
         clear_leftover(self._folder, self.program.name)
+        self._is_restarting = False
         with self.log_path.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
                 self.program.command,
@@ -81,25 +89,39 @@ class Service:
             await asyncio.sleep(POLL_S)
 
     async def wait(self) -> None:
-        """Never return; raises ServiceFailedError when the service ends by itself."""
+        """Never return; raises ServiceFailedError when the service ends by itself, RestartWantedError when it
+        was ended by `restart`.
+        """
         assert self._process is not None
         code = await _ended(self._process)
+        if self._is_restarting:
+            raise RestartWantedError(self.program.name)
         raise ServiceFailedError(f"{self.program.name} ended with code {code}; {self._log_end()}")
 
     async def stop(self) -> None:
         """End it in order, or by force."""
         if self._process is None:
             return
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(self.program.stop_signal)
-            try:
-                async with asyncio.timeout(self.program.stop_seconds):
-                    await _ended(self._process)
-            except TimeoutError:
-                self._process.kill()
-                await _ended(self._process)
+        await self._end(self._process)
         _forget(self._folder, self.program.name)
+
+    async def restart(self) -> None:
+        """End it; who keeps it running starts it again at once."""
+        assert self._process is not None
+        self._is_restarting = True
+        await self._end(self._process)
+
+    async def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(self.program.stop_signal)
+        try:
+            async with asyncio.timeout(self.program.stop_seconds):
+                await _ended(process)
+        except TimeoutError:
+            process.kill()
+            await _ended(process)
 
     def _log_end(self) -> str:
         lines = self.log_path.read_text(errors="replace").splitlines()[-5:]
@@ -146,6 +168,8 @@ async def keep_running(server: Kept, pauses_s: Sequence[float] = RESTART_PAUSES_
         started = time.monotonic()
         try:
             await server.service.wait()
+        except RestartWantedError as error:
+            await _start_again(server, error, [0.0, *left])
         except ServiceFailedError as error:
             if time.monotonic() - started > STABLE_S:
                 left = list(pauses_s)
@@ -153,13 +177,18 @@ async def keep_running(server: Kept, pauses_s: Sequence[float] = RESTART_PAUSES_
 
 
 async def _start_again(server: Kept, error: ServiceFailedError, left: list[float]) -> None:
+    """Ends on a full disk cost none of the pauses, for they may be many."""
     while left:
+        was_full = server.service.disk.is_full
+        await server.service.disk.until_room()
         log.warning("a server ended and is started again", pause_s=left[0], reason=str(error))
-        await asyncio.sleep(left.pop(0))
+        await asyncio.sleep(left[0] if was_full else left.pop(0))
         try:
             return await server.start()
         except ServiceFailedError as again:
             error = again
+        except OSError as again:  # no file can be written
+            error = ServiceFailedError(f"{server.service.program.name} can't be started: {again}")
     raise error
 
 
@@ -179,7 +208,8 @@ def _remember(folder: DataFolder, name: str, pid: int) -> None:
 def _forget(folder: DataFolder, name: str) -> None:
     system = folder.read()
     system.pids.pop(name, None)
-    folder.write(system)
+    with contextlib.suppress(OSError):  # a full disk; whoever starts next sees that the process is gone
+        folder.write(system)
 
 
 def clear_leftover(folder: DataFolder, name: str) -> None:

@@ -11,9 +11,12 @@ import httpx
 
 from imagebatch.settings import S3Settings
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder, SystemFile, write_private
+from imagebatch_cli.disk import FULL_BYTES
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
 
 BUCKET = "imagebatch"
+MOST_VOLUMES = 10_000
+"""Of a gigabyte each. Left to itself, SeaweedFS lets a disk with less than some gigabytes free have one."""
 STOP_S = 1.5
 """Its volumes are closed within milliseconds; then it would wait for its own streams, for ever."""
 
@@ -39,6 +42,9 @@ class EmbeddedS3:
         )
 
     async def start(self) -> None:
+        """Start it, unless the disk is full: then it would take a minute to say nothing."""
+        if full := self.service.disk.trouble():
+            raise ServiceFailedError(str(full))
         self._write_identity()
         self._write_security()
         # One client for all checks: each new one reads all certificate authorities, which takes 50 ms.
@@ -87,7 +93,8 @@ class EmbeddedS3:
             "master.volumeSizeLimitMB": 1024,
             "volume.port": ports["volume"],
             "volume.port.grpc": ports["volume_grpc"],
-            "volume.max": 0,
+            "volume.max": MOST_VOLUMES,
+            "volume.minFreeSpace": f"{FULL_BYTES >> 20}MiB",  # the default is 1% of the disk
             "filer": "true",
             "filer.port": ports["filer"],
             "filer.port.grpc": ports["filer_grpc"],

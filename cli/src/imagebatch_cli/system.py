@@ -25,8 +25,10 @@ from imagebatch_api.settings import ApiSettings
 from imagebatch_cli import engine, examples
 from imagebatch_cli.backing_services import BackingServices, backing_services
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder, free_ports, is_free
+from imagebatch_cli.disk_watch import restart_after_full
 from imagebatch_cli.engine import LocalEngine
 from imagebatch_cli.processes import ServiceFailedError, keep_running
+from imagebatch_cli.seaweed import EmbeddedS3
 from imagebatch_cli.settings import LocalSettings
 from imagebatch_cli.shards import ShardProcesses
 
@@ -61,6 +63,8 @@ async def local_system(
         background = await stack.enter_async_context(_background())
         for server in base.servers:
             background.start(keep_running(server))
+            if isinstance(server, EmbeddedS3):
+                background.start(restart_after_full(server.service))
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
         driving = await _start_engine(stack, background, base, _Rules(folder, local, network))

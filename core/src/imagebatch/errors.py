@@ -9,6 +9,7 @@
     │   │   ├── NotFoundError       no such object
     │   │   ├── AlreadyExistsError  a conditional put found the object there
     │   │   ├── ThrottledError      S3 asks for fewer requests
+    │   │   ├── StoreFullError      S3 has no room for more
     │   │   └── AccessDeniedError   the credentials or the policy do not allow it
     │   ├── OtherStoreError     the batch's objects are on another S3 than this program's
     │   └── RecordsError        Postgres did not do what was asked
@@ -97,6 +98,12 @@ class ThrottledError(StoreError):
     """S3 asks for fewer requests, as a busy bucket does."""
 
     reason = "StoreThrottled"
+
+
+class StoreFullError(StoreError):
+    """S3 has no room for more: somebody has to make some."""
+
+    reason = "StoreFull"
 
 
 class AccessDeniedError(StoreError):

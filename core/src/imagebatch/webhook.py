@@ -141,6 +141,8 @@ async def trigger_webhook(
             request = client.build_request("POST", webhook_url, content=payload.encode(), headers=headers)
             response = await client.send(request, stream=True, follow_redirects=False)
             await response.aclose()
+    except TimeoutError:
+        return DeliveryResult(ok=False, error=f"no answer within {TIMEOUT_S:g} s")
     except (httpx.HTTPError, httpx.InvalidURL, AddressForbiddenError, OSError, UnicodeError) as error:
         return DeliveryResult(ok=False, error=f"{type(error).__name__}: {error}"[:500])
     if response.is_success:

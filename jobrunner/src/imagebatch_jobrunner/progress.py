@@ -49,12 +49,27 @@ class ProgressWriter:
         self._errors: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
+        self._store.pace.refused = self._write_soon
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._store.pace.refused = lambda: None
         if self._later is not None:
             self._later.cancel()
             await asyncio.wait([self._later])
+
+    async def begin(self) -> None:
+        """Store how far the shard is before it goes on: what can't be stored need not be downloaded.
+
+        Raises StoreError when S3 refuses that for long.
+        """
+        await self._store.put_patiently(self._key, self._progress().to_json(), JSON)
+
+    def _write_soon(self) -> None:
+        """Say that S3 refuses, though no image may end for long."""
+        if self._later is None:
+            wait_s = max(self._written_at + self._pace.seconds - self._pace.clock(), 0.0)
+            self._later = asyncio.create_task(self._write_after(wait_s))
 
     async def add(self, outcome: ImageOutcome) -> None:
         self.counts = self.counts.with_outcome(outcome)
@@ -76,8 +91,10 @@ class ProgressWriter:
     async def _write(self) -> None:
         self._written_at = self._pace.clock()
         self._written_total = self.counts.total
-        progress = Progress(self._run, self.counts, self._store.pace.waiting, dict(self._errors))
         try:
-            await self._store.put(self._key, progress.to_json(), JSON)
+            await self._store.put(self._key, self._progress().to_json(), JSON)
         except StoreError as error:
             log.warning("progress not written", reason=str(error))
+
+    def _progress(self) -> Progress:
+        return Progress(self._run, self.counts, self._store.pace.waiting, dict(self._errors))

@@ -90,7 +90,9 @@ async def process_images(
         stored = StoredImages(earlier | stored.images, stored.parts)
         async with open_services() as services:
             outcomes = await _outcomes(work, given, stored, blocking, services)
-        await blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
+        await blocking.patiently(
+            "report", lambda: blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
+        )
 
 
 def is_reported(store: ShardStore, which: ShardId) -> bool:
@@ -132,6 +134,7 @@ async def _outcomes(
         for slot in slots:
             if earlier := stored.images.get((slot.row, slot.slot)):
                 await finish(earlier)
+        await progress.begin()
         missing = (slot for slot in slots if (slot.row, slot.slot) not in stored.images)
         queue = FairQueue(missing, lambda slot: host_of(slot.link), services.fetcher.per_host)
         while permit := await queue.next():

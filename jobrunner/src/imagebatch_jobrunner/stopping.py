@@ -51,7 +51,8 @@ def listen(*, stdin_eof: bool) -> Stop:
 
 def leave(code: Exit) -> NoReturn:
     """End now. The regular way would wait for threads that may be stuck in a name lookup or an S3 call."""
-    sys.stderr.flush()
+    with suppress(OSError):  # the disk that the log is on is full
+        sys.stderr.flush()
     os._exit(code)
 
 

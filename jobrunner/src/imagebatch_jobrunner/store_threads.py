@@ -69,14 +69,18 @@ class StoreThreads:
 
     async def put_patiently(self, key: str, data: bytes, media: Media) -> None:
         """Put an object, and again as long as S3 refuses it for now. Raises StoreError at last."""
+        await self.patiently(key, lambda: self.put(key, data, media))
+
+    async def patiently(self, what: str, store: Callable[[], Awaitable[R]]) -> R:
+        """Store something, and again as long as S3 refuses it for now. Raises StoreError at last."""
         deadline = asyncio.get_running_loop().time() + self._patience_s
         for pause in pauses():
             try:
                 async with self.pace.turn():
-                    return await self.put(key, data, media)
+                    return await store()
             except StoreError as error:
                 if isinstance(error, LASTING) or asyncio.get_running_loop().time() + pause > deadline:
                     raise
-                log.warning("put refused", key=key, reason=str(error), next_try_seconds=round(pause, 1))
+                log.warning("put refused", what=what, reason=str(error), next_try_seconds=round(pause, 1))
             await asyncio.sleep(pause)
         raise AssertionError("pauses do not end")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from imagebatch_testing.crash_point import CrashPoint
 from imagebatch_testing.waiting import until
+from imagebatch_testing.web import reset
 
 _SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
@@ -31,6 +32,12 @@ def answer(status: int, content_type: str, body: bytes) -> Answer:
         f"HTTP/1.1 {status} Answered\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def s3_error(status: int, code: str) -> Answer:
+    """What S3 answers in place of doing what it was asked."""
+    body = f"<Error><Code>{code}</Code><Message>the proxy says {code}</Message></Error>"
+    return answer(status, "application/xml", body.encode())
 
 
 SLOW_DOWN = answer(503, "application/xml", _SLOW_DOWN)
@@ -79,6 +86,12 @@ class HttpProxy:
     crash_point: CrashPoint | None = None
     is_silent: bool = False
     """Then nobody gets an answer, and nothing is passed on, until it speaks again."""
+
+    delay_s: float = 0.0
+    """How long each request is held back."""
+
+    resets: Callable[[str, str], bool] = lambda _method, _path: False
+    """Asked like `refuses`: whether half of the body is passed on, and both connections are reset then."""
 
     refused: list[str] = field(default_factory=list)
     """`METHOD path` of each."""
@@ -143,9 +156,9 @@ class _Connection:
             await self._forward(to_server)
         finally:
             self._proxy.watches.discard(self._writer)
+            to_server.close()  # first: the wait may be cancelled
             answers.cancel()
             await asyncio.gather(answers, return_exceptions=True)
-            to_server.close()
 
     async def _forward(self, to_server: asyncio.StreamWriter) -> None:
         while True:
@@ -153,6 +166,13 @@ class _Connection:
             body = await self._reader.readexactly(_length(head))
             method, path, _ = head.split(b"\r\n")[0].decode("latin-1").split(" ")
             await until(lambda: not self._proxy.is_silent, MOST_SILENCE_S)
+            await asyncio.sleep(self._proxy.delay_s)
+            if self._proxy.resets(method, path):
+                to_server.write(head + body[: len(body) // 2])
+                await to_server.drain()
+                reset(to_server)
+                reset(self._writer)
+                return
             refusal = self._proxy.refuses(method, path)
             if refusal is not None:
                 self._proxy.refused.append(f"{method} {path}")

@@ -18,6 +18,7 @@ from imagebatch.batch.known_row import KnownRow, RowChangedError
 from imagebatch.batch.lifecycle import Desired, Ending, Observed, Phase, Waiting
 from imagebatch.batch.shard_reports import ShardReports
 from imagebatch.batch.spec import BatchSpec
+from imagebatch.batch.store_probe import StoreProbe
 from imagebatch.batch.work_queue import Key
 from imagebatch.csv.ingest import Ingested
 from imagebatch.csv.merge import Merged, merge
@@ -56,6 +57,7 @@ class BatchDriver:
         self._key = key
         plan_key = keys.plan(request.request_id, request.upload)
         self._reports = ShardReports(request.request_id, request.attempt, plan_key)
+        self._probe = StoreProbe(keys.probe(request.request_id, request.attempt))
         self._runs = ShardRuns()
         self._reading: BackgroundTask[Ingested] | None = None
         self._merging: BackgroundTask[Merged] | None = None
@@ -136,17 +138,16 @@ class BatchDriver:
         plan = await reports.load(self._with.store)
         if plan is None:
             return Observed(phase=request.phase)
+        self._runs = await self._executor.observe()
+        await reports.read_ended(self._runs.ended, self._with.store)
+        counts, active_s = reports.counts(self._runs.active), request.active_seconds(self.row.now())
         self.row.request = replace(
             request,
             rows=plan.rows,
             counts=replace(request.counts, total=plan.images),
+            gain=(gain := request.gain.after(counts.done, active_s)),
             input_sha256=self._input_sha256,
         )
-        self._runs = await self._executor.observe()
-        await reports.read_ended(self._runs.ended, self._with.store)
-        counts, active_s = reports.counts(self._runs.active), request.active_seconds(self.row.now())
-        gain = request.gain.after(counts.done, active_s)
-        self.row.request = replace(self.row.request, gain=gain)
         return Observed(
             phase=request.phase,
             shards=len(plan.shards),
@@ -210,7 +211,8 @@ class BatchDriver:
         assert self._reports.plan is not None
         look_s = await self._executor.run(shards, self._reports.plan, spec)
         await self._reports.look(self._runs.active, self._with.store)
-        waiting = await self._executor.waiting(self._reports.last_done)
+        waiting = await self._probe.waiting(self._reports.counts(self._runs.active), self._with.store)
+        waiting = waiting or await self._executor.waiting(self._reports.last_done)
         waiting = waiting or self._reports.waiting(self._runs.active)
         await self._show(self._standing(Phase.RUNNING, waiting))
         if (deadline_s := spec.desired.deadline_seconds) is None:

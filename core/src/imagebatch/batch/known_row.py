@@ -51,7 +51,8 @@ class KnownRow:
         self.request = request
         if not is_worth_writing(self._row, request, time.monotonic() - self._written_s):
             return
-        row = await self._records.progress(request)
+        with self._records.writes.noted():
+            row = await self._records.progress(request)
         if row is None:
             raise RowChangedError
         self.renew(row)

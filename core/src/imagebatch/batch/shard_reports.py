@@ -42,6 +42,7 @@ class ShardReports:
     _errors: dict[int, Mapping[str, int]] = field(default_factory=dict)
     _under_way: dict[int, Progress] = field(default_factory=dict)
     _asked_after: dict[int, str] = field(default_factory=dict)
+    _trouble: Waiting | None = None
     _is_listed: bool = False
     _looked_s: float = -LOOK_GAP_S
 
@@ -62,9 +63,9 @@ class ShardReports:
         return dict(sum(map(Counter, [*self._errors.values(), *running]), Counter[str]()).most_common())
 
     def waiting(self, active: Iterable[int]) -> Waiting | None:
-        """Why running shards wait, as far as one of them says so."""
+        """Why running shards wait, as far as one of them says so, or why they can't be asked."""
         said = (self._under_way[index].waiting for index in active if index in self._under_way)
-        return next(filter(None, said), None)
+        return self._trouble or next(filter(None, said), None)
 
     async def load(self, store: AsyncStore) -> Plan | None:
         """The batch's plan, with the reports that are there read; None while it has no plan."""
@@ -122,6 +123,7 @@ class ShardReports:
         if time.monotonic() - self._looked_s < LOOK_GAP_S:
             return
         self._looked_s = time.monotonic()
+        self._trouble = None
         wanted = sorted((index for index in active if index not in self.done), key=self._done_so_far)
         await asyncio.gather(*(self._look(index, store) for index in wanted[:MAX_PROGRESS_READS]))
 
@@ -131,6 +133,12 @@ class ShardReports:
 
     async def _look(self, index: int, store: AsyncStore) -> None:
         key = keys.progress(self.request_id, self.attempt, index)
-        with suppress(StoreError, ValueError, KeyError, TypeError):  # a hint: of no consequence
+        try:
             data = await store.run(lambda its: its.get(key))
+        except NotFoundError:
+            return  # it has just begun
+        except StoreError as error:
+            self._trouble = Waiting(error.reason, str(error))
+            return
+        with suppress(ValueError, KeyError, TypeError):  # a hint: of no consequence
             self._under_way[index] = Progress.from_json(data)

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import asyncpg
 
+from imagebatch.batch.lifecycle import Waiting
 from imagebatch.errors import RecordsError
 
 P = ParamSpec("P")
@@ -27,6 +29,23 @@ def errors_translated() -> Iterator[None]:
         yield
     except FAILURES as error:
         raise RecordsError(in_words(error)) from error
+
+
+@dataclass(slots=True)
+class Writes:
+    """Why Postgres took no write the last time, for those who can read rows and see nothing move in them."""
+
+    refusal: Waiting | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """The block writes: remember how that went."""
+        try:
+            yield
+        except RecordsError as error:
+            self.refusal = Waiting(error.reason, str(error))
+            raise
+        self.refusal = None
 
 
 def in_words(error: BaseException) -> str:

@@ -19,7 +19,14 @@ from imagebatch.errors import (
 from imagebatch.records import statements
 from imagebatch.records.deletions import Deletions
 from imagebatch.records.deliveries import Deliveries
-from imagebatch.records.failures import FAILURES, errors_translated, in_words, is_refusal, translate_errors
+from imagebatch.records.failures import (
+    FAILURES,
+    Writes,
+    errors_translated,
+    in_words,
+    is_refusal,
+    translate_errors,
+)
 from imagebatch.records.leases import Leases
 from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Request, Result
 from imagebatch.records.pool import TIMEOUT_S, opened
@@ -42,6 +49,7 @@ class Records:
         self.deliveries = Deliveries(pool)
         self.leases = Leases(pool)
         self.retentions = Retentions(pool)
+        self.writes = Writes()
 
     @translate_errors
     async def ping(self) -> None:

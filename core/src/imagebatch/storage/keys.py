@@ -15,6 +15,7 @@ IMPORTS = "imports/"
 DATABASES = "databases/"
 OUTPUT_SUFFIX = "_output.csv"
 STORE_ID = "store-id"
+READY = f"{BATCHES}ready"
 
 _CSV = re.compile(rf"{CSV_FILES}(?P<request_id>[^/]+)_(output|errors|report)\.csv")
 _UPLOAD = re.compile(r"input-(?P<upload>[0-9a-f]{32})\.csv")
@@ -129,6 +130,11 @@ def report(request_id: str, attempt: int, shard: int) -> str:
 
 def progress(request_id: str, attempt: int, shard: int) -> str:
     return f"{attempt_prefix(request_id, attempt)}{shard:05d}.progress.json"
+
+
+def probe(request_id: str, attempt: int) -> str:
+    """What a driver stores to see whether S3 still does."""
+    return f"{attempt_prefix(request_id, attempt)}probe.txt"
 
 
 def part(request_id: str, attempt: int, shard: int, number: int) -> str:

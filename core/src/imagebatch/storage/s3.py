@@ -7,12 +7,10 @@ IRSA, instance role). This is the one place that does conditional puts: `Minio.p
 
 import json
 import secrets
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from minio.datatypes import Object
@@ -35,25 +33,20 @@ from imagebatch.storage.store import Media, Stored
 
 CHUNK_BYTES = 256 * 1024
 CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
-CHECK_S = 5.0
 
 
 class S3Store(S3Bucket):
     """The objects of one bucket. Safe to use from several threads."""
 
     def check(self) -> None:
-        if not self._is_well:
-            self.head(f"{keys.BATCHES}ready")  # need not exist: that S3 says so is enough
-            return
-        endpoint = urlsplit(self._settings.s3_endpoint)
-        try:
-            socket.create_connection((str(endpoint.hostname), _port(endpoint)), CHECK_S).close()
-        except OSError as error:
-            self.answered(is_well=False)
-            raise StoreError(f"S3 can't be reached: {error}") from error
+        self.health.check(self)
+
+    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+        with self.health.storing():
+            return self._put_once_decided(key, data, media, only_if_absent=only_if_absent)
 
     @translate_errors
-    def put(self, key: str, data: bytes, media: Media, *, only_if_absent: bool = False) -> Stored:
+    def _put_once_decided(self, key: str, data: bytes, media: Media, *, only_if_absent: bool) -> Stored:
         for pause in CONFLICT_PAUSES_S:
             try:
                 return self._put(key, data, media, only_if_absent=only_if_absent)
@@ -84,15 +77,16 @@ class S3Store(S3Bucket):
     @contextmanager
     def writing(self, key: str, media: Media) -> Iterator[S3Writer]:
         writer = S3Writer(self._client, self._bucket, key, headers_of(media))
-        try:
-            yield writer
-            writer.finish()
-        except BaseException as error:
-            writer.abort()
-            if isinstance(error, SDK_ERRORS):
-                raise self._failed(error) from error
-            raise
-        self.answered(is_well=True)
+        with self.health.storing():
+            try:
+                yield writer
+                writer.finish()
+            except BaseException as error:
+                writer.abort()
+                if isinstance(error, SDK_ERRORS):
+                    raise self._failed(error) from error
+                raise
+        self.health.answered(is_well=True)
 
     def get(self, key: str, *, offset: int = 0, length: int | None = None, etag: str = "") -> bytes:
         with self.open(key, offset=offset, length=length, etag=etag) as chunks:
@@ -202,10 +196,6 @@ class S3Store(S3Bucket):
                 f"bucket this policy, and on AWS switch its Block Public Access off, or set "
                 f"IMAGEBATCH_S3_LINKS=presigned:\n{json.dumps(read_policy(self._bucket), indent=2)}"
             )
-
-
-def _port(url: SplitResult) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from imagebatch.errors import NotFoundError, StoreError
 from imagebatch.settings import S3Settings
 from imagebatch.storage.s3_access import client_for, http_pool, link_base, read_policy
 from imagebatch.storage.s3_errors import translated
+from imagebatch.storage.s3_health import S3Health, Trouble
 from imagebatch.storage.s3_request import Identity, Place
 from imagebatch.storage.s3_writer import SDK_ERRORS
 from imagebatch.storage.store import Unfinished
@@ -34,7 +35,7 @@ def translate_errors(call: Callable[P, R]) -> Callable[P, R]:
             result = call(*args, **kwargs)
         except SDK_ERRORS as error:
             raise store._failed(error) from error  # noqa: SLF001 - a decorator of its own methods
-        store.answered(is_well=True)
+        store.health.answered(is_well=True)
         return result
 
     return translating
@@ -50,28 +51,28 @@ class S3Bucket:
         connections: int = 16,
         retries: int = 4,
         signed: Mapping[str, str] | None = None,
+        trouble: Trouble = lambda: None,
     ) -> None:
-        """`signed` are objects that are read with a signed link, for these credentials may not read them."""
+        """`signed` are objects that are read with a signed link, for these credentials may not read them.
+        `trouble` says better than S3 why it refuses, where it knows.
+        """
         self._settings = settings
         self._signed = signed or {}
         self._bucket = settings.s3_bucket
         self._http = http_pool(connections, retries)
         self._client = client_for(settings, self._http)
         self._link_base = link_base(settings)
-        self._is_well = False
+        self.health = S3Health(settings.s3_endpoint, trouble)
 
     def close(self) -> None:
         self._http.clear()
 
-    def answered(self, *, is_well: bool) -> None:
-        """Remember whether the last answer was as it should be, for `check`."""
-        self._is_well = is_well
-
     def _failed(self, error: Exception) -> StoreError:
         """The error of ours for an error of the SDK; `check` knows of it."""
         failure = translated(error)
-        self.answered(is_well=isinstance(failure, NotFoundError))
-        return failure
+        is_answer = isinstance(failure, NotFoundError)
+        self.health.answered(is_well=is_answer)
+        return failure if is_answer else self.health.trouble() or failure
 
     def identity(self) -> Identity:
         """Ask the provider of credentials, which may ask a service. Raises AccessDeniedError, StoreError."""

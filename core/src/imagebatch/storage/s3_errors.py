@@ -3,8 +3,15 @@
 from minio.error import S3Error
 from urllib3.exceptions import MaxRetryError, ResponseError
 
-from imagebatch.errors import AccessDeniedError, NotFoundError, StoreError, ThrottledError
+from imagebatch.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    ThrottledError,
+)
 
+_PERHAPS = " (where s3:ListBucket is not granted, AWS says so of what is not there, too)"
 DENIED = frozenset(
     {
         "AccessDenied",
@@ -29,6 +36,10 @@ THROTTLED = frozenset(
         "BandwidthLimitExceeded",
     }
 )
+FULL = frozenset(
+    {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage"}
+)
+"""What MinIO, Ceph and WebDAV-like servers say; AWS is never full."""
 _THROTTLING_STATUSES = ("429", "503")
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "PreconditionFailed", "NoSuchVersion"})
 
@@ -38,9 +49,11 @@ def translated(error: Exception) -> StoreError:
     if isinstance(error, S3Error):
         text = f"S3: {error.code}: {error.message}"
         if error.code in DENIED:
-            return AccessDeniedError(text)
+            return AccessDeniedError(text + (_PERHAPS if error.code == "AccessDenied" else ""))
         if error.code in ABSENT:
             return NotFoundError(text)
+        if error.code in FULL:
+            return StoreFullError(text)
         return ThrottledError(text) if error.code in THROTTLED else StoreError(text)
     if isinstance(error, MaxRetryError) and _is_throttling(error):
         return ThrottledError(f"S3: {error.reason}")

@@ -17,8 +17,10 @@ TESTS = (
     "tests/operator/test_crash_at_every_call.py",
     "tests/operator/test_api_troubles.py",
     "tests/e2e/test_crash.py",
-    "tests/e2e/test_two_systems.py",
     "tests/e2e/test_soak.py",
+    "tests/e2e/test_s3_troubles.py",
+    "tests/e2e/test_postgres_troubles.py",
+    "tests/e2e/test_full_disk.py",
     "tests/jobrunner/test_on_s3.py",
 )
 HEAD = "| what was done to it | times | links | lost | done again | test |\n|---|---|---|---|---|---|\n"

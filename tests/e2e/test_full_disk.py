@@ -18,6 +18,7 @@ from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.disk_watch import restart_after_full
 from imagebatch_cli.processes import keep_running
 from imagebatch_cli.seaweed import EmbeddedS3
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.gate import Gate
 from imagebatch_testing.local import Up, csv_of
 from imagebatch_testing.receiver import Receiver
@@ -59,7 +60,7 @@ async def shop(gate: Gate) -> AsyncIterator[Web]:
 
 
 async def test_a_batch_waits_until_there_is_room(
-    tmp_path: Path, disk: SmallDisk, shop: Web, gate: Gate, receiver: Receiver
+    tmp_path: Path, disk: SmallDisk, shop: Web, gate: Gate, receiver: Receiver, finding: Finding
 ) -> None:
     opened = f"127.0.0.1/32:{shop.port},127.0.0.1/32:{receiver.port}"
     content = csv_of([[shop.url(f"/{number}.jpg")] for number in range(IMAGES)])
@@ -89,6 +90,9 @@ async def test_a_batch_waits_until_there_is_room(
         await until(lambda: _is_ready(up), SLOW_S)
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert shop.requests.total() == IMAGES
+    what = f"the disk of {'the data folder' if disk.folder.name == 'data' else 'its objects alone'}: full for a while"
+    lost, again = IMAGES - status["images"]["succeeded"], shop.requests.total() - IMAGES
+    finding(what, times=1, links=IMAGES, lost=lost, again=again)
 
 
 async def _is_ready(up: Up) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from imagebatch import settings
 from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.postgres import EmbeddedPostgres
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.gate import Gate
 from imagebatch_testing.local import Up, csv_of
 from imagebatch_testing.receiver import Receiver
@@ -69,6 +70,8 @@ class Troubled:
     gate: Gate
     receiver: Receiver
     request_id: str
+    finding: Finding
+    what: str
 
     async def go_on(self) -> None:
         """Let the shop serve the other images, and all be downloaded."""
@@ -100,6 +103,18 @@ class Troubled:
             await self.receiver.until_requests(1)
         assert len({request.headers["webhook-id"] for request in self.receiver.requests}) == 1
         assert self.shop.requests.total() == IMAGES
+        lost, again = IMAGES - status["images"]["succeeded"], self.shop.requests.total() - IMAGES
+        self.finding(f"Postgres: {self.what}", times=1, links=IMAGES, lost=lost, again=again)
+
+
+TOLD = {
+    "test_it_is_started_again": "stopped, and started again",
+    "test_all_connections_are_cut_again_and_again": "all connections cut, twenty times in a row",
+    "test_it_is_read_only_for_a_while": "read-only for a while",
+    "test_it_has_no_connections_left[0]": "no connection left for a while",
+    "test_it_has_no_connections_left[1]": "one connection left for a while",
+    "test_its_disk_is_full": "its disk full, then started again",
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +138,13 @@ async def shop() -> AsyncIterator[tuple[Web, Gate]]:
 
 @pytest.fixture
 async def troubled(
-    tmp_path: Path, servers: Servers, postgres: OwnPostgres, shop: tuple[Web, Gate], receiver: Receiver
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    servers: Servers,
+    postgres: OwnPostgres,
+    shop: tuple[Web, Gate],
+    receiver: Receiver,
+    finding: Finding,
 ) -> AsyncIterator[Troubled]:
     web, gate = shop
     env = {
@@ -136,7 +157,8 @@ async def troubled(
         content = csv_of([[web.url(f"/{number}.jpg")] for number in range(IMAGES)])
         accepted = await up.upload(content, webhook_url=receiver.url("/hook"))
         await up.until_done(accepted["request_id"], STORED)
-        yield Troubled(up, postgres, web, gate, receiver, accepted["request_id"])
+        what = TOLD[request.node.name]
+        yield Troubled(up, postgres, web, gate, receiver, accepted["request_id"], finding, what)
 
 
 async def test_it_is_started_again(troubled: Troubled) -> None:

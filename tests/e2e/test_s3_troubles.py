@@ -16,6 +16,7 @@ import pytest
 from imagebatch import settings
 from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
+from imagebatch_testing.findings import Finding
 from imagebatch_testing.gate import Gate
 from imagebatch_testing.http_proxy import SLOW_DOWN, Answer, HttpProxy, proxied, s3_error
 from imagebatch_testing.local import Up, csv_of
@@ -59,6 +60,8 @@ class Troubled:
     gate: Gate
     receiver: Receiver
     request_id: str
+    finding: Finding
+    what: str
 
     async def go_on(self) -> None:
         """Let the shop serve the other images."""
@@ -81,13 +84,34 @@ class Troubled:
         async with asyncio.timeout(SLOW_S):
             await self.receiver.until_requests(1)
         assert len({request.headers["webhook-id"] for request in self.receiver.requests}) == 1
-        assert IMAGES <= self.shop.requests.total() <= IMAGES + again
+        done_again = self.shop.requests.total() - IMAGES
+        assert 0 <= done_again <= again
+        lost = IMAGES - status["images"]["succeeded"]
+        self.finding(f"S3: {self.what}", times=1, links=IMAGES, lost=lost, again=done_again)
         assert (await self.up.http.get("/readyz")).is_success
+
+
+TOLD = {
+    "test_what_it_refuses_for_a_while_is_downloaded_once[503 for puts]": "503 to every put for a while",
+    "test_what_it_refuses_for_a_while_is_downloaded_once[full]": "507, it is full, to every put for a while",
+    "test_what_it_refuses_for_a_while_is_downloaded_once[503 for all]": "503 to everything for a while",
+    "test_slow_answers_cost_time_only": "0.3 s later with every answer",
+    "test_puts_that_break_in_the_middle_are_put_again": "each put reset in the middle, once",
+    "test_with_wrong_credentials_it_waits_until_they_are_right": "wrong credentials, then right ones",
+    "test_while_only_puts_are_denied_nothing_more_is_downloaded": "puts denied for a while",
+}
 
 
 @pytest.fixture
 async def troubled(
-    tmp_path: Path, servers: Servers, database_url: str, shop: Web, gate: Gate, receiver: Receiver
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    servers: Servers,
+    database_url: str,
+    shop: Web,
+    gate: Gate,
+    receiver: Receiver,
+    finding: Finding,
 ) -> AsyncIterator[Troubled]:
     async with proxied(servers.s3.s3_endpoint) as s3:
         env = {
@@ -101,7 +125,8 @@ async def troubled(
             content = csv_of([[shop.url(f"/{number}.jpg")] for number in range(IMAGES)])
             accepted = await up.upload(content, webhook_url=receiver.url("/hook"))
             await up.until_done(accepted["request_id"], STORED)
-            yield Troubled(up, s3, shop, gate, receiver, accepted["request_id"])
+            what = TOLD[request.node.name]
+            yield Troubled(up, s3, shop, gate, receiver, accepted["request_id"], finding, what)
 
 
 def puts(refusal: Answer) -> Refuses:

@@ -193,17 +193,16 @@ class BatchDriver:
         return SOON_S if is_new else BACKGROUND_LOOK_S
 
     def _start_reading(self) -> BackgroundTask[Ingested]:
-        background = self._with.background
-        room = background.downloads if self._executor.downloads_source else background.reads
-        return background.start(self._key, room, self._executor.read_source)
+        beside = self._with.background
+        room = beside.downloads if self._executor.downloads_source else beside.reads
+        return beside.start(self._key, room, self._executor.read_source)
 
     def _while_reading(self, is_queued: bool) -> Request:
         """The reason why the last read failed stays visible until the source is read."""
         if is_queued:
             return replace(self.row.request, waiting=_SOURCE_QUEUED)
         waiting = self.row.request.waiting
-        is_over = waiting is not None and waiting in {_SOURCE_QUEUED, _SUSPENDED}
-        return replace(self.row.request, waiting=None if is_over else waiting)
+        return replace(self.row.request, waiting=None if waiting in {_SOURCE_QUEUED, _SUSPENDED} else waiting)
 
     # -- the shards ----------------------------------------------------------------------------------
 

@@ -64,9 +64,11 @@ async def _stop(postgres: EmbeddedPostgres, s3: EmbeddedS3) -> None:
 
 @pytest.fixture
 def s3_store(servers: Servers) -> Iterator[S3Store]:
-    """The real S3, empty."""
+    """The real S3, empty: other tests kill programs in the middle of what they store there."""
     store = S3Store(servers.s3)
     store.delete([stored.key for stored in store.list("")])
+    for upload in list(store.unfinished("")):
+        store.end(upload)
     yield store
     store.close()
 

@@ -56,6 +56,11 @@ class OperatorProcess:
                 [sys.executable, "-m", "imagebatch_operator"], env=self.environment, stdout=log, stderr=log
             )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL; `stop` then waits for the end."""
         assert self._process is not None

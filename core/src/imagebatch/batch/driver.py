@@ -209,10 +209,11 @@ class BatchDriver:
     async def _run(self, shards: frozenset[int], spec: BatchSpec) -> float:
         assert self._reports.plan is not None
         look_s = await self._executor.run(shards, self._reports.plan, spec)
-        await self._reports.look(self._runs.active, self._with.store)
-        waiting = await self._probe.waiting(self._reports.counts(self._runs.active), self._with.store)
+        active, store = self._runs.active, self._with.store
+        await self._reports.look(active, store)
+        waiting = await self._probe.waiting(self._reports.counts(active), store) if active else None
         waiting = waiting or await self._executor.waiting(self._reports.last_done)
-        waiting = waiting or self._reports.waiting(self._runs.active)
+        waiting = waiting or self._reports.waiting(active)
         await self._show(self._standing(Phase.RUNNING, waiting))
         if (deadline_s := spec.desired.deadline_seconds) is None:
             return look_s

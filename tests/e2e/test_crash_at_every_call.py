@@ -5,7 +5,8 @@ The client does what clients are told to: it uploads again, with the same Idempo
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch_testing.crash_point import CrashPoint, let_claims_end
 from imagebatch_testing.findings import Finding
+from imagebatch_testing.gate import Gate
 from imagebatch_testing.http_proxy import proxied
-from imagebatch_testing.local import Up, csv_of, picture
+from imagebatch_testing.local import Up, csv_of
 from imagebatch_testing.postgres_proxy import before
 from imagebatch_testing.receiver import Receiver
 from imagebatch_testing.servers import Servers
-from imagebatch_testing.web import Page, Web, serving
+from imagebatch_testing.web import Web, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -32,10 +34,18 @@ IMAGES = 3
 MOST_CALLS = 200
 """More than a batch of three images makes."""
 
+Scenario = Callable[["Crashing", str], Coroutine[None, None, None]]
+"""What is asked of the batch, by its request id, before the shop answers."""
+
 
 @pytest.fixture
-async def shop() -> AsyncIterator[Web]:
-    async with serving({f"/{number}.jpg": Page(picture(number)) for number in range(IMAGES)}) as web:
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def shop(gate: Gate) -> AsyncIterator[Web]:
+    async with serving({f"/{number}.jpg": gate.page(number) for number in range(IMAGES)}) as web:
         yield web
 
 
@@ -50,23 +60,42 @@ class Crashing:
     receiver: Receiver
     content: bytes
     database_url: str
+    gate: Gate
     calls: dict[int, str] = field(default_factory=dict)
     stored: int = 0
 
-    async def run(self, number: int) -> "Left":
+    async def run(self, number: int, scenario: Scenario) -> "Left":
         """Run a batch, killed at its `number`-th call; 0 is never."""
         key = f"crash-{number}"
         self.point.arm(number)
         request_id = await self._upload(key)
-        while (row := await self.records.get(request_id)) is None or row.status == "pending":
-            await self._go_on()
-            await asyncio.sleep(0.02)
+        await scenario(self, request_id)
+        await self.gate.open(IMAGES)
+        row = await self.until_ended(request_id)
         while (sent := await self.records.delivery(request_id)) is None or sent.state == "pending":
             await self._go_on()
             await asyncio.sleep(0.02)
         self.calls[number] = self.point.crashed_at
         await self._go_on()
         return await self._left(row)
+
+    async def until_ended(self, request_id: str) -> Request:
+        while (row := await self.records.get(request_id)) is None or row.status == "pending":
+            await self._go_on()
+            await asyncio.sleep(0.02)
+        return row
+
+    async def ask(self, request_id: str, verb: str) -> None:
+        """Have a verb done, and again until it is known to be done."""
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(httpx.HTTPError):
+                    answer = await self.up.http.post(f"/batches/{request_id}/{verb}")
+                    if answer.status_code != 503:
+                        assert answer.is_success or answer.status_code == 409, answer.text
+                        return
+                await self._go_on()
+                await asyncio.sleep(0.05)
 
     async def _upload(self, key: str) -> str:
         file = {"file": ("products.csv", self.content, "text/csv")}
@@ -124,15 +153,40 @@ class Left:
     webhooks: int
 
 
+async def is_left_alone(crashing: Crashing, _: str) -> None:
+    await crashing.gate.open(IMAGES)
+
+
+async def is_suspended_and_resumed(crashing: Crashing, request_id: str) -> None:
+    await crashing.ask(request_id, "suspend")
+    await crashing.ask(request_id, "resume")
+
+
+async def is_cancelled_and_tried_again(crashing: Crashing, request_id: str) -> None:
+    await crashing.ask(request_id, "cancel")
+    await crashing.until_ended(request_id)
+    await crashing.ask(request_id, "retry")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "step", "webhooks"),
+    [(is_left_alone, 1, 1), (is_suspended_and_resumed, 6, 1), (is_cancelled_and_tried_again, 6, 2)],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
 async def test_wherever_it_is_killed_the_batch_ends_the_same(
     tmp_path: Path,
     servers: Servers,
     records: Records,
     s3_store: S3Store,
     shop: Web,
+    gate: Gate,
     receiver: Receiver,
+    scenario: Scenario,
+    step: int,
+    webhooks: int,
     finding: Finding,
 ) -> None:
+    """At each call, of a batch that is changed meanwhile at each sixth; each attempt has its one webhook."""
     url = servers.database.database_url.get_secret_value()
     links = [[shop.url(f"/{number}.jpg")] for number in range(IMAGES)]
     links[1].append(shop.url("/missing.jpg"))
@@ -146,12 +200,13 @@ async def test_wherever_it_is_killed_the_batch_ends_the_same(
         async with Up(tmp_path / "data", **env) as up:
             point = CrashPoint(up.kill_all)
             postgres.crash_point = s3.crash_point = point
-            crashing = Crashing(up, point, records, s3_store, receiver, csv_of(links), url)
-            undisturbed = await crashing.run(0)
-            assert (undisturbed.status, undisturbed.webhooks, undisturbed.files) == ("complete", 1, 3)
+            crashing = Crashing(up, point, records, s3_store, receiver, csv_of(links), url, gate)
+            undisturbed = await crashing.run(0, scenario)
+            assert (undisturbed.status, undisturbed.webhooks, undisturbed.files) == ("complete", webhooks, 3)
             assert len(undisturbed.images) == IMAGES
-            for number in range(1, MOST_CALLS):
-                left = await crashing.run(number)
+            for number in range(1, MOST_CALLS, step):
+                await gate.open(0)
+                left = await crashing.run(number, scenario)
                 assert left == undisturbed, f"killed at call {number}, {crashing.calls[number]}"
                 if not point.crashed_at:
                     break
@@ -160,7 +215,8 @@ async def test_wherever_it_is_killed_the_batch_ends_the_same(
     runs = len(crashing.calls)
     done_links = runs * (IMAGES + 1)
     finding(
-        "`imagebatch up` with all its processes: killed at each call to Postgres and S3 of a small batch",
+        f"`imagebatch up` with all its processes: killed at {'each' if step == 1 else 'every sixth'} call to Postgres "
+        f"and S3 of a small batch that {scenario.__name__.replace('_', ' ')}",
         times=runs - 2,  # neither the first run nor the last is disturbed
         links=done_links,
         lost=runs * IMAGES - crashing.stored,

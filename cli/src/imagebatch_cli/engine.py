@@ -150,8 +150,9 @@ class LocalEngine:
                     break
                 if attempt.driver.row.request.status != "pending":
                     break
-                after_s = await attempt.driver.advance(attempt.driver.row.request.spec)
-                if after_s:
+                spec = attempt.driver.row.request.spec
+                after_s = await attempt.driver.advance(spec)
+                if after_s and attempt.driver.row.request.spec == spec:  # a write may bring a newer one
                     return after_s
             await self._forget(key)
             return None

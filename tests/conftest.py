@@ -12,6 +12,7 @@ from imagebatch import migrations
 from imagebatch import records as records_module
 from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings
+from imagebatch.storage import keys
 from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.data_folder import DataFolder, free_ports
 from imagebatch_cli.postgres import EmbeddedPostgres
@@ -64,9 +65,11 @@ async def _stop(postgres: EmbeddedPostgres, s3: EmbeddedS3) -> None:
 
 @pytest.fixture
 def s3_store(servers: Servers) -> Iterator[S3Store]:
-    """The real S3, empty: other tests kill programs in the middle of what they store there."""
+    """The real S3, empty but for its id, which programs of the whole run know. Other tests kill programs in the
+    middle of what they store there.
+    """
     store = S3Store(servers.s3)
-    store.delete([stored.key for stored in store.list("")])
+    store.delete([stored.key for stored in store.list("") if stored.key != keys.STORE_ID])
     for upload in list(store.unfinished("")):
         store.end(upload)
     yield store

@@ -144,5 +144,6 @@ class MemoryStore:
 
 
 def held(store: ObjectStore) -> list[str]:
-    """The keys of all that a store holds, beside the store's own id."""
-    return [stored.key for stored in store.list("") if stored.key != keys.STORE_ID]
+    """The keys of all that a store holds, beside its own id and what programs put to see whether it stores."""
+    found = (stored.key for stored in store.list(""))
+    return [key for key in found if key != keys.STORE_ID and not key.endswith("/probe.txt")]

@@ -55,6 +55,10 @@ class Receiver:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await _read(reader)
+        except (asyncio.IncompleteReadError, ConnectionError):  # the sender was killed
+            writer.close()
+            return
+        try:
             writer.write(self._answer(request))
             await writer.drain()
         finally:

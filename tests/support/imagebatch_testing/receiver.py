@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -58,11 +59,11 @@ class Receiver:
         except (asyncio.IncompleteReadError, ConnectionError):  # the sender was killed
             writer.close()
             return
-        try:
+        with suppress(ConnectionError):  # it is killed now
             writer.write(self._answer(request))
             await writer.drain()
-        finally:
-            writer.close()
+        writer.close()
+        with suppress(ConnectionError):
             await writer.wait_closed()
         async with self._arrived:
             self.requests.append(request)

@@ -43,16 +43,14 @@ async def own_objects(
     tmp_path: Path,
 ) -> AsyncIterator[Objects]:
     """Of a namespace whose operator asks the API server through the proxy."""
-    namespace = new_name("troubled")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
+    own = await objects.in_new_namespace("troubled")
     env = {**operator_environment, "KUBECONFIG": str(plane.kubeconfig_of(api.url, tmp_path))}
-    operator = OperatorProcess(plane, env, tmp_path / "operator.log", namespace)
+    operator = OperatorProcess(plane, env, tmp_path / "operator.log", own.namespace)
     operator.start()
     try:
         await until(lambda: "health and metrics are served" in operator.said())
         await until(lambda: len(api.watches) == 3)
-        yield Objects(objects.api, namespace)
+        yield own
     finally:
         await asyncio.to_thread(operator.stop)  # through the proxy, which this loop drives
 

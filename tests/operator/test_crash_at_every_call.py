@@ -180,9 +180,7 @@ async def crashing(
     receiver: Receiver,
     tmp_path: Path,
 ) -> AsyncIterator[Crashing]:
-    namespace = new_name("crash")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
+    own = await objects.in_new_namespace("crash")
     async with (
         before(operator_environment["DATABASE_URL"], tmp_path) as postgres,
         proxied(servers.s3.s3_endpoint) as s3,
@@ -194,7 +192,7 @@ async def crashing(
             "IMAGEBATCH_S3_ENDPOINT": s3.url,
             "KUBECONFIG": str(plane.kubeconfig_of(api.url, tmp_path)),
         }
-        operator = OperatorProcess(plane, env, tmp_path / "operator.log", namespace)
+        operator = OperatorProcess(plane, env, tmp_path / "operator.log", own.namespace)
         point = CrashPoint(operator.kill)
         postgres.crash_point = s3.crash_point = api.crash_point = point
         operator.start()
@@ -203,7 +201,7 @@ async def crashing(
             yield Crashing(
                 operator,
                 point,
-                Objects(objects.api, namespace),
+                own,
                 operated_records,
                 bucket,
                 receiver,

@@ -256,10 +256,7 @@ async def test_what_can_not_be_sent_is_refused(make: Make, kubectl: Kubectl) -> 
 @pytest.fixture
 async def own_objects(objects: Objects) -> Objects:
     """In a namespace of the test's own, which no operator watches yet."""
-    name = new_name("asked")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
-    return Objects(objects.api, name)
+    return await objects.in_new_namespace("asked")
 
 
 async def test_without_an_operator_the_wait_has_an_end(

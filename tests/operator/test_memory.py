@@ -28,14 +28,12 @@ async def operated(
     plane: ControlPlane, objects: Objects, operator_environment: dict[str, str], tmp_path: Path
 ) -> AsyncIterator[tuple[Objects, psutil.Process]]:
     """A namespace of its own with an operator of its own."""
-    namespace = new_name("soaked")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
-    operator = OperatorProcess(plane, operator_environment, tmp_path / "operator.log", namespace)
+    own = await objects.in_new_namespace("soaked")
+    operator = OperatorProcess(plane, operator_environment, tmp_path / "operator.log", own.namespace)
     operator.start()
     try:
         await until(lambda: "health and metrics are served" in operator.said())
-        yield Objects(objects.api, namespace), psutil.Process(operator.pid)
+        yield own, psutil.Process(operator.pid)
     finally:
         operator.stop()
 

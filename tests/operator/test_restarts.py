@@ -38,10 +38,7 @@ INLINE: dict[str, Any] = {"source": {"inline": DATA.decode()}, "sharding": {"row
 @pytest.fixture
 async def own_objects(objects: Objects) -> Objects:
     """In a namespace of the test's own, which no other operator watches."""
-    name = new_name("alone")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
-    return Objects(objects.api, name)
+    return await objects.in_new_namespace("alone")
 
 
 Make = Callable[..., OperatorProcess]

@@ -36,10 +36,7 @@ Make = Callable[[], OperatorProcess]
 
 @pytest.fixture
 async def own_objects(objects: Objects) -> Objects:
-    name = new_name("restored")
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await objects.ask("POST", "/api/v1/namespaces", json=body)
-    return Objects(objects.api, name)
+    return await objects.in_new_namespace("restored")
 
 
 @pytest.fixture

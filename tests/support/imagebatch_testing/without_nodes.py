@@ -92,6 +92,13 @@ class Objects:
     api: httpx.AsyncClient
     namespace: str = NAMESPACE
 
+    async def in_new_namespace(self, stem: str) -> "Objects":
+        """Those of a namespace of the test's own, which no other operator watches."""
+        name = new_name(stem)
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        await self._ask("POST", "/api/v1/namespaces", json=body)
+        return Objects(self.api, name)
+
     @property
     def batches(self) -> str:
         """The path of the ImageBatches."""

@@ -89,7 +89,9 @@ class EmbeddedS3:
             "master.port": ports["master"],
             "master.port.grpc": ports["master_grpc"],
             "master.telemetry": "false",
-            "master.electionTimeout": "500ms",  # it is alone; the default costs 10 s at each restart
+            "master.peers": "none",  # it is alone; else it waits seconds for others to lead it
+            "master.resumeState": "false",  # what the volumes say counts; else it may warm up for 15 s
+            "master.electionTimeout": "500ms",
             "master.volumeSizeLimitMB": 1024,
             "volume.port": ports["volume"],
             "volume.port.grpc": ports["volume_grpc"],

@@ -20,6 +20,7 @@ from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.work_queue import Key
 from imagebatch.csv.ingest import ingest
 from imagebatch.errors import StoreError
+from imagebatch.metrics import BatchMetrics
 from imagebatch.net import transport
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.options import Compression
@@ -84,7 +85,9 @@ async def ended(
         NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, images=SHARDS, webhook_url="http://h/")
     )
     finished = asyncio.Event()
-    engine = LocalEngine(Services("engine", records, AsyncStore(store), shards, finished.set))
+    engine = LocalEngine(
+        Services("engine", records, AsyncStore(store), shards, finished.set, BatchMetrics(records))
+    )
     running = asyncio.create_task(engine.run())
     async with asyncio.timeout(60):
         await finished.wait()
@@ -114,7 +117,9 @@ async def test_a_mark_that_comes_after_the_end_is_no_defect(records: Records, st
         NewRequest(request_id="r1", spec=spec.as_spec(), rows=SHARDS, webhook_url="http://h/")
     )
     engine = LocalEngine(
-        Services("engine", records, AsyncStore(store), PlayedShards(store, {}), finished.set)
+        Services(
+            "engine", records, AsyncStore(store), PlayedShards(store, {}), finished.set, BatchMetrics(records)
+        )
     )
     running = asyncio.create_task(engine.run())
     await finished.wait()
@@ -327,7 +332,11 @@ async def test_a_small_batch_costs_eight_statements_at_most(
             async with transport.client(policy, connections=1, timeout=httpx.Timeout(5)) as client:
                 dispatcher = Dispatcher(through, client, no_secret)
                 shards = PlayedShards(store, {})
-                engine = LocalEngine(Services("engine", through, AsyncStore(store), shards, dispatcher.wake))
+                engine = LocalEngine(
+                    Services(
+                        "engine", through, AsyncStore(store), shards, dispatcher.wake, BatchMetrics(through)
+                    )
+                )
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(dispatcher.run()), group.create_task(engine.run())]
                     await until(lambda: len(proxy.statements) >= 3)  # what both look at when they start

@@ -75,7 +75,7 @@ def store() -> MemoryStore:
 
 
 def status_writer(kube: RecordingKube, store: MemoryStore) -> StatusWriter:
-    return StatusWriter(cast(Kube, kube), PublicLinks(store, ""), lambda _: None)
+    return StatusWriter(cast(Kube, kube), PublicLinks(store, ""))
 
 
 def links(kube: RecordingKube, store: MemoryStore) -> Links:

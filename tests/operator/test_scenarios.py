@@ -13,6 +13,7 @@ from imagebatch.batch.exit_codes import Exit
 from imagebatch.batch.shard import ShardId
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.csv.ingest import ingest
+from imagebatch.metrics import BatchMetrics
 from imagebatch.records import NewRequest, Records, Request
 from imagebatch.settings import NetworkSettings, S3Settings
 from imagebatch.storage import keys
@@ -436,7 +437,9 @@ async def local_batch(
     wanted = BatchSpec.from_spec(spec).as_spec()
     await records.create(NewRequest(request_id="r1", spec=wanted, rows=plan.rows, images=plan.images))
     processes = PlayedProcesses()
-    engine = LocalEngine(Services("engine", records, AsyncStore(store), processes, lambda: None))
+    engine = LocalEngine(
+        Services("engine", records, AsyncStore(store), processes, lambda: None, BatchMetrics(records))
+    )
     running = asyncio.create_task(engine.run())
     try:
         yield OnProcesses(records, store, engine, processes, "r1")

@@ -78,7 +78,9 @@ class Endpoints:
         return JSONResponse({"status": "ready"}, headers=NOT_STORED)
 
     async def metrics(self, _: Request) -> Response:
-        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        of_batches = self._services.metrics
+        text = self._metrics.text() + (await of_batches.text() if of_batches else b"")
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def openapi(self, _: Request) -> Response:
         return JSONResponse(self._openapi)

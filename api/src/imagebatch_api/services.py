@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from imagebatch.batch.control import BatchControl
 from imagebatch.batch.intake import BatchIntake
+from imagebatch.metrics import BatchMetrics
 from imagebatch.net.guard import AddressPolicy
 from imagebatch.records import Records, Request
 from imagebatch.storage.store import ObjectStore
@@ -13,7 +14,8 @@ from imagebatch.storage.store import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`ready` names what is not ready, nothing when all is; without it Postgres and S3 are asked.
+    """`metrics` are of the batches that this program drives, where it does. `ready` names what is not ready,
+    nothing when all is; without it Postgres and S3 are asked.
 
     `deleted` is set when a batch was deleted, for `purge`; the server sets `stopping` when it stops, and
     streams that are open end then.
@@ -24,6 +26,7 @@ class Services:
     intake: BatchIntake
     control: BatchControl
     policy: AddressPolicy
+    metrics: BatchMetrics | None = None
     ready: Callable[[], Awaitable[list[str]]] | None = None
     deleted: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

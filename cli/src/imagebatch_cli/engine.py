@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
 from imagebatch.batch.driver import BatchDriver
 from imagebatch.batch.own_store import adopted
+from imagebatch.batch.services import Services as DriverServices
 from imagebatch.batch.work_queue import Key, WorkQueue
 from imagebatch.errors import RecordsError, UnavailableError
+from imagebatch.metrics import BatchMetrics
 from imagebatch.records import Records, Request
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch_cli.process_executor import ProcessExecutor
@@ -44,6 +45,7 @@ class Services:
     store: AsyncStore
     shards: ShardProcesses
     webhook_owed: Callable[[], None]
+    metrics: BatchMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,14 @@ class LocalEngine:
     def __init__(self, services: Services) -> None:
         self._with = services
         self._queue = WorkQueue(min_gap_s=0.0)  # no events come in swarms here
-        self._drivers = driver.Services(
+        self._drivers = DriverServices(
             records=services.records,
             store=services.store,
             background=BackgroundTasks(self._queue.mark),
             webhook_owed=services.webhook_owed,
+            metrics=services.metrics,
         )
+        services.metrics.watch_queue(self._queue)
         self._attempts: dict[Key, _Attempt] = {}
         self._followed: set[Key] = set()
         self._strange: set[str] = set()

@@ -13,7 +13,9 @@ from imagebatch import settings, webhook
 from imagebatch.batch.collector import Collector
 from imagebatch.batch.control import RecordedControl
 from imagebatch.batch.intake import RecordedIntake
+from imagebatch.batch.removal import Count
 from imagebatch.batch.sweep import Sweeper
+from imagebatch.metrics import BatchMetrics
 from imagebatch.net import transport
 from imagebatch.records import Records
 from imagebatch.settings import NetworkSettings
@@ -67,27 +69,30 @@ async def local_system(
                 background.start(restart_after_full(server.service))
         examples_url = await _serve_examples(background, local.examples_port)
         network = _opened(local, examples_url)
-        driving = await _start_engine(stack, background, base, _Rules(folder, local, network))
-        services, api = _services(base, driving, network), settings.read(ApiSettings)
+        metrics = BatchMetrics(base.records)
+        driving = await _start_engine(stack, background, base, _Rules(folder, local, network), metrics)
+        services, api = _services(base, driving, network, metrics), settings.read(ApiSettings)
         background.start(Purge(services, is_alone=True).run())
-        background.start(_collector(base, local).run())
+        background.start(_collector(base, local, metrics.count_removed).run())
         api_port = _choose_port(folder.read().api_port, port)
         await background.serve(create_app(services, api), api_port, api.head_limits, services.stopping)
         folder.remember_api(api_port)
         yield LocalSystem(f"http://{LOOPBACK}:{api_port}", base.records, examples_url)
 
 
-def _collector(base: BackingServices, local: LocalSettings) -> Collector:
+def _collector(base: BackingServices, local: LocalSettings, count: Count) -> Collector:
     store, policy = AsyncStore(base.store), local.retention
-    sweeper = Sweeper(base.records, store, policy)
-    return Collector(base.records, store, policy, sweeper, is_alone=True)
+    sweeper = Sweeper(base.records, store, policy, count=count)
+    return Collector(base.records, store, policy, sweeper, count=count, is_alone=True)
 
 
-def _services(base: BackingServices, driving: "_Driving", network: NetworkSettings) -> Services:
+def _services(
+    base: BackingServices, driving: "_Driving", network: NetworkSettings, metrics: BatchMetrics
+) -> Services:
     wake = driving.engine.wake
     intake = RecordedIntake(base.records, wake)
     control = RecordedControl(base.records, wake, driving.dispatcher.wake)
-    return Services(base.store, base.records, intake, control, network.address_policy)
+    return Services(base.store, base.records, intake, control, network.address_policy, metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,11 @@ def _opened(local: LocalSettings, examples_url: str | None) -> NetworkSettings:
 
 
 async def _start_engine(
-    stack: AsyncExitStack, background: _Background, base: BackingServices, rules: _Rules
+    stack: AsyncExitStack,
+    background: _Background,
+    base: BackingServices,
+    rules: _Rules,
+    metrics: BatchMetrics,
 ) -> _Driving:
     client = await stack.enter_async_context(
         transport.client(
@@ -174,10 +183,10 @@ async def _start_engine(
     async def secret_for(_: str) -> str:
         return secret
 
-    dispatcher = webhook.Dispatcher(base.records, client, secret_for)
+    dispatcher = webhook.Dispatcher(base.records, client, secret_for, count=metrics.count_delivery)
     shards = ShardProcesses(base.s3, rules.network, rules.folder.logs, rules.local.shards_at_once)
     services = engine.Services(
-        rules.folder.read().engine, base.records, AsyncStore(base.store), shards, dispatcher.wake
+        rules.folder.read().engine, base.records, AsyncStore(base.store), shards, dispatcher.wake, metrics
     )
     made = LocalEngine(services)
     background.start(dispatcher.run())

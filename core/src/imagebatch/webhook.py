@@ -171,21 +171,31 @@ def wait_seconds(tries_before: int, result: DeliveryResult, jitter: float) -> fl
     return max(planned, min(result.retry_after, RETRY_SECONDS[-1]))
 
 
+def uncounted(_result: str) -> None:
+    """Where nobody counts what becomes of deliveries."""
+
+
 class Dispatcher:
     """Sends what is due in the outbox until cancelled. Several may run; each delivery is claimed by one.
 
     It looks into the outbox when woken, when something is due, and otherwise each `idle_s`, for what another
     program puts there. A receiver that hangs holds up its own delivery, and nothing that goes wrong with one
-    ends the others.
+    ends the others. `count` hears of each try: `delivered`, `failed` or `given_up`.
     """
 
     def __init__(
-        self, records: Records, client: httpx.AsyncClient, secret_for: SecretFor, idle_s: float = IDLE_S
+        self,
+        records: Records,
+        client: httpx.AsyncClient,
+        secret_for: SecretFor,
+        idle_s: float = IDLE_S,
+        count: Callable[[str], None] = uncounted,
     ) -> None:
         self._records = records
         self._client = client
         self._secret_for = secret_for
         self._idle_s = idle_s
+        self._count = count
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[bool]] = set()
 
@@ -260,12 +270,15 @@ class Dispatcher:
         wait = None if delivery.is_test else wait_seconds(delivery.tries, result, random.random())  # noqa: S311
         if result.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)
+            self._count("delivered")
             await self._records.settle_delivery(delivery.webhook_id, delivered=True)
         elif wait is None:
             bound.warning("webhook given up", error=result.error, tries=delivery.tries + 1)
+            self._count("given_up")
             await self._records.settle_delivery(delivery.webhook_id, delivered=False, error=result.error)
         else:
             bound.info("webhook failed", error=result.error, next_try_seconds=round(wait))
+            self._count("failed")
             await self._records.postpone_delivery(delivery.webhook_id, wait, result.error)
             return True
         return False

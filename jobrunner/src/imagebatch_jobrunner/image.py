@@ -7,11 +7,14 @@ they concern the whole shard.
 import asyncio
 import hashlib
 from dataclasses import replace
+from itertools import pairwise
+from time import perf_counter
 from urllib.parse import urlsplit
 
 import structlog
 
 from imagebatch import links
+from imagebatch.batch.shard import STAGES
 from imagebatch.outcome import ErrorCode, ImageOutcome
 from imagebatch.storage import keys
 from imagebatch.storage.store import Media
@@ -35,13 +38,17 @@ _PERHAPS_WRITTEN_WRONG = frozenset(
 
 
 class ImageWorker:
-    """Works on the links of one shard. The same link twice is fetched and compressed once."""
+    """Works on the links of one shard. The same link twice is fetched and compressed once.
+
+    `seconds` are sums by stage over the images that were stored, as a shard's report has them.
+    """
 
     def __init__(self, services: Services, store: StoreThreads, request_id: str, backlog: Backlog) -> None:
         self._services = services
         self._store = store
         self._backlog = backlog
         self._prefix = keys.image_prefix(request_id)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
         self._first: dict[bytes, asyncio.Future[ImageOutcome]] = {}
         self._log = log.bind()  # once: unbound, it would be made anew for each line, shown or not
 
@@ -92,11 +99,17 @@ class ImageWorker:
 
     async def _stored_from(self, permit: Permit, address: links.Address) -> ImageOutcome:
         async with self._services.budget.lease() as lease:
+            times = [perf_counter()]
             data = await self._fetched(address.url, lease)
+            times.append(perf_counter())
             with self._backlog.downloaded():
                 permit.release()
                 compressed = await self._services.codecs.compress(data, self._services.options)
+                times.append(perf_counter())
                 outcome = await self._put(permit.slot, compressed, len(data))
+            times.append(perf_counter())
+            for stage, (begun, over) in zip(STAGES, pairwise(times), strict=True):
+                self.seconds[stage] += over - begun
             return replace(outcome, notes=(*outcome.notes, *address.notes))
 
     async def _fetched(self, link: str, lease: Lease) -> bytes:

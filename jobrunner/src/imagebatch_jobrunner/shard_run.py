@@ -8,7 +8,7 @@ makes the shard count.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -89,9 +89,9 @@ async def process_images(
             log.info("going on where an earlier run stopped", stored=len(stored.images))
         stored = StoredImages(earlier | stored.images, stored.parts)
         async with open_services() as services:
-            outcomes = await _outcomes(work, given, stored, blocking, services)
+            done = await _work(work, given, stored, blocking, services)
         await blocking.patiently(
-            "report", lambda: blocking.run(lambda its: _commit(its, work, given, outcomes, started_at))
+            "report", lambda: blocking.run(lambda its: _commit(its, work, given, done, started_at))
         )
 
 
@@ -99,14 +99,22 @@ def is_reported(store: ShardStore, which: ShardId) -> bool:
     return store.head(keys.report(which.request_id, which.attempt, which.index)) is not None
 
 
-async def _outcomes(
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The outcomes of all links, in the order of the rows; seconds by stage of those this run stored."""
+
+    outcomes: list[ImageOutcome]
+    seconds: Mapping[str, float]
+
+
+async def _work(
     work: ShardRun,
     given: ShardInput,
     stored: StoredImages,
     store: StoreThreads,
     services: Services,
-) -> list[ImageOutcome]:
-    """The outcomes of all links, in the order of the rows; what earlier runs and attempts stored stands."""
+) -> _Done:
+    """Work on all links; what earlier runs and attempts stored stands."""
     backlog = Backlog(enough=work.codecs, least=_LINKS_PER_CODEC * work.codecs, most=work.window)
     worker = ImageWorker(services, store, work.shard.request_id, backlog)
     outcomes: list[ImageOutcome] = []
@@ -141,12 +149,12 @@ async def _outcomes(
             backlog.begin()
             group.create_task(take(permit))
             await backlog.room()
-    return sorted(outcomes, key=lambda outcome: (outcome.row, outcome.slot))
+    outcomes.sort(key=lambda outcome: (outcome.row, outcome.slot))
+    return _Done(outcomes, worker.seconds)
 
 
-def _commit(
-    store: ShardStore, work: ShardRun, given: ShardInput, outcomes: list[ImageOutcome], started_at: float
-) -> None:
+def _commit(store: ShardStore, work: ShardRun, given: ShardInput, done: _Done, started_at: float) -> None:
+    outcomes = done.outcomes
     report = Report(
         run=work.run,
         fragment=shard.write_fragment(store, work.shard, work.run, outcomes),
@@ -155,6 +163,7 @@ def _commit(
         errors=dict(Counter(str(outcome.error) for outcome in outcomes if outcome.error)),
         started_at=started_at,
         finished_at=time.time(),
+        seconds={stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
     )
     is_first = shard.commit(store, work.shard, report)
     log.info("shard done", is_first=is_first, images=report.counts.total, failed=report.counts.failed)

@@ -15,10 +15,11 @@ import kopf
 import structlog
 
 from imagebatch import logs, migrations, webhook
-from imagebatch.batch import driver
 from imagebatch.batch.background import BackgroundTasks
+from imagebatch.batch.services import Services as DriverServices
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import ImageBatchError, RecordsError, SettingsError
+from imagebatch.metrics import BatchMetrics
 from imagebatch.net import transport
 from imagebatch.records import Records, Request, connect
 from imagebatch.settings import read
@@ -30,7 +31,6 @@ from imagebatch_operator.cleanup import Cleanup
 from imagebatch_operator.health import Health
 from imagebatch_operator.kube import Kube
 from imagebatch_operator.links import Links
-from imagebatch_operator.metrics import Metrics
 from imagebatch_operator.pod_cache import PodCache
 from imagebatch_operator.reconcile import Reconciler, Services
 from imagebatch_operator.repair import Repair
@@ -119,16 +119,20 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
         )
     )
     secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
-    dispatcher = webhook.Dispatcher(records, client, secrets.secret_for, OUTBOX_LOOK_S)
+    metrics = BatchMetrics(records)
+    dispatcher = webhook.Dispatcher(
+        records, client, secrets.secret_for, OUTBOX_LOOK_S, metrics.count_delivery
+    )
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
-    pods, metrics, objects = PodCache(), Metrics(), AsyncStore(store)
+    pods, objects = PodCache(), AsyncStore(store)
     queue = WorkQueue()
-    status = StatusWriter(api, PublicLinks(store, settings.public_url), metrics.count_end)
-    drivers = driver.Services(
+    status = StatusWriter(api, PublicLinks(store, settings.public_url))
+    drivers = DriverServices(
         records=records,
         store=objects,
         background=BackgroundTasks(queue.mark),
         webhook_owed=dispatcher.wake,
+        metrics=metrics,
     )
     executors = job_executor.Services(
         kube=api,
@@ -145,7 +149,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
         webhooks=Webhooks(records, status, dispatcher.wake),
     )
     reconciler = Reconciler(Services(drivers=drivers, executors=executors, answers=answers))
-    metrics.watch(queue)
+    metrics.watch_queue(queue)
 
     def files_removed(request: Request) -> None:
         key = reconciler.row_changed(request)
@@ -155,7 +159,7 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     collector = retention.collector(
         settings, records, objects, api, count=metrics.count_removed, seen=files_removed
     )
-    endpoints = Health(queue, records, objects, metrics.registry)
+    endpoints = Health(queue, records, objects, metrics)
     await stack.enter_async_context(health.served(endpoints, settings.operator_host, settings.operator_port))
     async with asyncio.TaskGroup() as group:
         repair = Repair(records, api, settings.watched, reconciler.is_known, queue.mark)

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import ImageBatchError
+from imagebatch.metrics import BatchMetrics
 from imagebatch.records import Records
 from imagebatch.storage.async_store import AsyncStore
 
@@ -27,9 +28,7 @@ log = structlog.get_logger()
 class Health:
     """The endpoints."""
 
-    def __init__(
-        self, queue: WorkQueue, records: Records, store: AsyncStore, metrics: CollectorRegistry
-    ) -> None:
+    def __init__(self, queue: WorkQueue, records: Records, store: AsyncStore, metrics: BatchMetrics) -> None:
         self._queue = queue
         self._records = records
         self._store = store
@@ -50,9 +49,7 @@ class Health:
         return web.json_response({"status": "ready"})
 
     async def metrics(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(self._metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=await self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _holds(check: Awaitable[None]) -> bool:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagebatch.batch import driver
 from imagebatch.batch.driver import BatchDriver
 from imagebatch.batch.lifecycle import Phase, Waiting
+from imagebatch.batch.services import Services as DriverServices
 from imagebatch.batch.work_queue import Key
 from imagebatch.custom_resource import ImageBatch
 from imagebatch.errors import ConflictError, FilesRemovedError, ImageBatchError, UnavailableError
@@ -30,7 +30,7 @@ from imagebatch_operator.webhooks import Seen
 class Services:
     """What a reconciler passes to its drivers and executors, and what answers users."""
 
-    drivers: driver.Services
+    drivers: DriverServices
     executors: job_executor.Services
     answers: Answers
 
@@ -167,7 +167,7 @@ class Reconciler:
         request = await kept_as_wanted(self._with.drivers.records, batch, row.request)
         if request is not row.request:
             row.renew(request)
-        written = await services.status.write_end(batch, request, attempt.driver.shards)
+        written = await services.status.write(batch, request, attempt.driver.shards)
         attempt.driver.release()
         await services.cleanup.delete_jobs(batch)
         look = await self._with.answers.webhooks.follow(written, request, attempt.seen)

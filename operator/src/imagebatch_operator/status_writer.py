@@ -1,7 +1,7 @@
 """Writes the status of an object: how its batch stands, and its webhook; and posts the Events of a change."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -50,10 +50,9 @@ class PublicLinks:
 class StatusWriter:
     """Writes what changed, and only when it is worth it."""
 
-    def __init__(self, kube: Kube, links: PublicLinks, count_end: Callable[[Request], None]) -> None:
+    def __init__(self, kube: Kube, links: PublicLinks) -> None:
         self._kube = kube
         self._links = links
-        self._count_end = count_end
         self._written: dict[str, float] = {}
 
     def forget(self, batch: ImageBatch) -> None:
@@ -72,13 +71,6 @@ class StatusWriter:
         self._written[batch.uid] = now
         for event in events(batch.status, status):
             await post(self._kube, batch, event)
-        return written
-
-    async def write_end(self, batch: ImageBatch, request: Request, shards: ShardCounts | None) -> ImageBatch:
-        """Write the status of a finished batch, if it does not say so yet, and count its end."""
-        written = await self.write(batch, request, shards)
-        if not batch.is_shown_finished:
-            self._count_end(request)
         return written
 
     async def write_webhook(self, batch: ImageBatch, deliveries: Sequence[RecordedDelivery]) -> ImageBatch:

@@ -7,15 +7,16 @@ a second driver by mistake, costs time and nothing else.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from imagebatch.batch import lifecycle
-from imagebatch.batch.background import BackgroundTask, BackgroundTasks, R, in_thread
+from imagebatch.batch import lifecycle, waits
+from imagebatch.batch.background import BackgroundTask, R, in_thread
 from imagebatch.batch.executor import Executor, ShardCounts, ShardRuns
 from imagebatch.batch.finish import commit
 from imagebatch.batch.known_row import KnownRow, RowChangedError
 from imagebatch.batch.lifecycle import Desired, Ending, Observed, Phase, Waiting
+from imagebatch.batch.services import Services
 from imagebatch.batch.shard_reports import ShardReports
 from imagebatch.batch.spec import BatchSpec
 from imagebatch.batch.store_probe import StoreProbe
@@ -23,29 +24,14 @@ from imagebatch.batch.work_queue import Key
 from imagebatch.csv.ingest import Ingested
 from imagebatch.csv.merge import Merged, merge
 from imagebatch.errors import AlreadyExistsError, InputRefusedError, NotFoundError, UnavailableError
-from imagebatch.records import Records, Request
+from imagebatch.metrics import BatchTally
+from imagebatch.records import Request
 from imagebatch.storage import keys
-from imagebatch.storage.async_store import AsyncStore
 
 SOON_S = 1.0
 SUSPENDED_LOOK_S = 300.0
 BACKGROUND_LOOK_S = 30.0
 """A background task marks its batch when it is over; this is for a mark that was lost."""
-
-_SUSPENDED = Waiting("Suspended", "spec.suspend is true; set it to false to go on")
-_STOPPING = Waiting("Stopping", "what runs is being stopped")
-_SOURCE_QUEUED = Waiting("Queued", "other sources are being read; this one has its turn after them")
-_MERGE_QUEUED = Waiting("Queued", "other batches are being merged; this one has its turn after them")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What drivers work with. `webhook_owed` is called after a terminal commit that owes a webhook."""
-
-    records: Records
-    store: AsyncStore
-    background: BackgroundTasks
-    webhook_owed: Callable[[], None]
 
 
 class BatchDriver:
@@ -59,6 +45,8 @@ class BatchDriver:
         self._reports = ShardReports(request.request_id, request.attempt, plan_key)
         self._probe = StoreProbe(keys.probe(request.request_id, request.attempt))
         self._runs = ShardRuns()
+        self._tally = BatchTally(services.metrics)
+        services.metrics.watch_driver(self)
         self._reading: BackgroundTask[Ingested] | None = None
         self._merging: BackgroundTask[Merged] | None = None
         self._merged_step = lifecycle.Merge()
@@ -138,8 +126,10 @@ class BatchDriver:
         plan = await reports.load(self._with.store)
         if plan is None:
             return Observed(phase=request.phase)
+        self._tally.see(reports.tally())
         self._runs = await self._executor.observe()
         await reports.read_ended(self._runs.ended, self._with.store)
+        self._tally.see(reports.tally())
         counts, active_s = reports.counts(self._runs.active), request.active_seconds(self.row.now())
         self.row.request = replace(
             request,
@@ -195,14 +185,16 @@ class BatchDriver:
     def _start_reading(self) -> BackgroundTask[Ingested]:
         beside = self._with.background
         room = beside.downloads if self._executor.downloads_source else beside.reads
-        return beside.start(self._key, room, self._executor.read_source)
+        return beside.start(self._key, room, self._with.metrics.timed("read", self._executor.read_source))
 
     def _while_reading(self, is_queued: bool) -> Request:
         """The reason why the last read failed stays visible until the source is read."""
         if is_queued:
-            return replace(self.row.request, waiting=_SOURCE_QUEUED)
+            return replace(self.row.request, waiting=waits.SOURCE_QUEUED)
         waiting = self.row.request.waiting
-        return replace(self.row.request, waiting=None if waiting in {_SOURCE_QUEUED, _SUSPENDED} else waiting)
+        return replace(
+            self.row.request, waiting=None if waiting in {waits.SOURCE_QUEUED, waits.SUSPENDED} else waiting
+        )
 
     # -- the shards ----------------------------------------------------------------------------------
 
@@ -223,7 +215,7 @@ class BatchDriver:
     async def _suspend(self) -> float:
         await self._executor.suspend()
         phase = Phase.PENDING if self._reports.plan is None else Phase.RUNNING
-        await self._show(self._standing(phase, _SUSPENDED))
+        await self._show(self._standing(phase, waits.SUSPENDED))
         return SUSPENDED_LOOK_S
 
     # -- the end -------------------------------------------------------------------------------------
@@ -231,7 +223,7 @@ class BatchDriver:
     async def _merge(self, step: lifecycle.Merge, desired: Desired) -> float:
         """Write the CSVs and commit the end. An early end first waits until no shard runs."""
         if step.reason is not None and not await self._executor.stop():
-            await self._show(self._standing(Phase.RUNNING, _STOPPING))
+            await self._show(self._standing(Phase.RUNNING, waits.STOPPING))
             return SOON_S
         is_new, merging = self._merging is None, self._merging or self._start_merging(step)
         self._merging = merging
@@ -255,10 +247,11 @@ class BatchDriver:
             )
 
         self._merged_step = step
-        return self._with.background.start(self._key, self._with.background.merges, work)
+        beside = self._with.background
+        return beside.start(self._key, beside.merges, self._with.metrics.timed("merge", work))
 
     def _while_merging(self, is_queued: bool) -> Request:
-        return self._standing(Phase.MERGING, _MERGE_QUEUED if is_queued else None)
+        return self._standing(Phase.MERGING, waits.MERGE_QUEUED if is_queued else None)
 
     async def _commit(self, ending: Ending, merged: Merged | None) -> float:
         request = self._standing(self.row.request.phase)
@@ -267,6 +260,7 @@ class BatchDriver:
             self._with.webhook_owed()
         if ended is None:
             raise RowChangedError
+        self._tally.see_end(ended)
         self.row.renew(ended)
         return 0.0
 

@@ -48,6 +48,11 @@ class ShardCounts:
     def of(cls, plan: Plan, done: AbstractSet[int], runs: ShardRuns) -> "ShardCounts":
         return cls(len(plan.shards), len(done), runs.started, len(runs.given_up - done))
 
+    @property
+    def waiting(self) -> int:
+        """Those whose turn has not come."""
+        return max(self.total - self.done - self.active - self.failed, 0)
+
 
 class Executor(Protocol):
     """Runs the shards of one attempt at a batch. Every call may raise UnavailableError."""

@@ -36,9 +36,15 @@ class ShardId:
     index: int
 
 
+STAGES = ("download", "compress", "store")
+"""Of an image in a shard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished shard. `errors` counts the images by error code; times are seconds since the epoch."""
+    """A finished shard. `errors` counts the images by error code; times are seconds since the epoch.
+    `seconds` are sums over the images that this run stored, by stage of `STAGES`; waits are included.
+    """
 
     run: str
     fragment: str
@@ -47,6 +53,7 @@ class Report:
     errors: dict[str, int] = field(default_factory=dict)
     started_at: float = 0.0
     finished_at: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":")).encode()

@@ -29,6 +29,15 @@ LOOK_GAP_S = 2.0
 """A look sooner after the last one reads nothing: the events of many pods cause many looks."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageTally:
+    """What is known of the images of a batch's attempt. `seconds` are sums by stage, over all images."""
+
+    counts: Counts = Counts()
+    errors: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class ShardReports:
     """The reports of an attempt that have been read. `last_done` is when the last shard was done."""
@@ -40,6 +49,7 @@ class ShardReports:
     done: dict[int, Counts] = field(default_factory=dict)
     last_done: datetime = datetime.min.replace(tzinfo=UTC)
     _errors: dict[int, Mapping[str, int]] = field(default_factory=dict)
+    _seconds: Counter[str] = field(default_factory=Counter)
     _under_way: dict[int, Progress] = field(default_factory=dict)
     _asked_after: dict[int, str] = field(default_factory=dict)
     _trouble: Waiting | None = None
@@ -49,7 +59,7 @@ class ShardReports:
     def forget(self) -> None:
         """Hold nothing any more; what is asked for again is read again."""
         self.plan, self._is_listed = None, False
-        for known in (self.done, self._errors, self._under_way, self._asked_after):
+        for known in (self.done, self._errors, self._seconds, self._under_way, self._asked_after):
             known.clear()
 
     def counts(self, active: Iterable[int]) -> Counts:
@@ -61,6 +71,10 @@ class ShardReports:
         """The same shards' failed images by error code, the most frequent first."""
         running = (self._under_way[index].errors for index in active if index in self._under_way)
         return dict(sum(map(Counter, [*self._errors.values(), *running]), Counter[str]()).most_common())
+
+    def tally(self) -> ImageTally:
+        """Of the shards done."""
+        return ImageTally(self.counts(()), self.errors(()), dict(self._seconds))
 
     def waiting(self, active: Iterable[int]) -> Waiting | None:
         """Why running shards wait, as far as one of them says so, or why they can't be asked."""
@@ -115,6 +129,7 @@ class ShardReports:
         if report is not None:
             self.done[index] = report.counts
             self._errors[index] = report.errors
+            self._seconds.update(report.seconds)
             self._under_way.pop(index, None)
             self.last_done = max(self.last_done, datetime.fromtimestamp(report.finished_at, UTC))
 

@@ -32,6 +32,7 @@ from imagebatch.records.models import Delivery, DeliveryState, NewRequest, Reque
 from imagebatch.records.pool import TIMEOUT_S, opened
 from imagebatch.records.retentions import Retentions
 from imagebatch.records.row_mapping import request_of
+from imagebatch.records.standings import Standings
 from imagebatch.settings import DatabaseSettings
 
 PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -49,6 +50,7 @@ class Records:
         self.deliveries = Deliveries(pool)
         self.leases = Leases(pool)
         self.retentions = Retentions(pool)
+        self.standings = Standings(pool)
         self.writes = Writes()
 
     @translate_errors

@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak fix pins examples bench clean
+.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak dashboard fix pins examples bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
 
 fuzz: $(INSTALLED) ## Damage JPEGs for an hour (SECONDS=3600), and see whether the requantiser stands it.
 	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.fuzzing $(or $(SECONDS),3600)
+
+dashboard: $(INSTALLED) ## Draw the dashboard over two batches, as a real Prometheus saw them.
+	$(BIN)/python docs/make_dashboard.py
+	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.dashboard_picture docs/dashboard.svg
 
 soak: $(INSTALLED) ## Run 200 batches for 15 minutes while everything is killed at random, and print what became of them.
 	IMAGEBATCH_SOAK_SECONDS=900 IMAGEBATCH_SOAK_BATCHES=200 $(BIN)/pytest tests/e2e/test_soak.py

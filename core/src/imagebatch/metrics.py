@@ -81,6 +81,8 @@ class BatchMetrics:
             self._images.labels(outcome, code)
         for stage in STAGES:
             self._image_seconds.labels(stage)
+        for stage in ("wait", "read", "merge", "all"):
+            self._stages.labels(stage)
         for direction in ("in", "out"):
             self._bytes.labels(direction)
         for result in ("delivered", "failed", "given_up"):

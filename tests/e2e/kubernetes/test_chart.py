@@ -20,7 +20,7 @@ from imagebatch_testing.cluster.access import Cluster
 
 pytestmark = pytest.mark.cluster
 
-OF_OTHERS = {"HTTPRoute", "ServiceMonitor"}
+OF_OTHERS = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 """Kinds that a cluster may have, and a bare API server has not."""
 
 OWN_SCHEMAS = Path(__file__).parent / "schemas"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from imagebatch_testing.cluster.command import run
 from imagebatch_testing.cluster.errors import UnavailableError
@@ -50,6 +51,16 @@ def missing() -> list[str]:
     """The Debian packages of programs that are not here."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     return sorted({package for name, package in PACKAGES.items() if shutil.which(name, path=path) is None})
+
+
+def program(name: str, package: str) -> Path:
+    """A program that Debian packages, installed first where we may. Raises UnavailableError."""
+    if shutil.which(name) is None and may_install():
+        _install([package])
+    found = shutil.which(name)
+    if found is None:
+        raise UnavailableError(f"there is no {name}: apt-get install {package}")
+    return Path(found)
 
 
 def may_install() -> bool:

@@ -14,8 +14,8 @@ from imagebatch.storage.store import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`metrics` are of the batches that this program drives, where it does. `ready` names what is not ready,
-    nothing when all is; without it Postgres and S3 are asked.
+    """`ready` names what is not ready, nothing when all is; without it Postgres and S3 are asked. `metrics`
+    are of the batches that this program drives, where it does.
 
     `deleted` is set when a batch was deleted, for `purge`; the server sets `stopping` when it stops, and
     streams that are open end then.
@@ -26,8 +26,8 @@ class Services:
     intake: BatchIntake
     control: BatchControl
     policy: AddressPolicy
-    metrics: BatchMetrics | None = None
     ready: Callable[[], Awaitable[list[str]]] | None = None
+    metrics: BatchMetrics | None = None
     deleted: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -92,7 +92,7 @@ def _services(
     wake = driving.engine.wake
     intake = RecordedIntake(base.records, wake)
     control = RecordedControl(base.records, wake, driving.dispatcher.wake)
-    return Services(base.store, base.records, intake, control, network.address_policy, metrics)
+    return Services(base.store, base.records, intake, control, network.address_policy, metrics=metrics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from imagebatch.records import Records
 from imagebatch.settings import DatabaseSettings, S3Settings
 from imagebatch.storage.s3 import S3Store
 from imagebatch.storage.s3_health import Trouble
+from imagebatch.storage.store_id import StoreId
 from imagebatch_cli.data_folder import DataFolder, SystemFile
 from imagebatch_cli.postgres import EmbeddedPostgres
 from imagebatch_cli.processes import Kept
@@ -48,6 +49,7 @@ async def backing_services(folder: DataFolder, system: SystemFile) -> AsyncItera
             await asyncio.to_thread(store.create_bucket)
             await asyncio.to_thread(_end_uploads, store)  # of a killed system: the folder is ours alone
         await asyncio.to_thread(store.probe)
+        await asyncio.to_thread(StoreId(store).get)
         yield BackingServices(opened, store, s3, tuple(servers))
 
 

@@ -22,7 +22,7 @@ from imagebatch_api.purge import Purge
 from imagebatch_api.settings import ApiSettings
 from imagebatch_testing.control_plane import ControlPlane
 from imagebatch_testing.local import csv_of
-from imagebatch_testing.receiver import Receiver
+from imagebatch_testing.receiver import Receiver, Reply
 from imagebatch_testing.waiting import until
 from imagebatch_testing.without_nodes import (
     NAMESPACE,
@@ -210,6 +210,12 @@ async def running(purge: Purge) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
+def _newest(status: dict[str, Any]) -> dict[str, Any]:
+    """The newest delivery as the object shows it."""
+    deliveries: list[dict[str, Any]] = status.get("webhook", {}).get("deliveries", [{}])
+    return deliveries[0]
+
+
 async def test_the_operator_sends_a_test_and_a_webhook_once_more(
     api: httpx.AsyncClient, objects: Objects, bucket: S3Store
 ) -> None:
@@ -220,9 +226,11 @@ async def test_the_operator_sends_a_test_and_a_webhook_once_more(
         await batch.end(await batch.job())
         await batch.until_ended()
         await receiver.until_requests(2)
+        await objects.until_status(batch.id, lambda found: _newest(found).get("state") == "delivered")
+        receiver.replies["/hook"] = Reply(500)
         assert (await batch.ask("webhooks/redeliver")).json()["state"] == "pending"
-        await receiver.until_requests(3)
-    test, first, second = receiver.requests
+        await objects.until_status(batch.id, lambda found: "500" in _newest(found).get("lastError", ""))
+    test, first, second = receiver.requests[:3]
     assert (test.path, first.path, second.path) == ("/test", "/hook", "/hook")
     assert first.headers["webhook-id"] == second.headers["webhook-id"] != test.headers["webhook-id"]
 

@@ -183,7 +183,7 @@ async def _start_engine(
     async def secret_for(_: str) -> str:
         return secret
 
-    dispatcher = webhook.Dispatcher(base.records, client, secret_for, count=metrics.count_delivery)
+    dispatcher = webhook.Dispatcher(base.records, client, secret_for, tried=metrics.count_delivery)
     shards = ShardProcesses(base.s3, rules.network, rules.folder.logs, rules.local.shards_at_once)
     services = engine.Services(
         rules.folder.read().engine, base.records, AsyncStore(base.store), shards, dispatcher.wake, metrics

@@ -22,8 +22,9 @@ from imagebatch.batch.shard_reports import ImageTally
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import RecordsError
 from imagebatch.outcome import ErrorCode
-from imagebatch.records import Records, Request
+from imagebatch.records import Delivery, Records, Request
 from imagebatch.records.standings import Standing
+from imagebatch.webhook import TryResult
 
 ASK_S = 5.0
 """Prometheus gives up after ten seconds: what Postgres does not say by then is left out."""
@@ -140,8 +141,8 @@ class BatchMetrics:
 
         return timed
 
-    def count_delivery(self, result: str) -> None:
-        """Count a try to deliver a webhook: delivered, failed (it will be tried again), given_up."""
+    def count_delivery(self, _: Delivery, result: TryResult) -> None:
+        """Count a try to deliver a webhook."""
         self._deliveries.labels(result).inc()
 
     def count_removed(self, kind: str, amount: Amount) -> None:

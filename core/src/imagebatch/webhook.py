@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import httpx
 import structlog
@@ -171,8 +172,14 @@ def wait_seconds(tries_before: int, result: DeliveryResult, jitter: float) -> fl
     return max(planned, min(result.retry_after, RETRY_SECONDS[-1]))
 
 
-def uncounted(_result: str) -> None:
-    """Where nobody counts what becomes of deliveries."""
+TryResult = Literal["delivered", "failed", "given_up"]
+"""What became of a try; a failed one is followed by another."""
+
+Tried = Callable[[Delivery, TryResult], None]
+
+
+def untold(_delivery: Delivery, _result: TryResult) -> None:
+    """Where nobody hears what becomes of deliveries."""
 
 
 class Dispatcher:
@@ -180,7 +187,7 @@ class Dispatcher:
 
     It looks into the outbox when woken, when something is due, and otherwise each `idle_s`, for what another
     program puts there. A receiver that hangs holds up its own delivery, and nothing that goes wrong with one
-    ends the others. `count` hears of each try: `delivered`, `failed` or `given_up`.
+    ends the others. `tried` hears of each try once it is written down.
     """
 
     def __init__(
@@ -189,13 +196,13 @@ class Dispatcher:
         client: httpx.AsyncClient,
         secret_for: SecretFor,
         idle_s: float = IDLE_S,
-        count: Callable[[str], None] = uncounted,
+        tried: Tried = untold,
     ) -> None:
         self._records = records
         self._client = client
         self._secret_for = secret_for
         self._idle_s = idle_s
-        self._count = count
+        self._tried = tried
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[bool]] = set()
 
@@ -270,15 +277,15 @@ class Dispatcher:
         wait = None if delivery.is_test else wait_seconds(delivery.tries, result, random.random())  # noqa: S311
         if result.ok:
             bound.info("webhook delivered", tries=delivery.tries + 1)
-            self._count("delivered")
             await self._records.settle_delivery(delivery.webhook_id, delivered=True)
+            self._tried(delivery, "delivered")
         elif wait is None:
             bound.warning("webhook given up", error=result.error, tries=delivery.tries + 1)
-            self._count("given_up")
             await self._records.settle_delivery(delivery.webhook_id, delivered=False, error=result.error)
+            self._tried(delivery, "given_up")
         else:
             bound.info("webhook failed", error=result.error, next_try_seconds=round(wait))
-            self._count("failed")
             await self._records.postpone_delivery(delivery.webhook_id, wait, result.error)
+            self._tried(delivery, "failed")
             return True
         return False

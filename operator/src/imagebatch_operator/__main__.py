@@ -21,7 +21,7 @@ from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import ImageBatchError, RecordsError, SettingsError
 from imagebatch.metrics import BatchMetrics
 from imagebatch.net import transport
-from imagebatch.records import Records, Request, connect
+from imagebatch.records import Delivery, Records, Request, connect
 from imagebatch.settings import read
 from imagebatch.storage.async_store import AsyncStore
 from imagebatch.storage.s3 import S3Store
@@ -120,9 +120,14 @@ async def _operate(settings: OperatorSettings, stack: AsyncExitStack, records: R
     )
     secrets = WebhookSecrets(api, settings.webhook_secret.get_secret_value())
     metrics = BatchMetrics(records)
-    dispatcher = webhook.Dispatcher(
-        records, client, secrets.secret_for, OUTBOX_LOOK_S, metrics.count_delivery
-    )
+
+    def webhook_tried(delivery: Delivery, result: webhook.TryResult) -> None:
+        metrics.count_delivery(delivery, result)
+        key = reconciler.webhook_sent(delivery.request_id)
+        if key is not None:
+            queue.mark(key)
+
+    dispatcher = webhook.Dispatcher(records, client, secrets.secret_for, OUTBOX_LOOK_S, webhook_tried)
     limits = SourceLimits(settings.max_source_bytes, settings.source_seconds, settings.max_rows)
     pods, objects = PodCache(), AsyncStore(store)
     queue = WorkQueue()

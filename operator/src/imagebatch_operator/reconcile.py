@@ -79,6 +79,14 @@ class Reconciler:
                 return key
         return None
 
+    def webhook_sent(self, request_id: str) -> Key | None:
+        """Have a webhook looked at again that was sent once more, whoever asked for it; the object's key."""
+        for key, attempt in self._attempts.items():
+            if attempt.driver.row.request.request_id == request_id and attempt.seen.is_over:
+                attempt.seen.forget()
+                return key
+        return None
+
     async def _remove(self, batch: ImageBatch) -> float | None:
         """Carry a deletion out, once no background task runs for the object."""
         self._with.executors.status.forget(batch)

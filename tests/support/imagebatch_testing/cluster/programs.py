@@ -12,6 +12,7 @@ from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.cluster.layout import REPOSITORY, SOURCES, cache, digest, digest_of_files
 
 TOOLS = {
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.2",
     "kind": "sigs.k8s.io/kind@v0.30.0",
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",

@@ -1,12 +1,15 @@
 """examples/receivers: each takes what our dispatcher sends, once, and refuses what was changed on its way."""
 
 import asyncio
+import json
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +27,7 @@ from imagebatch_testing import example_receivers
 from imagebatch_testing.cluster import prerequisites
 from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.example_receivers import ExampleReceiver
+from imagebatch_testing.local import Up, imagebatch
 from imagebatch_testing.receiver import Received, Receiver
 from imagebatch_testing.waiting import until
 
@@ -224,3 +228,31 @@ async def status_for(example: ExampleReceiver, rest: bytes) -> int:
             return int((await reader.readline()).split()[1])
     finally:
         writer.close()
+
+
+async def test_the_commands_that_the_page_shows_bring_a_message(tmp_path: Path) -> None:
+    """The local system is the sender here, as its users start it."""
+    page = (example_receivers.FOLDER / "README.md").read_text()
+    start, system, submit = [
+        line for line in page.splitlines() if line.startswith(("WEBHOOK_", "IMAGEBATCH_", ".venv"))
+    ]
+    assert start.split()[1:] == ["python", "examples/receivers/python/standard_library.py"]
+    named = dict(re.findall(r"(IMAGEBATCH_\w+)=(\S+)", system))
+    with example_receivers.running("python", SECRET, tmp_path / "log") as example:
+        port = str(urlsplit(example.url).port)
+        assert named == {
+            "IMAGEBATCH_WEBHOOK_SECRET": "whsec_…",
+            "IMAGEBATCH_ALLOWED_NETWORKS": "127.0.0.1/32:9000",
+        }
+        given = {
+            name: value.replace("whsec_…", SECRET).replace("9000", port) for name, value in named.items()
+        }
+        async with Up(tmp_path / "data", **given) as up:
+            _, *words = submit.replace(":9000", f":{port}").split()
+            ended = await imagebatch(*words, IMAGEBATCH_SERVER=f"http://127.0.0.1:{up.port}")
+            assert ended.code == 0, ended.stderr
+            request_id = json.loads(ended.stdout)["request_id"]
+            status = await up.until_done(request_id)
+            message_id = webhook.webhook_id(request_id, 1)
+            await until(lambda: bool(example.got(message_id)))
+    assert example.got(message_id) == [f"{status['status']} {status['output_csv']}"]

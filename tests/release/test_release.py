@@ -20,7 +20,7 @@ from imagebatch_testing.chart import load
 from imagebatch_testing.cluster import prerequisites, programs
 from imagebatch_testing.cluster.errors import UnavailableError
 
-pytestmark = pytest.mark.cluster  # not of what nodes need, but of programs that Go builds
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]  # it needs helm, which Go builds
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "9.8.7"

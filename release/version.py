@@ -39,6 +39,7 @@ PLACES = (
     *(Place(f"{member}/pyproject.toml", r'^version = "') for member in MEMBERS),
     Place("charts/imagebatch/Chart.yaml", r"^(?:appVersion|version): "),
     Place("docs/kubernetes.md", r"registry\.example/imagebatch-\$part:"),
+    Place("docs/recipes.md", r"targetRevision: v"),
 )
 
 

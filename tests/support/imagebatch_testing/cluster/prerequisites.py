@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from imagebatch_testing.cluster.command import run
 from imagebatch_testing.cluster.errors import UnavailableError
@@ -50,6 +51,17 @@ def missing() -> list[str]:
     """The Debian packages of programs that are not here."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     return sorted({package for name, package in PACKAGES.items() if shutil.which(name, path=path) is None})
+
+
+def program(name: str, package: str) -> Path:
+    """The path of a program that is no part of the cluster; its Debian package is installed where we may."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    if shutil.which(name, path=path) is None and may_install():
+        _install([package])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise UnavailableError(f"there is no program {name}: apt-get install {package}")
+    return Path(found)
 
 
 def may_install() -> bool:

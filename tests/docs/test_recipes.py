@@ -162,7 +162,7 @@ def on_this_machine(text: str, folder: Path, up: Up) -> str:
 
 @pytest.mark.integration
 @pytest.mark.anyio
-@pytest.mark.skipif(shutil.which("flock") is None, reason="there is no flock")
+@pytest.mark.skipif(shutil.which("flock") is None and not prerequisites.in_ci(), reason="there is no flock")
 async def test_the_line_for_cron_does_a_nights_work(tmp_path: Path) -> None:
     async with a_server_with_tokens(tmp_path) as (up, token, port):
         for folder in ("usr/local/bin", "srv/shop", "etc/imagebatch", "run/lock"):
@@ -207,7 +207,7 @@ def rows_of_output(path: Path) -> list[list[str]]:
 
 @pytest.mark.integration
 @pytest.mark.anyio
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.skipif(shutil.which("curl") is None and not prerequisites.in_ci(), reason="there is no curl")
 async def test_the_steps_of_the_workflow_bring_the_output(tmp_path: Path) -> None:
     (document,) = load(TESTED["workflow"])
     (job,) = document["jobs"].values()

@@ -124,7 +124,7 @@ func (r *receiver) doWork() {
 	}
 }
 
-// seenIDs remembers the newest ids. A shop keeps ids in its database, by the transaction of its work.
+// seenIDs remembers the newest ids. A shop keeps ids in its database, in one transaction with its work.
 type seenIDs struct {
 	mutex sync.Mutex
 	known map[string]bool

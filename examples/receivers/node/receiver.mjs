@@ -32,7 +32,7 @@ function isOurs(id, timestamp, signatures, body) {
     .some((each) => each.length === expected.length && timingSafeEqual(each, expected));
 }
 
-// Whether an id did not come before. A shop keeps ids in its database, by the transaction of its work.
+// Whether an id is new. A shop keeps ids in its database, in one transaction with its work.
 function isNew(id) {
   if (seen.has(id)) {
     return false;

@@ -36,7 +36,7 @@ def is_ours(message_id: str, timestamp: str, signatures: str, body: bytes) -> bo
 
 
 def is_new(message_id: str) -> bool:
-    """Whether an id did not come before. A shop keeps ids in its database, by the transaction of its work."""
+    """Whether an id is new. A shop keeps ids in its database, in one transaction with its work."""
     with lock:
         if message_id in seen:
             return False

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from imagebatch_testing import needed
 from imagebatch_testing.chart import Json, load
-from imagebatch_testing.cluster import prerequisites, programs
-from imagebatch_testing.cluster.errors import UnavailableError
+from imagebatch_testing.cluster import prerequisites
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -15,12 +15,7 @@ WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 
 @pytest.fixture(scope="session")
 def actionlint() -> Path:
-    """Built once by Go where there is one; without it the test is skipped, in CI it fails."""
-    try:
-        return programs.found("actionlint")
-    except UnavailableError as error:
-        give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
-        give_up(str(error))
+    return needed.program("actionlint")
 
 
 def found_in(text: str, actionlint: Path) -> str:

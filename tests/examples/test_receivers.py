@@ -23,8 +23,7 @@ from imagebatch.net.guard import AddressPolicy
 from imagebatch.outcome import Counts
 from imagebatch.records import NewRequest, RecordedDelivery, Records, Result
 from imagebatch.webhook import Dispatcher
-from imagebatch_testing import example_receivers
-from imagebatch_testing.cluster import prerequisites
+from imagebatch_testing import example_receivers, needed
 from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.example_receivers import ExampleReceiver
 from imagebatch_testing.local import Up, imagebatch
@@ -48,8 +47,7 @@ def example(
     try:
         example_receivers.command(request.param)
     except UnavailableError as error:
-        give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
-        give_up(f"no receiver in {request.param}: {error}")
+        needed.give_up(f"no receiver in {request.param}: {error}")
     with example_receivers.running(
         request.param, SECRET, tmp_path_factory.mktemp("receiver") / "log"
     ) as found:

@@ -16,9 +16,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from imagebatch_testing import needed
 from imagebatch_testing.chart import load
-from imagebatch_testing.cluster import prerequisites, programs
-from imagebatch_testing.cluster.errors import UnavailableError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]  # it needs helm, which Go builds
 
@@ -92,13 +91,9 @@ def a_checkout(folder: Path) -> Checkout:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a release; without helm the tests are skipped, in CI they fail."""
+    """The folder of a release."""
     made = a_checkout(tmp_path_factory.mktemp("released"))
-    try:
-        (made.programs / "helm").symlink_to(programs.found("helm"))
-    except UnavailableError as error:
-        give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
-        give_up(str(error))
+    (made.programs / "helm").symlink_to(needed.program("helm"))
     assert made.release("version", VERSION).returncode == 0
     made.commit()
     ended = made.release("build", VERSION, "--without-images")
@@ -171,7 +166,7 @@ def test_a_wheel_has_its_program_and_nothing_of_the_tests(released: Path) -> Non
 
 
 def test_helm_takes_the_chart_for_that_version(released: Path) -> None:
-    command = [str(programs.found("helm")), "show", "chart", str(released / f"imagebatch-{VERSION}.tgz")]
+    command = [str(needed.program("helm")), "show", "chart", str(released / f"imagebatch-{VERSION}.tgz")]
     (shown,) = load(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert (shown["name"], shown["version"], shown["appVersion"]) == ("imagebatch", VERSION, VERSION)
 

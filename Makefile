@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak dashboard fix pins examples bench clean
+.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak dashboard fix pins examples bench version release clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ check: $(INSTALLED) ## Lint, types, layers.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests examples benchmarks docs
+	$(BIN)/mypy tests examples benchmarks docs release
 	$(BIN)/lint-imports --no-cache
 
 test: $(INSTALLED) ## Run the whole test suite.
@@ -68,6 +68,12 @@ bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.m
 pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
 	sh requirements/compile.sh $(UV)
 
+version: $(INSTALLED) ## Write VERSION= everywhere that it stands, and its section into CHANGELOG.md.
+	$(BIN)/python -m release version "$(VERSION)"
+
+release: $(INSTALLED) ## Build VERSION= from the commit into dist/ (REGISTRY=registry.example/team; IMAGES=no leaves images out).
+	$(BIN)/python -m release build "$(VERSION)" $(if $(REGISTRY),--registry "$(REGISTRY)") $(if $(filter no,$(IMAGES)),--without-images)
+
 fuzz: $(INSTALLED) ## Damage JPEGs for an hour (SECONDS=3600), and see whether the requantiser stands it.
 	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.fuzzing $(or $(SECONDS),3600)
 
@@ -91,8 +97,8 @@ $(UV): requirements/uv.txt
 	@touch $(UV)
 
 REQUANTISER := jobrunner/requantiser
-$(INSTALLED): $(UV) requirements/dev.txt $(MEMBERS:%=%/pyproject.toml) $(wildcard $(REQUANTISER)/*.py $(REQUANTISER)/src/*.rs $(REQUANTISER)/ffi/src/*.rs)
+$(INSTALLED): $(UV) requirements/dev.txt requirements/release.txt $(MEMBERS:%=%/pyproject.toml) $(wildcard $(REQUANTISER)/*.py $(REQUANTISER)/src/*.rs $(REQUANTISER)/ffi/src/*.rs)
 	@$(PYTHON) $(REQUANTISER)/build.py
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt -r requirements/release.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $(INSTALLED)

@@ -24,3 +24,5 @@ for member in core api operator jobrunner client cli; do
 done
 echo uv | compile uv.txt -c requirements/dev.txt -
 echo hatchling | compile build.txt -c requirements/dev.txt -
+# What releases need beside that; installed with it, so its versions are those of dev.txt.
+echo cyclonedx-bom | compile release.txt -c requirements/dev.txt -

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from imagebatch_testing import needed
 from imagebatch_testing.chart import CHART, VALUES_FILES, Helm, Manifests
-from imagebatch_testing.cluster import prerequisites, programs
-from imagebatch_testing.cluster.errors import UnavailableError
 
 Render = Callable[[str], Manifests]
 
@@ -24,27 +23,18 @@ every_values_file = pytest.mark.parametrize("name", VALUES_FILES)
 
 @pytest.fixture(scope="session")
 def kind() -> Path:
-    return _program("kind")
+    return needed.program("kind")
 
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
-    return Helm(_program("helm"))
+    return Helm(needed.program("helm"))
 
 
 @pytest.fixture(scope="session")
 def rendered(helm: Helm) -> Render:
     """Renders by the name of a file in charts/imagebatch/ci, each once."""
     return cache(lambda name: helm.render(VALUES_FILES[name]))
-
-
-def _program(name: str) -> Path:
-    """Built once by Go where there is one; without it the test is skipped, in CI it fails."""
-    try:
-        return programs.found(name)
-    except UnavailableError as error:
-        give_up = pytest.fail if prerequisites.in_ci() else pytest.skip
-        give_up(str(error))
 
 
 def deployments(manifests: Manifests) -> tuple[str, str]:

@@ -14,6 +14,8 @@ from imagebatch_testing.chart import CHART, ROOT, VALUES_FILES, Helm, RefusedErr
 
 from .conftest import MINIMAL, QUICKSTART, Render
 
+VERSION = values_of(CHART / "Chart.yaml")["appVersion"]
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120, func_only=True)]
 
 
@@ -209,9 +211,9 @@ def test_an_image_can_be_chosen_whole(helm: Helm, setting: str) -> None:
     wanted = {
         "tag": "imagebatch-api:1.2.3",
         "digest": f"imagebatch-api@sha256:{'a' * 64}",
-        "registry": "registry.example/imagebatch-api:0.1.0",
-        "pullPolicy": "imagebatch-api:0.1.0",
-        "repository": "team/api:0.1.0",
+        "registry": f"registry.example/imagebatch-api:{VERSION}",
+        "pullPolicy": f"imagebatch-api:{VERSION}",
+        "repository": f"team/api:{VERSION}",
     }
     made = helm.render(values=MINIMAL | {f"api.image.{setting}": given[setting]})
     (container,) = made.one("Deployment", "imagebatch-api")["spec"]["template"]["spec"]["containers"]
@@ -236,7 +238,7 @@ def test_a_registry_for_all_charts_goes_before_the_own_one(helm: Helm) -> None:
 
 def test_a_chart_can_depend_on_this_one(helm: Helm, tmp_path: Path) -> None:
     shutil.copytree(CHART, tmp_path / "charts" / "imagebatch", ignore=shutil.ignore_patterns("ci"))
-    dependency = {"name": "imagebatch", "version": "0.1.0", "condition": "imagebatch.enabled"}
+    dependency = {"name": "imagebatch", "version": VERSION, "condition": "imagebatch.enabled"}
     parent = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [dependency]}
     (tmp_path / "Chart.yaml").write_text(json.dumps(parent))
     values = {
@@ -250,7 +252,7 @@ def test_a_chart_can_depend_on_this_one(helm: Helm, tmp_path: Path) -> None:
     }
     (tmp_path / "values.yaml").write_text(json.dumps(values))
     made = helm.render(chart=tmp_path)
-    assert "image: mirror.example/imagebatch-api:0.1.0\n" in made.text
+    assert f"image: mirror.example/imagebatch-api:{VERSION}\n" in made.text
     assert not helm.render(chart=tmp_path, values={"imagebatch.enabled": False}).objects
 
 

@@ -16,6 +16,7 @@ from imagebatch_api.metrics import Metrics
 from imagebatch_testing.chart import ROOT, load
 from imagebatch_testing.cluster import prerequisites
 from imagebatch_testing.cluster.errors import UnavailableError
+from imagebatch_testing.needed import give_up
 from imagebatch_testing.prometheus import ALERTS, DASHBOARD, PACKAGE
 
 from .conftest import Render
@@ -30,7 +31,7 @@ def promtool() -> Path:
     try:
         return prerequisites.program("promtool", PACKAGE)
     except UnavailableError as error:
-        (pytest.fail if prerequisites.in_ci() else pytest.skip)(str(error))
+        give_up(error)
 
 
 def run(*words: str | Path) -> None:

@@ -8,6 +8,7 @@ from imagebatch_testing.cluster import prerequisites
 from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.dashboard_picture import Drawing, over_a_run, svg
 from imagebatch_testing.local import Up
+from imagebatch_testing.needed import give_up
 from imagebatch_testing.prometheus import PACKAGE, Prometheus
 from imagebatch_testing.waiting import until
 
@@ -19,7 +20,7 @@ def there_is_a_prometheus() -> None:
     try:
         prerequisites.program("prometheus", PACKAGE)
     except UnavailableError as error:
-        (pytest.fail if prerequisites.in_ci() else pytest.skip)(str(error))
+        give_up(error)
 
 
 async def test_every_panel_has_lines_over_a_run(tmp_path: Path) -> None:

@@ -54,12 +54,13 @@ def missing() -> list[str]:
 
 
 def program(name: str, package: str) -> Path:
-    """A program that Debian packages, installed first where we may. Raises UnavailableError."""
-    if shutil.which(name) is None and may_install():
+    """The path of a program that is no part of the cluster; its Debian package is installed where we may."""
+    path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
+    if shutil.which(name, path=path) is None and may_install():
         _install([package])
-    found = shutil.which(name)
+    found = shutil.which(name, path=path)
     if found is None:
-        raise UnavailableError(f"there is no {name}: apt-get install {package}")
+        raise UnavailableError(f"there is no program {name}: apt-get install {package}")
     return Path(found)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from imagebatch_testing.cluster import prerequisites
 from imagebatch_testing.cluster.command import run
 from imagebatch_testing.cluster.errors import UnavailableError
-from imagebatch_testing.cluster.layout import SOURCES, cache, digest, digest_of_files
+from imagebatch_testing.cluster.layout import REPOSITORY, SOURCES, cache, digest, digest_of_files
 
 TOOLS = {
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.2",
     "kind": "sigs.k8s.io/kind@v0.30.0",
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",
@@ -58,6 +59,11 @@ def pause() -> Program:
     return _ours("pause")
 
 
+def receiver() -> Program:
+    """The example of a receiver of webhooks; it needs nothing but Go, and no network."""
+    return _built("receiver", REPOSITORY / "examples" / "receivers" / "go")
+
+
 def tool(name: str) -> Program:
     """One of TOOLS, by `go install` at its version."""
     module = TOOLS[name]
@@ -86,7 +92,10 @@ def _on_path(name: str) -> Path:
 
 
 def _ours(name: str, flags: str = "") -> Program:
-    source = SOURCES / name
+    return _built(name, SOURCES / name, flags)
+
+
+def _built(name: str, source: Path, flags: str = "") -> Program:
     linked = f"-s -w {flags}".strip()
     command = ("install", "-trimpath", "-ldflags", linked, ".")
     return Program(name, _place(name, digest(linked, digest_of_files(source))), command, source)

@@ -1,0 +1,1 @@
+"""Releases: `make version VERSION=` writes the version, `make release VERSION=` builds from the commit."""

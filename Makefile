@@ -11,10 +11,10 @@ export UV_PYTHON_DOWNLOADS = never
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak dashboard fix pins examples bench version release clean
+.PHONY: help install run up check test unit e2e coverage cluster cluster-down fuzz soak dashboard screenshots fix pins examples bench version release clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Install everything into .venv (the other targets do this by themselves).
 
@@ -64,6 +64,9 @@ bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.m
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/ingest_merge.py
 	$(BIN)/python benchmarks/latency.py
+
+screenshots: $(INSTALLED) ## Take the pictures of the page in docs/screenshots/ again (needs Chromium).
+	PYTHONPATH=tests/support $(BIN)/python -m imagebatch_testing.screenshots
 
 pins: $(INSTALLED) ## Resolve the dependencies again and write requirements/.
 	sh requirements/compile.sh $(UV)

@@ -280,13 +280,6 @@ async def test_without_a_file_nobody_is_asked(client: httpx.AsyncClient, intake:
     assert intake.taken[0].uploaded_by is None
 
 
-@pytest.mark.anyio
-async def test_the_page_asks_for_the_token_and_sends_it_in_no_form(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/")).text
-    assert '<input id="token" type="password" autocomplete="off"' in page
-    assert 'name="token"' not in page
-
-
 def test_the_description_tells_which_paths_want_a_token(file: Path) -> None:
     document = openapi.document(ApiSettings(api_tokens_file=file))
     assert document["security"] == [{"token": []}]

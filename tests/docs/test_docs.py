@@ -16,6 +16,7 @@ import pytest
 
 from imagebatch_api import tokens
 from imagebatch_cli.data_folder import free_ports
+from imagebatch_testing import screenshots
 from imagebatch_testing.local import Ended, Up, imagebatch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,3 +209,10 @@ async def test_the_run_that_the_readme_shows_works(tmp_path: Path) -> None:
     places = {"build/out.csv": tmp_path / "out.csv", "build/copies": copies}
     await run_of_readme("run", "products_spreadsheet.csv", tmp_path, places)
     assert len(list(copies.iterdir())) == 30
+
+
+def test_the_page_is_shown_in_each_of_its_states() -> None:
+    """Light and dark, wide and narrow; `make screenshots` takes them."""
+    shown = set(re.findall(r"\]\(screenshots/([\w-]+\.webp)\)", (ROOT / "docs" / "page.md").read_text()))
+    assert shown == {shot.path.name for shot in screenshots.shots()}
+    assert shown == {path.name for path in screenshots.FOLDER.iterdir()}

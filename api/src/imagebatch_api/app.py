@@ -10,6 +10,7 @@ from imagebatch_api.endpoints import Endpoints
 from imagebatch_api.lookup import Lookup
 from imagebatch_api.metrics import Metrics
 from imagebatch_api.middleware import AddHeaders, HeaderLimit, HostGuard, Measure, Recover, TokenGuard
+from imagebatch_api.page.endpoints import PageEndpoints
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.tokens import TokenFile
@@ -25,10 +26,15 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
     """
     metrics = Metrics()
     lookup = Lookup(services, settings)
+    endpoints = Endpoints(services, settings, metrics, lookup)
+    batches = BatchEndpoints(services, settings, lookup)
+    webhooks = WebhookEndpoints(services, lookup)
+    page = PageEndpoints(services, settings, endpoints.uploads, batches, webhooks)
     routes = [
-        *_routes(Endpoints(services, settings, metrics, lookup)),
-        *_batch_routes(BatchEndpoints(services, settings, lookup)),
-        *_webhook_routes(WebhookEndpoints(services, lookup)),
+        *_routes(endpoints),
+        *_batch_routes(batches),
+        *_webhook_routes(webhooks),
+        *_page_routes(page),
     ]
     templates: dict[object, str] = {route.endpoint: route.path for route in routes}
     middleware = [
@@ -45,7 +51,6 @@ def create_app(services: Services, settings: ApiSettings) -> Starlette:
 
 def _routes(endpoints: Endpoints) -> list[Route]:
     return [
-        Route("/", endpoints.index),
         Route("/upload", endpoints.upload, methods=["POST"]),
         Route("/status/{request_id}", endpoints.status),
         Route("/batches/{request_id}/errors.csv", endpoints.errors_csv),
@@ -77,4 +82,21 @@ def _webhook_routes(webhooks: WebhookEndpoints) -> list[Route]:
         Route(of_batch, webhooks.webhooks),
         Route(f"{of_batch}/redeliver", webhooks.redeliver, methods=["POST"]),
         Route("/webhooks/test", webhooks.test, methods=["POST"]),
+    ]
+
+
+def _page_routes(page: PageEndpoints) -> list[Route]:
+    """The page: for people, so that only its first address is in the description for programs."""
+    one = "/page/batches/{request_id}"
+    return [
+        Route("/", page.index),
+        Route("/page/static/{digest}/{name}", page.static, include_in_schema=False),
+        Route("/page/upload", page.upload, methods=["POST"], include_in_schema=False),
+        Route("/page/batches", page.list, include_in_schema=False),
+        Route(one, page.batch, include_in_schema=False),
+        Route(f"{one}/cancel", page.cancel, methods=["POST"], include_in_schema=False),
+        Route(f"{one}/suspend", page.suspend, methods=["POST"], include_in_schema=False),
+        Route(f"{one}/resume", page.resume, methods=["POST"], include_in_schema=False),
+        Route(f"{one}/retry", page.retry, methods=["POST"], include_in_schema=False),
+        Route(f"{one}/webhooks/redeliver", page.redeliver, methods=["POST"], include_in_schema=False),
     ]

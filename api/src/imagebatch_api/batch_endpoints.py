@@ -1,6 +1,7 @@
 """The handlers of what is under /batches, but for the files: each parses, calls one thing, and answers."""
 
 from functools import partial
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -29,17 +30,20 @@ class BatchEndpoints:
         self._watchers = Watchers(services, settings.max_watchers)
 
     async def list(self, request: Request) -> Response:
+        return JSONResponse(await self.page(request), headers=NOT_STORED)
+
+    async def page(self, request: Request) -> dict[str, Any]:
+        """A page of the caller's batches, as the query asks for it."""
         asked = BATCHES.read(request.query_params)
         after = await self._after(request, asked)
         found = await self._services.records.listed(
             owner_of(request), asked.limit + 1, after=after, status=asked.choice
         )
         shown = found[: asked.limit]
-        document = {
+        return {
             "batches": [await self._lookup.document(request, each) for each in shown],
             "next_after": shown[-1].request_id if len(found) > asked.limit else None,
         }
-        return JSONResponse(document, headers=NOT_STORED)
 
     async def _after(self, request: Request, asked: PageQuery) -> records.Request | None:
         if asked.after is None:

@@ -7,16 +7,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagebatch.errors import NotFoundError
-from imagebatch_api import dry_run, health, openapi, page, private_file
+from imagebatch_api import dry_run, health, openapi, private_file
 from imagebatch_api.dry_run import DryRuns
 from imagebatch_api.idempotency import Accepted
-from imagebatch_api.lookup import NOT_STORED, Lookup, owner_of
+from imagebatch_api.incoming import incoming
+from imagebatch_api.lookup import NOT_STORED, Lookup
 from imagebatch_api.metrics import Metrics
 from imagebatch_api.problems import RefusedError, unavailable
 from imagebatch_api.services import Services
 from imagebatch_api.settings import ApiSettings
 from imagebatch_api.upload_bounds import UploadBounds
-from imagebatch_api.upload_reader import Incoming, UploadReader
+from imagebatch_api.upload_reader import UploadReader
 from imagebatch_api.uploads import Uploads
 
 
@@ -29,15 +30,14 @@ class Endpoints:
         self._lookup = lookup
         bounds = UploadBounds(settings, metrics)
         reader = UploadReader(settings, services.policy, bounds)
-        self._uploads = Uploads(services, reader, bounds)
+        self.uploads = Uploads(services, reader, bounds)
         self._dry_runs = DryRuns(reader, bounds, services.policy)
         self._openapi = openapi.document(settings)
-        self._page = page.load()
 
     async def upload(self, request: Request) -> Response:
         if dry_run.is_asked(request.query_params.multi_items()):
-            return JSONResponse((await self._dry_runs.check(_incoming(request))).document())
-        accepted = await self._uploads.take(_incoming(request))
+            return JSONResponse((await self._dry_runs.check(incoming(request))).document())
+        accepted = await self.uploads.take(incoming(request))
         path = f"/status/{accepted.request_id}"
         return JSONResponse(_answer(accepted, self._lookup.url(request, path)), 202, {"Location": path})
 
@@ -84,21 +84,6 @@ class Endpoints:
 
     async def openapi(self, _: Request) -> Response:
         return JSONResponse(self._openapi)
-
-    async def index(self, _: Request) -> Response:
-        return Response(self._page.html, headers=self._page.headers, media_type="text/html")
-
-
-def _incoming(request: Request) -> Incoming:
-    length = request.headers.get("content-length", "")
-    return Incoming(
-        content_type=request.headers.get("content-type", ""),
-        length=int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None,
-        query=[item for item in request.query_params.multi_items() if item[0] != dry_run.PARAMETER],
-        idempotency_key=request.headers.get("idempotency-key"),
-        body=request.stream(),
-        owner=owner_of(request),
-    )
 
 
 def _answer(accepted: Accepted, status_url: str) -> dict[str, Any]:

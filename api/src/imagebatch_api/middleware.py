@@ -26,6 +26,9 @@ METRICS = "/metrics"
 OPEN_PATHS = PROBES | {METRICS, "/openapi.json", "/"}
 """Paths that need no token: nothing on them is anybody's. The page asks for the token itself."""
 
+PAGE = "/page/"
+"""Where pages for people are. Without a token they show nothing but the field for one."""
+
 OWNER = "imagebatch.owner"
 """Where in the ASGI scope the name of the presented token is; absent where no tokens are asked for."""
 
@@ -147,7 +150,10 @@ class TokenGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             return await self._app(scope, receive, send)
-        token = bearer_token(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        token = bearer_token(headers)
+        if token is None and "authorization" not in headers and _looks_at_page(scope):
+            return await self._app(scope, receive, send)
         if token is None:
             return await _unauthorized(_MISSING, REALM)(scope, receive, send)
         owner = self._tokens.owner_of(token)
@@ -155,6 +161,11 @@ class TokenGuard:
             return await _unauthorized(_UNKNOWN, f'{REALM}, error="invalid_token"')(scope, receive, send)
         scope[OWNER] = owner
         return await self._app(scope, receive, send)
+
+
+def _looks_at_page(scope: Scope) -> bool:
+    """Whether a browser opens a page: it can't be told to add a token, which the page's script does then."""
+    return scope["method"] in {"GET", "HEAD"} and scope["path"].startswith(PAGE)
 
 
 REALM = 'Bearer realm="imagebatch"'

@@ -17,7 +17,7 @@ _SEP_LINE = re.compile(r'"?sep=(?P<delimiter>[,;\t])"?\s*', re.IGNORECASE)
 _EXPECTED = ",".join(rows.COLUMNS)
 _MAX_SHOWN = 400
 
-_SYNONYMS = (
+SYNONYMS = (
     {"serialnumber", "serialno", "serialnum", "serialnr", "serial", "sno", "srno", "slno", "snum", "snumber"},
     {"productname", "product", "producttitle", "nameofproduct"},
     {
@@ -97,7 +97,7 @@ def _own(names: list[str], options: ColumnOptions) -> _Found | None:
 
 
 def _by_synonyms(names: list[str], options: ColumnOptions) -> _Found | None:
-    found = [[at for at, name in enumerate(names) if _key(name) in known] for known in _SYNONYMS]
+    found = [[at for at, name in enumerate(names) if _key(name) in known] for known in SYNONYMS]
     if not all(found):
         return None
     for places in found:

@@ -42,7 +42,7 @@ def check() -> None:
     if go() is None:
         raise UnavailableError("the own cluster is built with Go, and there is no program go")
     if missing() and may_install():
-        _install(missing())
+        install(missing())
     if missing():
         raise UnavailableError(f"the own cluster needs: apt-get install {' '.join(missing())}")
 
@@ -77,7 +77,8 @@ def go() -> str | None:
     return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
 
 
-def _install(packages: list[str]) -> None:
+def install(packages: list[str]) -> None:
+    """Install Debian packages, where there is apt."""
     if shutil.which("apt-get") is None:
         return
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

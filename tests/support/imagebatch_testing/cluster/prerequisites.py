@@ -57,7 +57,7 @@ def program(name: str, package: str) -> Path:
     """The path of a program that is no part of the cluster; its Debian package is installed where we may."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     if shutil.which(name, path=path) is None and may_install():
-        _install([package])
+        install([package])
     found = shutil.which(name, path=path)
     if found is None:
         raise UnavailableError(f"there is no program {name}: apt-get install {package}")

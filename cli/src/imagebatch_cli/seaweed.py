@@ -1,13 +1,13 @@
 """The embedded S3: SeaweedFS, bound to loopback, with keys of its own and nothing else switched on."""
 
+import asyncio
+import http.client
 import json
 import os
 import secrets
 import shutil
 import sys
 from pathlib import Path
-
-import httpx
 
 from imagebatch.settings import S3Settings
 from imagebatch_cli.data_folder import LOOPBACK, DataFolder, SystemFile, write_private
@@ -47,9 +47,7 @@ class EmbeddedS3:
             raise ServiceFailedError(str(full))
         self._write_identity()
         self._write_security()
-        # One client for all checks: each new one reads all certificate authorities, which takes 50 ms.
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            await self.service.start(lambda: self._is_ready(client))
+        await self.service.start(lambda: asyncio.to_thread(self._is_ready))
 
     async def stop(self) -> None:
         await self.service.stop()
@@ -117,15 +115,22 @@ class EmbeddedS3:
     def _env(self) -> dict[str, str]:
         return {"HOME": str(self._folder.objects), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
 
-    async def _is_ready(self, client: httpx.AsyncClient) -> bool:
+    def _is_ready(self) -> bool:
         """Ready when a volume server has joined, so that the first write does not fail."""
-        base = f"http://{LOOPBACK}"
-        try:
-            s3 = await client.get(f"{base}:{self._system.ports['s3']}/healthz")
-            assigned = await client.get(f"{base}:{self._system.ports['master']}/dir/assign")
-        except httpx.HTTPError:
-            return False
-        return s3.is_success and assigned.is_success
+        ports = self._system.ports
+        return _answers(ports["s3"], "/healthz") and _answers(ports["master"], "/dir/assign")
+
+
+def _answers(port: int, path: str) -> bool:
+    """Whether a GET succeeds. It is asked while the rest is imported: httpx would be waited for."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return 200 <= connection.getresponse().status < 300
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _remove_sockets(port: int) -> None:

@@ -68,7 +68,7 @@ async def over_a_run(folder: Path, seconds: float) -> list[Drawing]:
             for batch in (links[:half], wrong[half:]):
                 await asyncio.sleep(2 * SCRAPE_S)  # Prometheus sees how it was before
                 made = await up.upload(
-                    csv_of([[link] for link in batch]), rowsPerShard="50", webhook_url=receiver.url("/")
+                    csv_of([[link] for link in batch]), rowsPerShard="10", webhook_url=receiver.url("/")
                 )
                 await up.until_done(made["request_id"])
             await until(lambda: len(receiver.requests) == 2)

@@ -18,7 +18,7 @@ from imagebatch.batch.executor import ShardCounts
 from imagebatch.batch.lifecycle import Phase
 from imagebatch.batch.retention import Amount
 from imagebatch.batch.shard import STAGES
-from imagebatch.batch.shard_reports import ImageTally
+from imagebatch.batch.shard_reports import ImageTally, ShardReports
 from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.errors import RecordsError
 from imagebatch.outcome import ErrorCode
@@ -30,7 +30,6 @@ ASK_S = 5.0
 """Prometheus gives up after ten seconds: what Postgres does not say by then is left out."""
 
 STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
-
 
 R = TypeVar("R")
 
@@ -111,10 +110,8 @@ class BatchMetrics:
 
     def count_images(self, before: ImageTally, now: ImageTally) -> None:
         """Count what was not known `before`."""
-        new = {"succeeded": now.counts.succeeded - before.counts.succeeded}
-        new["skipped"] = now.counts.skipped - before.counts.skipped
-        for outcome, images in new.items():
-            self._images.labels(outcome, "").inc(max(images, 0))
+        self._images.labels("succeeded", "").inc(max(now.counts.succeeded - before.counts.succeeded, 0))
+        self._images.labels("skipped", "").inc(max(now.counts.skipped - before.counts.skipped, 0))
         for code, images in now.errors.items():
             self._images.labels("failed", code).inc(max(images - before.errors.get(code, 0), 0))
         self._bytes.labels("in").inc(max(now.counts.bytes_in - before.counts.bytes_in, 0))
@@ -157,6 +154,13 @@ class BatchTally:
     def __init__(self, metrics: BatchMetrics) -> None:
         self._metrics = metrics
         self._counted: ImageTally | None = None
+        self._shards_done: int | None = None
+
+    def look(self, reports: ShardReports) -> None:
+        """See the shards done; nothing is summed up while no further one is."""
+        if len(reports.done) != self._shards_done:
+            self._shards_done = len(reports.done)
+            self.see(reports.tally())
 
     def see(self, now: ImageTally) -> None:
         """Count what is new; the first time, nothing."""

@@ -126,10 +126,10 @@ class BatchDriver:
         plan = await reports.load(self._with.store)
         if plan is None:
             return Observed(phase=request.phase)
-        self._tally.see(reports.tally())
+        self._tally.look(reports)
         self._runs = await self._executor.observe()
         await reports.read_ended(self._runs.ended, self._with.store)
-        self._tally.see(reports.tally())
+        self._tally.look(reports)
         counts, active_s = reports.counts(self._runs.active), request.active_seconds(self.row.now())
         self.row.request = replace(
             request,

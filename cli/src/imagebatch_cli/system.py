@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imagebatch_cli.backing_servers import backing_servers
@@ -55,7 +54,5 @@ def _check(webhook_secret: str) -> None:
         webhook.check_secret(webhook_secret)
 
 
-def _import() -> ModuleType:
-    from imagebatch_cli import programs  # noqa: PLC0415 - what this is for
-
-    return programs
+def _import() -> None:
+    from imagebatch_cli import programs  # noqa: F401, PLC0415 - what this is for

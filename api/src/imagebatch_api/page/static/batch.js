@@ -16,6 +16,7 @@ export function startBatch() {
   main.querySelectorAll("[data-download]").forEach((link) => link.addEventListener("click", download));
   startCompare();
   startMore();
+  followWebhooks();
   if (main.dataset.status === "pending") follow(main);
 }
 
@@ -153,15 +154,17 @@ function startMore() {
       say(byId("said"), error.message);
     }
   });
+}
+
+/** The webhooks' table anew while one is on its way. */
+function followWebhooks() {
   const waiting = document.querySelector("#webhooks .state.pending");
   if (waiting) setTimeout(() => waiting.isConnected && refreshWebhooks(), LATER_MS);
 }
 
-/** The webhooks' table anew while one is on its way. */
 async function refreshWebhooks() {
   const { main } = await mainOf(location.href);
   const [old, fresh] = [byId("webhooks"), main.querySelector("#webhooks")];
   if (old && fresh) old.replaceWith(document.adoptNode(fresh));
-  const waiting = document.querySelector("#webhooks .state.pending");
-  if (waiting) setTimeout(() => waiting.isConnected && refreshWebhooks(), LATER_MS);
+  followWebhooks();
 }

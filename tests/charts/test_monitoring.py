@@ -13,10 +13,8 @@ from imagebatch.batch.work_queue import WorkQueue
 from imagebatch.metrics import BatchMetrics
 from imagebatch.records import Records
 from imagebatch_api.metrics import Metrics
+from imagebatch_testing import needed
 from imagebatch_testing.chart import ROOT, load
-from imagebatch_testing.cluster import prerequisites
-from imagebatch_testing.cluster.errors import UnavailableError
-from imagebatch_testing.needed import give_up
 from imagebatch_testing.prometheus import ALERTS, DASHBOARD, PACKAGE
 
 from .conftest import Render
@@ -28,10 +26,7 @@ NAME = re.compile(r"\bimagebatch_\w+")
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    try:
-        return prerequisites.program("promtool", PACKAGE)
-    except UnavailableError as error:
-        give_up(error)
+    return needed.packaged("promtool", PACKAGE)
 
 
 def run(*words: str | Path) -> None:

@@ -15,8 +15,6 @@ from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.data_folder import free_ports
 from imagebatch_testing import needed
 from imagebatch_testing.chart import Helm, Json, load
-from imagebatch_testing.cluster import prerequisites
-from imagebatch_testing.cluster.errors import UnavailableError
 from imagebatch_testing.recipes import ROOT, TESTED, a_system, exports, own_bucket, write_export
 from imagebatch_testing.servers import Servers
 from imagebatch_testing.waiting import until
@@ -122,7 +120,7 @@ async def test_a_private_bucket_answers_to_signed_links_alone(
 async def nginx(folder: Path, servers: Servers) -> AsyncIterator[str]:
     """The nginx of the page before the tests' bucket; its URL."""
     (port,) = free_ports(1)
-    program = prerequisites.program("nginx", "nginx-light")
+    program = needed.packaged("nginx", "nginx-light")
     endpoint, name = servers.s3.s3_endpoint, servers.s3.s3_bucket
     block = TESTED["nginx"]
     for shown, here in {
@@ -163,10 +161,7 @@ async def answers(client: httpx.AsyncClient) -> bool:
 async def test_links_lead_to_the_cache_in_front_which_asks_the_bucket_once(
     tmp_path: Path, servers: Servers, bucket: dict[str, str]
 ) -> None:
-    try:
-        prerequisites.program("nginx", "nginx-light")
-    except UnavailableError as error:
-        needed.give_up(error)
+    needed.packaged("nginx", "nginx-light")
     (port,) = free_ports(1)
     write_export("shopify", tmp_path / "products_export.csv", port, rows=4)
     async with nginx(tmp_path, servers) as url, a_system(

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imagebatch_testing.cluster import prerequisites
-from imagebatch_testing.cluster.errors import UnavailableError
+from imagebatch_testing import needed
 from imagebatch_testing.dashboard_picture import Drawing, over_a_run, svg
 from imagebatch_testing.local import Up
-from imagebatch_testing.needed import give_up
 from imagebatch_testing.prometheus import PACKAGE, Prometheus
 from imagebatch_testing.waiting import until
 
@@ -17,10 +15,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 @pytest.fixture(autouse=True)
 def there_is_a_prometheus() -> None:
-    try:
-        prerequisites.program("prometheus", PACKAGE)
-    except UnavailableError as error:
-        give_up(error)
+    needed.packaged("prometheus", PACKAGE)
 
 
 async def test_every_panel_has_lines_over_a_run(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ soak: $(INSTALLED) ## Run 200 batches for 15 minutes while everything is killed 
 	IMAGEBATCH_SOAK_SECONDS=900 IMAGEBATCH_SOAK_BATCHES=200 $(BIN)/pytest tests/e2e/test_soak.py
 
 clean: ## Remove what make made.
-	rm -f jobrunner/src/imagebatch_jobrunner/decoder/jpeg/librequantiser.so
-	rm -rf $(REQUANTISER)/target $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f jobrunner/src/imagebatch_jobrunner/decoder/libimagebatch.so
+	rm -rf $(NATIVE)/target $(VENV) build .imagebatch .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -99,9 +99,9 @@ $(UV): requirements/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $(UV)
 
-REQUANTISER := jobrunner/requantiser
-$(INSTALLED): $(UV) requirements/dev.txt requirements/release.txt $(MEMBERS:%=%/pyproject.toml) $(wildcard $(REQUANTISER)/*.py $(REQUANTISER)/src/*.rs $(REQUANTISER)/ffi/src/*.rs)
-	@$(PYTHON) $(REQUANTISER)/build.py
+NATIVE := jobrunner/native
+$(INSTALLED): $(UV) requirements/dev.txt requirements/release.txt $(MEMBERS:%=%/pyproject.toml) $(wildcard $(NATIVE)/*.py $(NATIVE)/*/src/*.rs)
+	@$(PYTHON) $(NATIVE)/build.py
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt -r requirements/release.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Puts the requantiser into the wheel, which is of one platform then. Without rustc the wheel has none."""
+"""Puts the library of jobrunner/native into the wheel, which is of one platform then. Without rustc the wheel has none."""
 
 import runpy
 import sys
@@ -11,11 +11,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 HERE = Path(__file__).resolve().parent
 
 
-class RequantiserHook(BuildHookInterface):
+class NativeHook(BuildHookInterface):
     """Called by hatchling for wheels, editable ones too."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's own
-        build = runpy.run_path(str(HERE / "requantiser" / "build.py"))
+        build = runpy.run_path(str(HERE / "native" / "build.py"))
         if not build["build"](build["LIBRARY"]):
             sys.stderr.write(f"{build['MISSING']}\n")
             return

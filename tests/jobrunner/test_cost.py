@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     reason="there is no requantiser, for no Rust compiler was there to build it",
 )
 
-CRATE = Path(__file__).resolve().parents[2] / "jobrunner" / "requantiser"
+CRATES = Path(__file__).resolve().parents[2] / "jobrunner" / "native"
 SIZE = (600, 480)
 INSTRUCTIONS_A_PIXEL = {"baseline": 22, "progressive": 60}
 """20.3 and 55.2 with rustc 1.95; other compilers differ by a few per cent."""
@@ -44,11 +44,11 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("once")
     flags = ["--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-g"]
     library, program = folder / "librequantiser.rlib", folder / "once"
-    rustc = runpy.run_path(str(CRATE / "build.py"))["compiler"]()
+    rustc = runpy.run_path(str(CRATES / "build.py"))["compiler"]()
     compile_library = [rustc, "--crate-name=requantiser", "--crate-type=rlib", *flags]
-    subprocess.run([*compile_library, "-o", library, CRATE / "src" / "lib.rs"], check=True)
+    subprocess.run([*compile_library, "-o", library, CRATES / "requantiser" / "src" / "lib.rs"], check=True)
     external = ["--extern", f"requantiser={library}", "-Clto=fat"]
-    subprocess.run([rustc, *flags, *external, "-o", program, CRATE / "examples" / "once.rs"], check=True)
+    subprocess.run([rustc, *flags, *external, "-o", program, CRATES / "requantiser" / "examples" / "once.rs"], check=True)
     return program
 
 

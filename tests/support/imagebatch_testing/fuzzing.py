@@ -26,7 +26,7 @@ from imagebatch_jobrunner.errors import CodecError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CORPUS = REPOSITORY / "tests" / "jobrunner" / "fuzz_corpus"
-BUILD = REPOSITORY / "jobrunner" / "requantiser" / "build.py"
+BUILD = REPOSITORY / "jobrunner" / "native" / "build.py"
 SIZE = (67, 53)
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("RGB", {}),
@@ -105,7 +105,7 @@ def kept() -> Iterator[bytes]:
 
 
 def main(seconds: float, seed: int) -> None:
-    library = REPOSITORY / "build" / "checked" / "librequantiser.so"
+    library = REPOSITORY / "build" / "checked" / "libimagebatch.so"
     library.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, BUILD, library, "checked"], check=True)
     requantiser._LIBRARY = requantiser._loaded(library)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ANCILLARY = 0x20
-_HEADER = struct.Struct(">IIBB")
+_HEADER = struct.Struct(">IIBBxxB")
 _HEADER_AT = 16
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
@@ -21,6 +21,7 @@ class ImageHeader:
     height: int
     depth: int
     colour_type: int
+    interlace: int
 
     @property
     def bits(self) -> int:
@@ -35,6 +36,12 @@ def header(data: bytes) -> ImageHeader:
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Each chunk's kind and all of its bytes, up to the end chunk. Raises ValueError when one has no end."""
+    for kind, start, end in spans(data):
+        yield kind, data[start:end]
+
+
+def spans(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk's kind, and where its bytes start and end. Raises ValueError as `chunks` does."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         length = int.from_bytes(data[at : at + 4], "big")
@@ -42,7 +49,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = at + 12 + length
         if end > len(data):
             raise ValueError("a chunk has no end")
-        yield kind, data[at:end]
+        yield kind, at, end
         at = end
 
 

@@ -4,11 +4,11 @@ import struct
 
 from PIL import Image, PngImagePlugin
 
-from imagebatch_jobrunner.decoder import metadata
+from imagebatch_jobrunner.decoder import metadata, png_rows
 from imagebatch_jobrunner.decoder.colour.spaces import SRGB, ColourSpace, by_gamma, by_h273
 from imagebatch_jobrunner.decoder.containers import png_chunks
 from imagebatch_jobrunner.decoder.formats.encoder import EncodeOptions, Encoder, animation, save
-from imagebatch_jobrunner.decoder.formats.format import Format, Parts, begins, opener
+from imagebatch_jobrunner.decoder.formats.format import Format, Parts, Size, begins, opener
 from imagebatch_jobrunner.decoder.picture import Picture
 
 _EIGHT_BITS = 8
@@ -39,6 +39,14 @@ def colour_space(data: bytes, has_profile: bool) -> ColourSpace | None:
 
 def _is_deep(data: bytes, _image: Image.Image) -> bool:
     return png_chunks.header(data).depth > _EIGHT_BITS
+
+
+def _load(image: Image.Image, data: bytes, _reduced_to: Size | None) -> None:
+    found = png_rows.decoded(data)
+    if found is None:
+        image.load()
+    else:
+        image.im, image.tile = found.im, []  # type: ignore[attr-defined]
 
 
 def _strip(data: bytes, orientation: int) -> Parts:
@@ -72,6 +80,7 @@ FORMAT = Format(
     repaired=png_chunks.without_damaged_extras,
     colour_space=colour_space,
     is_deep=_is_deep,
+    load=_load,
     can_be_animated=True,
     strip=_strip,
     encoder=Encoder(encode=_encode, has_quality=False),

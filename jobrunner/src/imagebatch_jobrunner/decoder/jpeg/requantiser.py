@@ -1,4 +1,4 @@
-"""The requantiser in jobrunner/requantiser, called by its C interface: a JPEG at a lower quality without its
+"""The requantiser in jobrunner/native/requantiser, called by its C interface: a JPEG at a lower quality without its
 pixels. Used by `transcode`.
 
 It is built where there is a Rust compiler; `is_available` says whether it is here.
@@ -9,9 +9,9 @@ from ctypes import c_char_p, c_int32, c_size_t, c_uint8, c_uint16, c_uint64, c_v
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebatch_jobrunner.decoder import native
 from imagebatch_jobrunner.decoder.errors import corrupt, truncated
 
-LIBRARY = Path(__file__).with_name("librequantiser.so")
 VERSION = "0.1.0"
 
 _TRUNCATED, _DAMAGED = 1, 2
@@ -58,10 +58,10 @@ class _Answer(ctypes.Structure):
     )
 
 
-def _loaded(path: Path) -> ctypes.CDLL | None:
-    if not path.exists():
+def _loaded(path: Path = native.PATH) -> ctypes.CDLL | None:
+    library = native.loaded(path)
+    if library is None:
         return None
-    library = ctypes.CDLL(str(path))
     for call in (library.requantiser_requantise, library.requantiser_check):
         call.argtypes = (c_char_p, c_size_t, ctypes.POINTER(_Request))
         call.restype = _Answer
@@ -70,7 +70,7 @@ def _loaded(path: Path) -> ctypes.CDLL | None:
     return library
 
 
-_LIBRARY = _loaded(LIBRARY)
+_LIBRARY = _loaded()
 
 
 def is_available() -> bool:

@@ -1,4 +1,4 @@
-//! The requantiser for callers in C's way: all of the project's unsafe code.
+//! The crates for callers in C's way: all of the project's unsafe code.
 
 use std::ptr;
 use std::slice;
@@ -84,6 +84,22 @@ pub unsafe extern "C" fn requantiser_free(data: *mut u8, length: usize) {
     }
 }
 
+/// Undo a PNG's filters, as `pixels::undo_filters` says; 1 where that worked, else 0.
+///
+/// # Safety
+/// `filtered` points to `length` bytes that are only read, and `rows` to `room` bytes that nobody else looks at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pixels_undo_filters(
+    filtered: *const u8, length: usize, rows: *mut u8, room: usize, row: usize, pixel: usize,
+) -> i32 {
+    if length == 0 || room == 0 {
+        return 0; // a pointer to nothing may be anything
+    }
+    // SAFETY: as the caller promises.
+    let (filtered, rows) = unsafe { (slice::from_raw_parts(filtered, length), slice::from_raw_parts_mut(rows, room)) };
+    i32::from(pixels::undo_filters(filtered, rows, row, pixel))
+}
+
 fn options(request: &Request) -> Options {
     Options {
         quality_tenths: request.quality_tenths,
@@ -123,6 +139,19 @@ mod tests {
             requantiser_free(answer.data, answer.length);
             assert_eq!(requantiser_check(GREY.as_ptr(), GREY.len(), &request(200)).code, 0);
         }
+    }
+
+    #[test]
+    fn filters_are_undone_where_the_rows_are() {
+        let (filtered, mut rows) = ([1, 1, 2, 3, 2, 1, 1, 1], [0; 9]);
+        // SAFETY: arrays of these lengths; of empty ones the pointers are not read.
+        unsafe {
+            let (from, to) = (filtered.as_ptr(), rows.as_mut_ptr());
+            assert_eq!(pixels_undo_filters(from, 8, to, 9, 3, 1), 1);
+            assert_eq!(pixels_undo_filters(from, 8, to, 6, 3, 1), 0);
+            assert_eq!(pixels_undo_filters(ptr::null(), 0, ptr::null_mut(), 0, 3, 1), 0);
+        }
+        assert_eq!(rows, [0, 0, 0, 1, 3, 6, 2, 4, 7]);
     }
 
     #[test]

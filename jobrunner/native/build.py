@@ -1,7 +1,7 @@
-"""Build the requantiser by rustc alone: python build.py [LIBRARY [checked]].
+"""Build the codec processes' library by rustc alone: python build.py [LIBRARY [checked]].
 
-Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only: two
-crates without dependencies need no package manager. Needs nothing but the standard library.
+Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only: crates
+without dependencies need no package manager. Needs nothing but the standard library.
 """
 
 import shutil
@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "decoder" / "jpeg" / "librequantiser.so"
-MISSING = "No rustc 1.85 or newer: JPEGs are recompressed by Pillow, which takes several times as long."
+LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "decoder" / "libimagebatch.so"
+CRATES = ("pixels", "requantiser")
+MISSING = "No rustc 1.85 or newer: pictures are recompressed by Pillow alone, which takes several times as long."
 FLAGS = ("--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-Cstrip=symbols")
 OLDEST = (1, 85)
 
@@ -29,7 +30,7 @@ def build(library: Path, *, checked: bool = False) -> bool:
     `checked`: with checks of arithmetic, for tests.
     """
     flags = [*FLAGS, "-Coverflow-checks=on", "-Cdebug-assertions=on"] if checked else FLAGS
-    sources = [Path(__file__), *HERE.glob("src/*.rs"), *HERE.glob("ffi/src/*.rs")]
+    sources = [Path(__file__), *HERE.glob("*/src/*.rs")]
     if library.exists() and library.stat().st_mtime >= max(source.stat().st_mtime for source in sources):
         return True
     rustc = compiler()
@@ -37,11 +38,14 @@ def build(library: Path, *, checked: bool = False) -> bool:
         return library.exists()  # from a build stage that had one
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         made = Path(name)
-        safe, foreign = made / "librequantiser.rlib", made / library.name
-        _compile(rustc, HERE / "src" / "lib.rs", "requantiser", "rlib", *flags, "-o", safe)
+        safe = {name: made / f"lib{name}.rlib" for name in CRATES}
+        for name, made_as in safe.items():
+            _compile(rustc, HERE / name / "src" / "lib.rs", name, "rlib", *flags, "-o", made_as)
+        externals = [word for name in CRATES for word in ("--extern", f"{name}={safe[name]}")]
+        foreign = made / library.name
         _compile(
-            rustc, HERE / "ffi" / "src" / "lib.rs", "requantiser_ffi", "cdylib", *flags, "-Clto=fat",
-            "--extern", f"requantiser={safe}", "-o", foreign,
+            rustc, HERE / "ffi" / "src" / "lib.rs", "imagebatch_ffi", "cdylib", *flags, "-Clto=fat",
+            *externals, "-o", foreign,
         )  # fmt: skip
         foreign.replace(library)
     return True

@@ -1,0 +1,85 @@
+//! A PNG's filters (W3C Recommendation, third edition, 9), for pixels of one to four whole bytes.
+
+/// Undo the filters of some rows. Each row of `filtered` is a filter's number and the row's bytes. `rows` has room for
+/// them without the numbers, after the row above the first of them: zeroes, for a picture's first. `pixel` is in bytes.
+///
+/// False where a filter is none of PNG's, or the lengths do not fit; `rows` means nothing then.
+pub fn undo_filters(filtered: &[u8], rows: &mut [u8], row: usize, pixel: usize) -> bool {
+    if pixel == 0 || row == 0 || row % pixel != 0 || filtered.len() % (row + 1) != 0 {
+        return false;
+    }
+    if rows.len() / row != filtered.len() / (row + 1) + 1 || rows.len() % row != 0 {
+        return false;
+    }
+    match pixel {
+        1 => undo::<1>(filtered, rows, row),
+        2 => undo::<2>(filtered, rows, row),
+        3 => undo::<3>(filtered, rows, row),
+        4 => undo::<4>(filtered, rows, row),
+        _ => false,
+    }
+}
+
+fn undo<const PIXEL: usize>(filtered: &[u8], rows: &mut [u8], row: usize) -> bool {
+    for (number, line) in filtered.chunks_exact(row + 1).enumerate() {
+        let (above, rest) = rows[number * row..].split_at_mut(row);
+        let (filter, line, out) = (line[0], &line[1..], &mut rest[..row]);
+        match filter {
+            0 => out.copy_from_slice(line),
+            1 => each::<PIXEL>(line, above, out, |left, _, _| left),
+            2 => out.iter_mut().zip(line).zip(above).for_each(|((out, byte), up)| *out = byte.wrapping_add(*up)),
+            3 => each::<PIXEL>(line, above, out, |left, up, _| ((u16::from(left) + u16::from(up)) / 2) as u8),
+            4 => each::<PIXEL>(line, above, out, nearest),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Each byte is what is stored and what `foretell` makes of its neighbours: left, above, and left of that.
+#[inline(always)]
+fn each<const PIXEL: usize>(line: &[u8], above: &[u8], out: &mut [u8], foretell: impl Fn(u8, u8, u8) -> u8) {
+    let (mut left, mut corner) = ([0_u8; PIXEL], [0_u8; PIXEL]);
+    let pixels = out.chunks_exact_mut(PIXEL).zip(line.chunks_exact(PIXEL)).zip(above.chunks_exact(PIXEL));
+    for ((out, stored), up) in pixels {
+        for channel in 0..PIXEL {
+            let byte = stored[channel].wrapping_add(foretell(left[channel], up[channel], corner[channel]));
+            (left[channel], corner[channel], out[channel]) = (byte, up[channel], byte);
+        }
+    }
+}
+
+/// Paeth's: the one nearest to `left + up - corner`, the first of them where two are as near. Without branches, for
+/// which it is can't be foretold.
+#[inline(always)]
+fn nearest(left: u8, up: u8, corner: u8) -> u8 {
+    let [left, up, corner] = [left, up, corner].map(i16::from);
+    let (by_up, by_left) = (left - corner, up - corner);
+    let (to_left, to_up, to_corner) = (by_left.abs(), by_up.abs(), (by_left + by_up).abs());
+    let other = if to_up <= to_corner { up } else { corner };
+    (if to_left <= to_up && to_left <= to_corner { left } else { other }) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::undo_filters;
+
+    #[test]
+    fn each_filter_is_undone() {
+        let filtered = [0, 10, 20, 30, 40, 1, 1, 2, 3, 4, 2, 1, 1, 1, 1, 3, 5, 5, 5, 5, 4, 1, 2, 3, 4];
+        let mut rows = [0; 6 * 4];
+        assert!(undo_filters(&filtered, &mut rows, 4, 1));
+        let expected = [[0; 4], [10, 20, 30, 40], [1, 3, 6, 10], [2, 4, 7, 11], [6, 10, 13, 17], [7, 12, 16, 21]];
+        assert_eq!(rows, expected.concat()[..]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!(!undo_filters(&[5, 0, 0, 0, 0], &mut [0; 8], 4, 1), "no such filter");
+        assert!(!undo_filters(&[0, 0, 0, 0], &mut [0; 8], 4, 1), "a row is cut");
+        assert!(!undo_filters(&[0; 5], &mut [0; 4], 4, 1), "no room");
+        assert!(!undo_filters(&[0; 5], &mut [0; 9], 4, 1), "too much room");
+        assert!(!undo_filters(&[0; 5], &mut [0; 8], 4, 3), "no whole pixels");
+        assert!(!undo_filters(&[], &mut [], 0, 1), "no rows");
+    }
+}

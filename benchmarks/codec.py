@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageChops
 from PIL.Image import Resampling
@@ -84,7 +85,7 @@ def drawn(alpha: Image.Image | None = None) -> Image.Image:
     return picture
 
 
-def file(picture: Image.Image, pillow_format: str, **options: object) -> bytes:
+def file(picture: Image.Image, pillow_format: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
     written = io.BytesIO()
     picture.save(written, pillow_format, **options)
     return written.getvalue()
@@ -118,14 +119,12 @@ def resized(width: int, reduced: int = 1) -> Callable[[bytes], bytes]:
         if reduced > 1:
             image.draft(None, (SIZE[0] // reduced, SIZE[1] // reduced))
         height = round(SIZE[1] * width / SIZE[0])
-        return file(
-            image.resize((width, height), Resampling.LANCZOS), "JPEG", quality=45, subsampling=2
-        )
+        return file(image.resize((width, height), Resampling.LANCZOS), "JPEG", quality=45, subsampling=2)
 
     return resize
 
 
-def options(**given: object) -> Compression:
+def options(**given: Any) -> Compression:  # noqa: ANN401 - of several types
     return Compression(quality="45", **given)
 
 

@@ -1,11 +1,11 @@
-"""The page that `peers.py` writes of its runs."""
+"""What `peers.py` measures, and the page that it writes of its runs."""
 
 import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -14,23 +14,70 @@ HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / "build" / "peers"
 QUALITY = 45
 SCORED = 6
+WIDTH, SMALLER = 1200, 800
 OURS, LOOP, OPTIMIZED, IMG2DATASET = "ImageBatch", "loop", "loop, optimize", "img2dataset"
 PAGE = """\
 # What a picture costs, beside what one would pick instead
 
-Written by `python benchmarks/peers.py`: {pictures} links to pictures of 1200 x 980 (quality 90, 4:2:0) to
-quality {quality}, {rounds} rounds in turn. CPU is that of the whole process tree, the median of the rounds;
-memory the most that the tree held at once. nginx and SeaweedFS run on the same machine and are counted for
-nobody. Likeness is SSIMULACRA2 to the source, the mean of {scored}. img2dataset writes files; the others
-store on S3. Only ImageBatch checks the addresses that it connects to, bounds what a picture may take, and
-decodes in processes whose crash costs one picture.
+Written by `python benchmarks/peers.py`: links to pictures of 1200 x 980 to JPEG of quality {quality},
+{rounds} rounds in turn. CPU is that of the whole process tree, the median of the rounds; memory the most that the
+tree held at once. nginx and SeaweedFS run on the same machine and are counted for nobody. Likeness is
+SSIMULACRA2 to the source, the mean of {scored}. img2dataset writes files; the others store on S3. Only
+ImageBatch checks the addresses that it connects to, bounds what a picture may take, and decodes in processes
+whose crash costs one picture.
+
+{tasks}
+## Two cores beside one
+
+The first task again, with everything (nginx and SeaweedFS too) confined to one core: ImageBatch does
+{one:.0f} pictures a second there, and {all:.0f} on {cores} cores, {ratio:.2f} times as many.
+
+{machine}
+"""
+TASK = """\
+## {title}
+
+{pictures} links.{remark}
 
 | program | CPU ms | of ImageBatch's | pictures/s | peak MiB | KB out | of the loop's | likeness |
 |---|---|---|---|---|---|---|---|
 {table}
-
-{machine}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of the programs: of pictures of one format, so wide a JPEG."""
+
+    name: str
+    title: str
+    extension: str
+    programs: tuple[str, ...]
+    pictures: int = 600
+    made_wide: int = WIDTH
+    options: Mapping[str, int] = field(default_factory=dict)
+    loop_words: tuple[str, ...] = ()
+    remark: str = ""
+
+
+TASKS = (
+    Task(
+        "jpeg", "JPEG (quality 90, 4:2:0) to JPEG", "jpg", (OURS, LOOP, OPTIMIZED, IMG2DATASET), pictures=1200
+    ),
+    Task("png", "PNG to JPEG", "png", (OURS, LOOP)),
+    Task("webp", "WebP (quality 90) to JPEG", "webp", (OURS, LOOP)),
+    Task(
+        "resize",
+        f"JPEG made {SMALLER} wide",
+        "jpg",
+        (OURS, LOOP),
+        made_wide=SMALLER,
+        options={"maxWidth": SMALLER},
+        loop_words=("--width", str(SMALLER)),
+        remark=" The loop makes them smaller as Pillow's tutorial does, by `thumbnail`, whose filter is "
+        "bicubic; ImageBatch's is Lanczos's, which is sharper and takes more bytes.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +93,10 @@ class Run:
     files: Mapping[int, bytes]
 
 
+Found = dict[str, list[Run]]
+"""The runs of each program."""
+
+
 def told(run: Run) -> str:
     return (
         f"{run.cpu_ms:.1f} ms CPU a picture, {run.pictures_a_second:.0f} a second, "
@@ -53,17 +104,33 @@ def told(run: Run) -> str:
     )
 
 
-def page(found: Mapping[str, list[Run]], pictures: int, rounds: int) -> str:
+def page(found: Mapping[str, Found], alone: Sequence[Run], rounds: int) -> str:
+    tasks = [task for task in TASKS if task.name in found]
+    first = found[tasks[0].name][OURS]
+    one, all_cores = (median(run.pictures_a_second for run in runs) for runs in (alone, first))
+    return PAGE.format(
+        quality=QUALITY,
+        rounds=rounds,
+        scored=SCORED,
+        tasks="\n".join(section(task, found[task.name]) for task in tasks),
+        one=one,
+        all=all_cores,
+        ratio=all_cores / one,
+        cores=os.cpu_count(),
+        machine=machine(),
+    )
+
+
+def section(task: Task, found: Found) -> str:
     cpu = {name: median(run.cpu_ms for run in runs) for name, runs in found.items()}
     size = {name: runs[0].bytes_out for name, runs in found.items()}
     lines = [
         f"| {name} | {cpu[name]:.1f} | {cpu[name] / cpu[OURS]:.2f} | "
         f"{median(run.pictures_a_second for run in runs):.0f} | {max(run.peak_mib for run in runs):.0f} | "
-        f"{size[name] / pictures / 1000:.1f} | {size[name] / size[LOOP]:.3f} | {score(runs[0]):.1f} |"
+        f"{size[name] / task.pictures / 1000:.1f} | {size[name] / size[LOOP]:.3f} | {score(task, runs[0])} |"
         for name, runs in found.items()
     ]
-    settings = {"pictures": pictures, "rounds": rounds, "quality": QUALITY, "scored": SCORED}
-    return PAGE.format(**settings, table="\n".join(lines), machine=machine())
+    return TASK.format(title=task.title, pictures=task.pictures, remark=task.remark, table="\n".join(lines))
 
 
 def machine() -> str:
@@ -77,18 +144,23 @@ def machine() -> str:
     )
 
 
-def score(run: Run) -> float:
+def score(task: Task, run: Run) -> str:
+    """A dash where the size is another than the source's."""
+    if task.made_wide != WIDTH:
+        return "-"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        drawn = folder / "drawn"
-        subprocess.run(
-            [PEERS / "bin" / "python", HERE / "peer_programs" / "draw.py", drawn, str(SCORED)], check=True
-        )
+        drawn(folder / "drawn", SCORED, task.extension)
         pairs: list[Path] = []
         for number, data in run.files.items():
             (folder / f"{number}.jpg").write_bytes(data)
-            pairs += [drawn / f"{number:03}.jpg", folder / f"{number}.jpg"]
-        return float(by_peers(HERE / "peer_programs" / "score.py", *pairs))
+            pairs += [folder / "drawn" / f"{number:03}.{task.extension}", folder / f"{number}.jpg"]
+        return f"{float(by_peers(HERE / 'peer_programs' / 'score.py', *pairs)):.1f}"
+
+
+def drawn(folder: Path, count: int, extension: str) -> None:
+    """Draw so many pictures into a new folder."""
+    by_peers(HERE / "peer_programs" / "draw.py", folder, str(count), extension)
 
 
 def peer(name: str) -> str:

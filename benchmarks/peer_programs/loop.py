@@ -1,11 +1,12 @@
-"""The loop that everybody writes: 32 threads, httpx, Pillow, minio. loop.py WORK QUALITY [optimize]
+"""The loop that everybody writes: 32 threads, httpx, Pillow, minio. loop.py WORK QUALITY [OPTIONS]
 
 WORK has links.json, a list of URLs, and s3.json: endpoint, access, secret, bucket. Writes loop/NUMBER.jpg.
+`--width` makes pictures smaller as Pillow's tutorial does, by `thumbnail`.
 """
 
+import argparse
 import io
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image
 THREADS = 32
 
 
-def main(work: Path, quality: int, *, optimize: bool) -> None:
+def main(work: Path, quality: int, *, optimize: bool, width: int | None) -> None:
     s3 = json.loads((work / "s3.json").read_text())
     links = json.loads((work / "links.json").read_text())
     store = Minio(
@@ -26,6 +27,8 @@ def main(work: Path, quality: int, *, optimize: bool) -> None:
 
     def compress(number: int) -> None:
         image = Image.open(io.BytesIO(client.get(links[number]).raise_for_status().content))
+        if width:
+            image.thumbnail((width, width))
         file = io.BytesIO()
         image.save(file, "JPEG", quality=quality, optimize=optimize)
         length = file.tell()
@@ -38,4 +41,10 @@ def main(work: Path, quality: int, *, optimize: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), optimize="optimize" in sys.argv)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", type=Path)
+    parser.add_argument("quality", type=int)
+    parser.add_argument("--optimize", action="store_true")
+    parser.add_argument("--width", type=int)
+    given = parser.parse_args()
+    main(given.work, given.quality, optimize=given.optimize, width=given.width)

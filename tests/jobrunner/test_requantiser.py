@@ -25,7 +25,7 @@ from imagebatch_testing.jpegs import opened
 from imagebatch_testing.likeness import film, likeness
 
 Encode = Callable[..., bytes]
-CRATE = fuzzing.BUILD.parent
+CRATES = fuzzing.BUILD.parent
 SUPPORT = str(Path(fuzzing.__file__).parents[1])
 
 if not requantiser.is_available():
@@ -257,12 +257,12 @@ def test_damaged_files_show_what_libjpeg_shows_or_are_refused() -> None:
     [["fmt", "--all", "--check"], ["clippy", "--workspace", "--", "-Dwarnings"], ["test", "--workspace"]],
     ids=lambda words: words[0],
 )
-def test_the_crate_is_formatted_linted_and_tested(words: list[str], tmp_path: Path) -> None:
+def test_the_crates_are_formatted_linted_and_tested(words: list[str], tmp_path: Path) -> None:
     cargo = shutil.which("cargo")
     if cargo is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no cargo")
     environment = {**os.environ, "CARGO_TARGET_DIR": str(tmp_path), "CARGO_NET_OFFLINE": "true"}
     ran = subprocess.run(
-        [cargo, *words], cwd=CRATE, env=environment, capture_output=True, text=True, check=False
+        [cargo, *words], cwd=CRATES, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

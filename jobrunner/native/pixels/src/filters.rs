@@ -5,10 +5,10 @@
 ///
 /// False where a filter is none of PNG's, or the lengths do not fit; `rows` means nothing then.
 pub fn undo_filters(filtered: &[u8], rows: &mut [u8], row: usize, pixel: usize) -> bool {
-    if pixel == 0 || row == 0 || row % pixel != 0 || filtered.len() % (row + 1) != 0 {
+    if row == 0 || row > rows.len() || rows.len() % row != 0 || pixel == 0 || row % pixel != 0 {
         return false;
     }
-    if rows.len() / row != filtered.len() / (row + 1) + 1 || rows.len() % row != 0 {
+    if filtered.len() % (row + 1) != 0 || filtered.len() / (row + 1) != rows.len() / row - 1 {
         return false;
     }
     match pixel {
@@ -81,5 +81,6 @@ mod tests {
         assert!(!undo_filters(&[0; 5], &mut [0; 9], 4, 1), "too much room");
         assert!(!undo_filters(&[0; 5], &mut [0; 8], 4, 3), "no whole pixels");
         assert!(!undo_filters(&[], &mut [], 0, 1), "no rows");
+        assert!(!undo_filters(&[0; 5], &mut [0; 8], usize::MAX, 1), "a row is as long as can be");
     }
 }

@@ -20,9 +20,9 @@ PAGE = """\
 # What a picture costs, beside what one would pick instead
 
 Written by `python benchmarks/peers.py`: links to pictures of 1200 x 980 to JPEG of quality {quality},
-{rounds} rounds in turn. CPU is that of the whole process tree, the median of the rounds; memory the most that the
-tree held at once. nginx and SeaweedFS run on the same machine and are counted for nobody. Likeness is
-SSIMULACRA2 to the source, the mean of {scored}. img2dataset writes files; the others store on S3. Only
+{rounds} rounds in turn. CPU is that of the whole process tree, the median of the rounds; memory the most
+that the tree held at once. nginx and SeaweedFS run on the same machine and are counted for nobody. Likeness
+is SSIMULACRA2 to the source, the mean of {scored}. img2dataset writes files; the others store on S3. Only
 ImageBatch checks the addresses that it connects to, bounds what a picture may take, and decodes in processes
 whose crash costs one picture.
 

@@ -83,4 +83,15 @@ mod tests {
         assert!(!undo_filters(&[], &mut [], 0, 1), "no rows");
         assert!(!undo_filters(&[0; 5], &mut [0; 8], usize::MAX, 1), "a row is as long as can be");
     }
+
+    #[test]
+    fn no_lengths_panic() {
+        for (length, room) in (0..60).flat_map(|length| (0..60).map(move |room| (length, room))) {
+            for (row, pixel) in (0..9).flat_map(|row| (0..6).map(move |pixel| (row, pixel))) {
+                let fits = row > 0 && (1..5).contains(&pixel) && row % pixel == 0 && length % (row + 1) == 0;
+                let fits = fits && room == (length / (row + 1) + 1) * row;
+                assert_eq!(undo_filters(&vec![4; length], &mut vec![0; room], row, pixel), fits);
+            }
+        }
+    }
 }

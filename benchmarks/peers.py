@@ -2,12 +2,13 @@
 
 python benchmarks/peers.py [ROUNDS [TASK …]]
 
-The peers are img2dataset and the loop that everybody writes (httpx, Pillow, minio, 32 threads), plain and
-with `optimize`. nginx serves the pictures, a SeaweedFS takes them, both on loopback and counted for nobody.
-CPU is that of a program's whole process tree, peak memory the most that all of its processes hold at once.
-Each file that comes out is opened; likeness is SSIMULACRA2 of the first ones. Last, ImageBatch does the first
-task again with everything, nginx and S3 too, on one core. Needs nginx; installs the peers into build/peers.
-Writes docs/performance.md, if all tasks were done.
+The peers are img2dataset, the loop that everybody writes (httpx, Pillow, minio, 32 threads), plain and with
+`optimize`, and, where they are installed, curl and libvips' command. nginx serves the pictures, a SeaweedFS
+takes them, both on loopback and counted for nobody. CPU is that of a program's whole process tree, peak
+memory the most that all of its processes hold at once. Each file that comes out is opened; likeness is
+SSIMULACRA2 of the first ones. Photographs are tried where there is a corpus (IMAGEBATCH_CORPUS). Last,
+ImageBatch does the first task again with everything, nginx and S3 too, on one core. Needs nginx; installs
+the peers into build/peers. Writes docs/performance.md, if all tasks were done.
 """
 
 import argparse
@@ -30,10 +31,12 @@ from peers_page import (
     PEERS,
     QUALITY,
     TASKS,
+    VIPS,
     Found,
     Run,
     Task,
     by_peers,
+    found_corpus,
     page,
     told,
 )
@@ -53,9 +56,9 @@ def main() -> None:
     install()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        tasks = [task for task in TASKS if not given.tasks or task.name in given.tasks]
+        tasks = [task for task in TASKS if task.name in (given.tasks or can_be_done())]
         found = {
-            task.name: asyncio.run(measured(folder / task.name, task, task.programs, given.rounds))
+            task.name: asyncio.run(measured(folder / task.name, task, there(task.programs), given.rounds))
             for task in tasks
         }
         with on_cores(1):
@@ -73,6 +76,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS)
     parser.add_argument("tasks", nargs="*", choices=[task.name for task in TASKS], default=[])
     return parser.parse_args()
+
+
+def can_be_done() -> list[str]:
+    """The names of the tasks whose pictures there are."""
+    has_photographs = found_corpus() is not None
+    return [task.name for task in TASKS if has_photographs or not task.are_photographs]
+
+
+def there(programs: tuple[str, ...]) -> tuple[str, ...]:
+    has_vips = shutil.which("vips") and shutil.which("curl")
+    return tuple(name for name in programs if has_vips or name != VIPS)
 
 
 def install() -> None:
@@ -141,11 +155,28 @@ def img2dataset(made: Bench, _: int) -> Run:
     return usage({numbers[url]: file.read_bytes() for url, file in zip(sources, files, strict=True)})
 
 
+def vips(made: Bench, _: int) -> Run:
+    """As one does it in a shell."""
+    folder = made.work / "vips"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    urls = (f'url = "{link}"\noutput = "{number}.in.jpg"' for number, link in enumerate(made.links))
+    (folder / "urls").write_text("\n".join(urls))
+    script = (
+        f"cd {folder} && curl --silent --fail --parallel --parallel-max 32 --config urls"
+        f" && seq 0 {len(made.links) - 1}"
+        f" | xargs -P 2 -I N vips jpegsave N.in.jpg N.jpg --Q {QUALITY} --strip"
+    )
+    usage = used(["sh", "-c", script], made)
+    return usage({number: (folder / f"{number}.jpg").read_bytes() for number in range(len(made.links))})
+
+
 PROGRAMS: dict[str, Callable[[Bench, int], Run]] = {
     OURS: ours,
     LOOP: loop,
     OPTIMIZED: optimized,
     IMG2DATASET: img2dataset,
+    VIPS: vips,
 }
 
 

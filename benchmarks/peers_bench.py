@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 import psutil
-from peers_page import SCORED, Run, Task, drawn
+from peers_page import SCORED, Run, Task, sources_of
 from PIL import Image
 
 from imagebatch import settings
@@ -45,7 +45,7 @@ async def bench(folder: Path, task: Task) -> AsyncIterator[Bench]:
     """An S3 and a web server with the task's pictures, both on loopback."""
     await asyncio.to_thread(folder.mkdir)
     pictures = folder / "pictures"
-    drawn(pictures, DRAWN, task.extension)
+    count = len(sources_of(task, pictures, DRAWN))
     data = DataFolder(folder / "data")
     with data.locked(), served(pictures, folder) as url:
         s3 = EmbeddedS3(data, data.prepare())
@@ -53,7 +53,7 @@ async def bench(folder: Path, task: Task) -> AsyncIterator[Bench]:
         try:
             store = S3Store(s3.settings)
             store.create_bucket()
-            names = (f"{number // DRAWN}/{number % DRAWN:03}" for number in range(task.pictures))
+            names = (f"{number // count}/{number % count:03}" for number in range(task.pictures))
             links = [f"{url}/{name}.{task.extension}" for name in names]
             made = Bench(folder, task, links, store, settings.as_env(s3.settings))
             write_inputs(made)
@@ -122,7 +122,7 @@ def used(
         for data in files.values():
             image = Image.open(io.BytesIO(data))
             image.load()
-            assert image.width == made.task.made_wide, image.size
+            assert image.width == (made.task.made_wide or image.width), image.size
         some = {number: files[number] for number in range(SCORED)}
         return Run(
             seconds * 1000 / count, count / lasted, peaks[0] / 2**20, sum(map(len, files.values())), some

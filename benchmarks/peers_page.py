@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / "build" / "peers"
 QUALITY = 45
 SCORED = 6
-WIDTH, SMALLER = 1200, 800
-OURS, LOOP, OPTIMIZED, IMG2DATASET = "ImageBatch", "loop", "loop, optimize", "img2dataset"
+SMALLER = 800
+OURS, LOOP, OPTIMIZED, IMG2DATASET, VIPS = "ImageBatch", "loop", "loop, optimize", "img2dataset", "curl, vips"
 PAGE = """\
 # What a picture costs, beside what one would pick instead
 
@@ -45,16 +46,25 @@ TASK = """\
 """
 
 
+PHOTOGRAPHS = (
+    "orientation/Landscape_1.jpg", "orientation/Portrait_1.jpg", "pillow/exif-72dpi-int.jpg",
+    "pillow/exif_gps_typeerror.jpg", "pillow/flower2.jpg", "pillow/junk_jpeg_header.jpg",
+    "pillow/sugarshack_bad_mpo_header.jpg", "pillow/xmp_test.jpg",
+)  # fmt: skip
+"""In the corpus: of exif-orientation-examples (Dave Perrett) and of Pillow's tests."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked of the programs: of pictures of one format, so wide a JPEG."""
+    """What is asked of the programs: of pictures of one format a JPEG, made smaller to a width or not."""
 
     name: str
     title: str
     extension: str
     programs: tuple[str, ...]
     pictures: int = 600
-    made_wide: int = WIDTH
+    made_wide: int | None = None
+    are_photographs: bool = False
     options: Mapping[str, int] = field(default_factory=dict)
     loop_words: tuple[str, ...] = ()
     remark: str = ""
@@ -62,7 +72,20 @@ class Task:
 
 TASKS = (
     Task(
-        "jpeg", "JPEG (quality 90, 4:2:0) to JPEG", "jpg", (OURS, LOOP, OPTIMIZED, IMG2DATASET), pictures=1200
+        "jpeg",
+        "JPEG (quality 90, 4:2:0) to JPEG",
+        "jpg",
+        (OURS, LOOP, OPTIMIZED, IMG2DATASET, VIPS),
+        pictures=1200,
+        remark=" `vips` writes files, one process a picture, two at a time.",
+    ),
+    Task(
+        "photographs",
+        "Photographs, JPEG to JPEG",
+        "jpg",
+        (OURS, LOOP, OPTIMIZED, IMG2DATASET),
+        are_photographs=True,
+        remark=" Eight of other people's, of 0.07 to 2.2 megapixels and quality 60 to 99, in turn.",
     ),
     Task("png", "PNG to JPEG", "png", (OURS, LOOP)),
     Task("webp", "WebP (quality 90) to JPEG", "webp", (OURS, LOOP)),
@@ -146,21 +169,36 @@ def machine() -> str:
 
 def score(task: Task, run: Run) -> str:
     """A dash where the size is another than the source's."""
-    if task.made_wide != WIDTH:
+    if task.made_wide:
         return "-"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        drawn(folder / "drawn", SCORED, task.extension)
+        sources = sources_of(task, folder / "sources", SCORED)
         pairs: list[Path] = []
         for number, data in run.files.items():
             (folder / f"{number}.jpg").write_bytes(data)
-            pairs += [folder / "drawn" / f"{number:03}.{task.extension}", folder / f"{number}.jpg"]
+            pairs += [sources[number], folder / f"{number}.jpg"]
         return f"{float(by_peers(HERE / 'peer_programs' / 'score.py', *pairs)):.1f}"
 
 
-def drawn(folder: Path, count: int, extension: str) -> None:
-    """Draw so many pictures into a new folder."""
-    by_peers(HERE / "peer_programs" / "draw.py", folder, str(count), extension)
+def sources_of(task: Task, folder: Path, count: int) -> list[Path]:
+    """So many pictures in a new folder, or as many as there are."""
+    if task.are_photographs:
+        corpus = found_corpus()
+        assert corpus is not None
+        folder.mkdir()
+        for number, photograph in enumerate(PHOTOGRAPHS[:count]):
+            shutil.copy(corpus / photograph, folder / f"{number:03}.{task.extension}")
+    else:
+        by_peers(HERE / "peer_programs" / "draw.py", folder, str(count), task.extension)
+    return sorted(folder.iterdir())
+
+
+def found_corpus() -> Path | None:
+    """IMAGEBATCH_CORPUS, or a shared/corpus beside this checkout."""
+    named = os.environ.get("IMAGEBATCH_CORPUS")
+    corpus = Path(named) if named else HERE.parents[1] / "shared" / "corpus"
+    return corpus if corpus.is_dir() else None
 
 
 def peer(name: str) -> str:

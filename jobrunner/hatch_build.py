@@ -1,4 +1,4 @@
-"""Puts the library of jobrunner/native into the wheel, which is of one platform then. Without rustc the wheel has none."""
+"""Puts the library of jobrunner/native into the wheel, which is of one platform then; without rustc none."""
 
 import runpy
 import sys

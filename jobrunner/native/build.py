@@ -1,7 +1,7 @@
 """Build the codec processes' library by rustc alone: python build.py [LIBRARY [checked]].
 
-Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only: crates
-without dependencies need no package manager. Needs nothing but the standard library.
+Used by `make`, by the wheel's build and by the container image's. Cargo is for its tests and lints only:
+crates without dependencies need no package manager. Needs nothing but the standard library.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent / "src" / "imagebatch_jobrunner" / "decoder" / "libimagebatch.so"
 CRATES = ("pixels", "requantiser")
-MISSING = "No rustc 1.85 or newer: pictures are recompressed by Pillow alone, which takes several times as long."
+MISSING = "No rustc 1.85 or newer: Pillow alone recompresses pictures, which takes several times as long."
 FLAGS = ("--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-Cstrip=symbols")
 OLDEST = (1, 85)
 
@@ -38,10 +38,10 @@ def build(library: Path, *, checked: bool = False) -> bool:
         return library.exists()  # from a build stage that had one
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         made = Path(name)
-        safe = {name: made / f"lib{name}.rlib" for name in CRATES}
-        for name, made_as in safe.items():
-            _compile(rustc, HERE / name / "src" / "lib.rs", name, "rlib", *flags, "-o", made_as)
-        externals = [word for name in CRATES for word in ("--extern", f"{name}={safe[name]}")]
+        safe = {crate: made / f"lib{crate}.rlib" for crate in CRATES}
+        for crate, made_as in safe.items():
+            _compile(rustc, HERE / crate / "src" / "lib.rs", crate, "rlib", *flags, "-o", made_as)
+        externals = [word for crate in CRATES for word in ("--extern", f"{crate}={safe[crate]}")]
         foreign = made / library.name
         _compile(
             rustc, HERE / "ffi" / "src" / "lib.rs", "imagebatch_ffi", "cdylib", *flags, "-Clto=fat",

@@ -48,7 +48,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_library = [rustc, "--crate-name=requantiser", "--crate-type=rlib", *flags]
     subprocess.run([*compile_library, "-o", library, CRATES / "requantiser" / "src" / "lib.rs"], check=True)
     external = ["--extern", f"requantiser={library}", "-Clto=fat"]
-    subprocess.run([rustc, *flags, *external, "-o", program, CRATES / "requantiser" / "examples" / "once.rs"], check=True)
+    subprocess.run(
+        [rustc, *flags, *external, "-o", program, CRATES / "requantiser" / "examples" / "once.rs"], check=True
+    )
     return program
 
 

@@ -269,9 +269,7 @@ def test_the_version_is_everywhere_the_same(checkout: Checkout) -> None:
     ).stdout.split()
     crates = "jobrunner/native/"  # with a version of their own
     own = "jobrunner/src/imagebatch_jobrunner/decoder/jpeg/requantiser.py"
-    assert [
-        name for name in left if not name.startswith(crates) and name not in {own, "CHANGELOG.md"}
-    ] == []
+    assert [name for name in left if not name.startswith(crates) and name not in {own, "CHANGELOG.md"}] == []
 
 
 def test_make_gives_on_what_it_is_given() -> None:

@@ -1,7 +1,9 @@
-"""The crate jobrunner/native/pixels, called by its C interface. Used by `png_rows`."""
+"""The crate jobrunner/native/pixels, called by its C interface. Used by `png_rows` and `resize`."""
 
 import ctypes
-from ctypes import c_char, c_char_p, c_int32, c_size_t
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import c_char, c_char_p, c_int32, c_size_t, c_void_p
 
 from imagebatch_jobrunner.decoder import native
 
@@ -13,6 +15,14 @@ def _loaded() -> ctypes.CDLL | None:
             c_char_p, c_size_t, ctypes.POINTER(c_char), c_size_t, c_size_t, c_size_t
         )  # fmt: skip
         library.pixels_undo_filters.restype = c_int32
+        library.pixels_resampler_new.argtypes = (c_size_t,) * 5
+        library.pixels_resampler_new.restype = c_void_p
+        library.pixels_resampler_push.argtypes = (
+            c_void_p, c_char_p, c_size_t, ctypes.POINTER(c_char), c_size_t
+        )  # fmt: skip
+        library.pixels_resampler_push.restype = c_int32
+        library.pixels_resampler_free.argtypes = (c_void_p,)
+        library.pixels_resampler_free.restype = None
     return library
 
 
@@ -33,3 +43,52 @@ def undo_filters(filtered: bytes, rows: bytearray, row_bytes: int, pixel_bytes: 
     return bool(
         _LIBRARY.pixels_undo_filters(filtered, len(filtered), room, len(rows), row_bytes, pixel_bytes)
     )
+
+
+MAX_SIDE = 65_535
+GROUP_ROWS = 16
+"""A resampler is fastest with a multiple of as many."""
+
+_LATE_ROWS = 5
+"""By how many more rows than came a smaller picture can grow at once: those that wait for the last row."""
+
+
+class Resampler:
+    """Takes a picture's rows from top to bottom, and gives those of one that is not larger."""
+
+    def __init__(self, handle: int, row_bytes: int, row_bytes_out: int) -> None:
+        self._handle = handle
+        self._row_bytes = row_bytes
+        self._row_bytes_out = row_bytes_out
+
+    def push(self, rows: bytes) -> bytearray:
+        """The next rows that are whole; may be empty. Raises ValueError for what is no whole number of rows,
+        for none, and for more than are missing.
+        """
+        assert _LIBRARY is not None
+        made = bytearray((len(rows) // self._row_bytes + _LATE_ROWS) * self._row_bytes_out)
+        room = (c_char * len(made)).from_buffer(made)
+        count = _LIBRARY.pixels_resampler_push(self._handle, rows, len(rows), room, len(made))
+        if count < 0:
+            raise ValueError(f"{len(rows)} bytes are no rows of {self._row_bytes} that are missing")
+        del room  # else `made` can't be cut
+        del made[count * self._row_bytes_out :]
+        return made
+
+
+@contextmanager
+def resampler(size: tuple[int, int], to_size: tuple[int, int], channels: int) -> Iterator[Resampler]:
+    """From width and height to those, by Lanczos's filter; of `channels` bytes a pixel, 1 or 4.
+
+    Raises ValueError for other pixels, for a side below 1 or above 65,535, and for one that would grow.
+    """
+    assert _LIBRARY is not None
+    is_smaller = all(to_side <= side for side, to_side in zip(size, to_size, strict=True))
+    sides = (*size, *to_size)
+    handle = _LIBRARY.pixels_resampler_new(*sides, channels) if is_smaller and min(sides) > 0 else None
+    if handle is None:
+        raise ValueError(f"{size} to {to_size} with {channels} channels")
+    try:
+        yield Resampler(handle, size[0] * channels, to_size[0] * channels)
+    finally:
+        _LIBRARY.pixels_resampler_free(handle)

@@ -14,12 +14,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image, ImageChops
 from PIL.Image import Resampling
 
-from imagebatch.options import Compression
+from imagebatch.options import Compression, Format
 from imagebatch_jobrunner.codec.command import ENVIRONMENT
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
@@ -124,8 +123,8 @@ def resized(width: int, reduced: int = 1) -> Callable[[bytes], bytes]:
     return resize
 
 
-def options(**given: Any) -> Compression:
-    return Compression(quality="45", **given)
+def options(output: Format = "auto", max_width: int | None = None) -> Compression:
+    return Compression(quality="45", format=output, max_width=max_width)
 
 
 OPAQUE, GRADIENT = Image.new("L", SIZE, 255), Image.linear_gradient("L").resize(SIZE)
@@ -140,12 +139,12 @@ WAYS = {
         opaque_to_jpeg,
     ),
     "transparent PNG → WebP": Way(file(drawn(GRADIENT), "PNG"), options(), to_webp),
-    "PNG → PNG": Way(PNG, options(format="png"), to_png),
+    "PNG → PNG": Way(PNG, options(output="png"), to_png),
     "WebP → JPEG": Way(file(drawn(), "WEBP", quality=90), options(), to_jpeg),
-    "WebP → WebP": Way(file(drawn(), "WEBP", quality=90), options(format="webp"), to_webp),
+    "WebP → WebP": Way(file(drawn(), "WEBP", quality=90), options(output="webp"), to_webp),
     "AVIF → JPEG": Way(file(drawn(), "AVIF", quality=90, speed=9), options(), to_jpeg),
-    "JPEG → WebP": Way(PHOTO, options(format="webp"), to_webp),
-    "JPEG → AVIF": Way(PHOTO, options(format="avif"), to_avif),
+    "JPEG → WebP": Way(PHOTO, options(output="webp"), to_webp),
+    "JPEG → AVIF": Way(PHOTO, options(output="avif"), to_avif),
     "JPEG made 800 wide": Way(PHOTO, options(max_width=800), resized(800), is_alike=False),
     "JPEG made 400 wide": Way(PHOTO, options(max_width=400), resized(400, 2), is_alike=False),
     "PNG made 800 wide": Way(PNG, options(max_width=800), resized(800), is_alike=False),

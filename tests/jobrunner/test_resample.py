@@ -175,14 +175,14 @@ def test_without_the_library_pillow_does_it(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )  # fmt: skip
 def test_sizes_that_can_not_be_are_refused(size: Size, to_size: Size, channels: int) -> None:
-    with pytest.raises(ValueError, match="channels"), pixels.resampler(size, to_size, channels):
+    with pytest.raises(ValueError, match="channels"), pixels.Resampler(size, to_size, channels):
         pass
 
 
 @pytest.mark.parametrize("length", [0, 1, 35, 37, 36 * 10])
 def test_rows_that_do_not_fit_are_refused_and_change_nothing(length: int) -> None:
     rows = noise("RGB", (9, 9)).tobytes("raw", "RGBX")
-    with pixels.resampler((9, 9), (4, 4), 4) as whole, pixels.resampler((9, 9), (4, 4), 4) as resampler:
+    with pixels.Resampler((9, 9), (4, 4), 4) as whole, pixels.Resampler((9, 9), (4, 4), 4) as resampler:
         with pytest.raises(ValueError, match=f"{length} bytes"):
             resampler.push(bytes(length))
         assert resampler.push(rows) == whole.push(rows)
@@ -190,11 +190,18 @@ def test_rows_that_do_not_fit_are_refused_and_change_nothing(length: int) -> Non
             resampler.push(rows[:36])
 
 
+def test_what_has_ended_takes_no_rows() -> None:
+    with pixels.Resampler((9, 9), (4, 4), 1) as resampler:
+        pass
+    with pytest.raises(ValueError, match="9 bytes"):
+        resampler.push(bytes(9))
+
+
 @pytest.mark.parametrize("heights", [[61], [1] * 61, [2, 16, 1, 40, 2]], ids=len)
 def test_strips_of_any_height_make_the_same(heights: list[int]) -> None:
     image = noise("L", (50, 61))
     ends = [sum(heights[:count]) for count in range(len(heights) + 1)]
-    with pixels.resampler((50, 61), (25, 40), 1) as resampler:
+    with pixels.Resampler((50, 61), (25, 40), 1) as resampler:
         strips = [
             resampler.push(image.crop((0, top, 50, bottom)).tobytes()) for top, bottom in pairwise(ends)
         ]

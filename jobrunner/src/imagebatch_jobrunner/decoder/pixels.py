@@ -1,9 +1,8 @@
 """The crate jobrunner/native/pixels, called by its C interface. Used by `png_rows` and `resize`."""
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ctypes import c_char, c_char_p, c_int32, c_size_t, c_void_p
+from typing import Self
 
 from imagebatch_jobrunner.decoder import native
 
@@ -54,12 +53,20 @@ _LATE_ROWS = 5
 
 
 class Resampler:
-    """Takes a picture's rows from top to bottom, and gives those of one that is not larger."""
+    """Takes a picture's rows from top to bottom, and gives those of a smaller one, by Lanczos's filter.
 
-    def __init__(self, handle: int, row_bytes: int, row_bytes_out: int) -> None:
-        self._handle = handle
-        self._row_bytes = row_bytes
-        self._row_bytes_out = row_bytes_out
+    Sizes are width and height; a pixel has `channels` bytes, 1 or 4. Raises ValueError for other pixels, for
+    a side below 1 or above `MAX_SIDE`, and for one that would grow. A context, at whose end it goes.
+    """
+
+    def __init__(self, size: tuple[int, int], to_size: tuple[int, int], channels: int) -> None:
+        assert _LIBRARY is not None
+        may_be = all(0 < to_side <= side <= MAX_SIDE for side, to_side in zip(size, to_size, strict=True))
+        self._handle = _LIBRARY.pixels_resampler_new(*size, *to_size, channels) if may_be else None
+        if self._handle is None:
+            raise ValueError(f"{size} to {to_size} with {channels} channels")
+        self._row_bytes = size[0] * channels
+        self._row_bytes_out = to_size[0] * channels
 
     def push(self, rows: bytes) -> bytearray:
         """The next rows that are whole; may be empty. Raises ValueError for what is no whole number of rows,
@@ -75,20 +82,10 @@ class Resampler:
         del made[count * self._row_bytes_out :]
         return made
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def resampler(size: tuple[int, int], to_size: tuple[int, int], channels: int) -> Iterator[Resampler]:
-    """From width and height to those, by Lanczos's filter; of `channels` bytes a pixel, 1 or 4.
-
-    Raises ValueError for other pixels, for a side below 1 or above 65,535, and for one that would grow.
-    """
-    assert _LIBRARY is not None
-    is_smaller = all(to_side <= side for side, to_side in zip(size, to_size, strict=True))
-    sides = (*size, *to_size)
-    handle = _LIBRARY.pixels_resampler_new(*sides, channels) if is_smaller and min(sides) > 0 else None
-    if handle is None:
-        raise ValueError(f"{size} to {to_size} with {channels} channels")
-    try:
-        yield Resampler(handle, size[0] * channels, to_size[0] * channels)
-    finally:
-        _LIBRARY.pixels_resampler_free(handle)
+    def __exit__(self, *_: object) -> None:
+        assert _LIBRARY is not None
+        _LIBRARY.pixels_resampler_free(self._handle)
+        self._handle = None

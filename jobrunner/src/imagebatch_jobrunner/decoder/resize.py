@@ -34,7 +34,7 @@ def _resampled(image: Image.Image, size: Size) -> Image.Image:
     row_bytes, row_bytes_out = image.width * pixel_bytes, size[0] * pixel_bytes
     groups = max(1, _STRIP_BYTES // (row_bytes * pixels.GROUP_ROWS))
     made, done = Image.new(image.mode, size), 0
-    with pixels.resampler(image.size, size, pixel_bytes) as resampler:
+    with pixels.Resampler(image.size, size, pixel_bytes) as resampler:
         for top in range(0, image.height, groups * pixels.GROUP_ROWS):
             bottom = min(top + groups * pixels.GROUP_ROWS, image.height)
             strip = _in(mode, image.crop((0, top, image.width, bottom)))

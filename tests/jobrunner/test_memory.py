@@ -1,6 +1,7 @@
 """How much memory pictures may take at once: asked for before decoding, granted in turn, and enough."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from imagebatch.options import Compression
 from imagebatch_jobrunner.codec.command import ENVIRONMENT
 from imagebatch_jobrunner.codec.memory_budget import MemoryBudget
 from imagebatch_jobrunner.codec.pool import CodecPool
-from imagebatch_jobrunner.decoder import memory, probe
+from imagebatch_jobrunner.decoder import memory, pixels, probe
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import CodecLimits, PictureLimits
 from imagebatch_testing import jpegs, natural
@@ -86,13 +87,14 @@ async def test_pictures_wait_for_memory_and_their_wait_is_not_their_time(encode:
 
 
 MEASURED = """
+import json
 import sys
 from imagebatch.options import Compression
 from imagebatch_jobrunner.decoder import memory
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.limits import PictureLimits
 from PIL import Image
-options = Compression(format=sys.argv[1], progressive=len(sys.argv) > 4)
+options = Compression(format=sys.argv[1], **json.loads(sys.argv[4]))
 small = open(sys.argv[3], "rb").read()
 compress_image(small, options, PictureLimits())  # what the codecs take once
 def memory_bytes(name):
@@ -173,6 +175,26 @@ def test_a_large_baseline_jpeg_takes_no_memory_for_its_pixels(
     assert grown <= asked
 
 
+@pytest.mark.skipif(not pixels.is_available(), reason="Pillow resizes, and copies")
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("stored", "mode"), [("JPEG", "RGB"), ("PNG", "RGBA"), ("PNG", "L")])
+@pytest.mark.parametrize("max_width", [3900, 500])
+def test_a_picture_made_smaller_takes_no_more_memory_than_it_asked_for(
+    tmp_path: Any, encode: Encode, stored: str, mode: str, orientation: int, max_width: int
+) -> None:
+    """Also where it is turned first: two of it are there then, and the smaller one."""
+    noise = Image.effect_noise((500, 500), 40).resize((4000, 4000), Image.Resampling.NEAREST)
+    picture = Image.merge("RGBA", (noise, noise.rotate(180), noise, noise)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    extra = {"compress_level": 1} if stored == "PNG" else {}
+    data = encode(picture, stored, exif=exif, **extra)
+    small = encode(picture.resize((200, 150)), stored, **extra)
+    output = "webp" if mode == "RGBA" else "jpeg"
+    grown, asked = measured(tmp_path, data, small, output, max_width=max_width)
+    assert grown <= asked
+
+
 def large(width: int, times: int) -> bytes:
     """Of as much detail as a photograph: a third of a byte a pixel at quality 90."""
     strip = natural.drawn(1, (width, 496))
@@ -211,16 +233,14 @@ def test_an_animation_takes_no_more_memory_than_it_asked_for(
     assert asked / 20 < grown <= asked
 
 
-def measured(
-    place: Any, data: bytes, small: bytes, output: str, *, progressive: bool = False
-) -> tuple[int, int]:
+def measured(place: Any, data: bytes, small: bytes, output: str, **options: Any) -> tuple[int, int]:
     """What compressing it took, and what it asked for, bytes; as a codec process, after a small picture."""
     (place / "large").write_bytes(data)
     (place / "small").write_bytes(small)
     answer = subprocess.run(
         [
             sys.executable, "-W", "ignore", "-c", MEASURED, output, place / "large", place / "small",
-            *(["progressive"] if progressive else []),
+            json.dumps(options),
         ],
         check=True, capture_output=True, timeout=120, env=ENVIRONMENT,
     )  # fmt: skip

@@ -26,7 +26,7 @@ Encode = Callable[..., bytes]
 PARENTS_LIBRARIES = frozenset(
     {"asyncio", "h11", "httpx", "minio", "pydantic", "pydantic_core", "ssl", "structlog", "urllib3"}
 )
-MOST_MODULES = 225
+MOST_MODULES = 226
 
 COUNTING = """
 from imagebatch.outcome import ErrorCode

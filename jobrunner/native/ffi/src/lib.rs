@@ -3,6 +3,7 @@
 use std::ptr;
 use std::slice;
 
+use pixels::{Resampler, Size};
 use requantiser::{Error, Options};
 
 /// What to do; see `Options`.
@@ -100,6 +101,46 @@ pub unsafe extern "C" fn pixels_undo_filters(
     i32::from(pixels::undo_filters(filtered, rows, row, pixel))
 }
 
+/// Begin to resample a picture, as `Resampler::new` says; null where that is none. To be given back to
+/// `pixels_resampler_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn pixels_resampler_new(
+    width: usize, height: usize, to_width: usize, to_height: usize, channels: usize,
+) -> *mut Resampler {
+    let (from, to) = (Size { width, height }, Size { width: to_width, height: to_height });
+    Resampler::new(from, to, channels).map_or(ptr::null_mut(), |made| Box::into_raw(Box::new(made)))
+}
+
+/// Take rows and give those that are whole, as `Resampler::push` says; how many these are, or -1.
+///
+/// # Safety
+/// `resampler` is one of `pixels_resampler_new`'s that nobody else uses meanwhile, `rows` points to `length` bytes that are
+/// only read, and `out` to `room` bytes that nobody else looks at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pixels_resampler_push(
+    resampler: *mut Resampler, rows: *const u8, length: usize, out: *mut u8, room: usize,
+) -> i32 {
+    if resampler.is_null() || length == 0 || room == 0 {
+        return -1; // a pointer to nothing may be anything
+    }
+    // SAFETY: as the caller promises.
+    let (resampler, rows, out) =
+        unsafe { (&mut *resampler, slice::from_raw_parts(rows, length), slice::from_raw_parts_mut(out, room)) };
+    resampler.push(rows, out).and_then(|count| i32::try_from(count).ok()).unwrap_or(-1)
+}
+
+/// Give a resampler back, once.
+///
+/// # Safety
+/// It is null or one of `pixels_resampler_new`'s.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pixels_resampler_free(resampler: *mut Resampler) {
+    if !resampler.is_null() {
+        // SAFETY: it came out of a box, in `pixels_resampler_new`.
+        drop(unsafe { Box::from_raw(resampler) });
+    }
+}
+
 fn options(request: &Request) -> Options {
     Options {
         quality_tenths: request.quality_tenths,
@@ -152,6 +193,25 @@ mod tests {
             assert_eq!(pixels_undo_filters(ptr::null(), 0, ptr::null_mut(), 0, 3, 1), 0);
         }
         assert_eq!(rows, [0, 0, 0, 1, 3, 6, 2, 4, 7]);
+    }
+
+    #[test]
+    fn a_picture_is_resampled_row_by_row() {
+        let (row, mut out) = ([7; 16], [0; 8]);
+        // SAFETY: arrays of these lengths; of empty ones the pointers are not read; a resampler that lives.
+        unsafe {
+            let resampler = pixels_resampler_new(4, 2, 2, 1, 4);
+            assert_eq!(pixels_resampler_push(resampler, row.as_ptr(), 15, out.as_mut_ptr(), 8), -1);
+            assert_eq!(pixels_resampler_push(resampler, ptr::null(), 0, ptr::null_mut(), 0), -1);
+            assert_eq!(pixels_resampler_push(resampler, row.as_ptr(), 16, out.as_mut_ptr(), 8), 0);
+            assert_eq!(pixels_resampler_push(resampler, row.as_ptr(), 16, out.as_mut_ptr(), 7), -1);
+            assert_eq!(pixels_resampler_push(resampler, row.as_ptr(), 16, out.as_mut_ptr(), 8), 1);
+            pixels_resampler_free(resampler);
+            assert!(pixels_resampler_new(4, 2, 0, 1, 4).is_null());
+            assert_eq!(pixels_resampler_push(ptr::null_mut(), row.as_ptr(), 16, out.as_mut_ptr(), 8), -1);
+            pixels_resampler_free(ptr::null_mut());
+        }
+        assert_eq!(out, [7; 8]);
     }
 
     #[test]

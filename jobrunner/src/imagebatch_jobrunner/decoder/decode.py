@@ -14,6 +14,7 @@ from imagebatch_jobrunner.decoder.colour import modes
 from imagebatch_jobrunner.decoder.formats.format import Size
 from imagebatch_jobrunner.decoder.picture import Picture
 from imagebatch_jobrunner.decoder.pillow_errors import decoding
+from imagebatch_jobrunner.decoder.resize import resized
 from imagebatch_jobrunner.decoder.source import FIRST_SIDEWAYS, Source
 
 _TURNS = {
@@ -116,4 +117,4 @@ def _of_one_mode(frames: list[Image.Image]) -> tuple[Image.Image, ...]:
 
 def _shaped(image: Image.Image, orientation: int, size: Size) -> Image.Image:
     turned = image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
-    return turned if turned.size == size else turned.resize(size, Image.Resampling.LANCZOS)
+    return resized(turned, size)

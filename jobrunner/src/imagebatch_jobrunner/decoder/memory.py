@@ -35,9 +35,7 @@ more; a block has up to five symbols without one: its DC value, three runs of ze
 """
 
 _MOST_SYMBOL_BYTES = 65 * 128 * 1024
-"""`MAX_PIECES` of the crate requantiser's symbols.rs and the one being filled: a picture with more is read
-twice.
-"""
+"""`MAX_PIECES` of native/requantiser/src/symbols.rs and the one being filled. With more it is read twice."""
 
 LOSSLESS_MAX_PIXELS = 10_000_000
 """Larger pictures are not tried without loss: that takes more memory than all else."""

@@ -50,9 +50,8 @@ def _decoded(data: bytes) -> Image.Image | None:
         filtered = inflated.take(rows * (row_bytes + 1))
         if not pixels.undo_filters(filtered, strip, row_bytes, pixel_bytes):
             return None
-        image.paste(
-            Image.frombuffer(mode, (header.width, rows), strip[row_bytes:], "raw", mode, 0, 1), (0, top)
-        )
+        part = Image.frombuffer(mode, (header.width, rows), strip[row_bytes:], "raw", mode, 0, 1)
+        image.paste(part, (0, top))
         strip[:row_bytes] = strip[-row_bytes:]
     return image if inflated.has_ended() else None
 

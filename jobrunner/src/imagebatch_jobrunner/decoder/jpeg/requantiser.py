@@ -1,5 +1,5 @@
-"""The requantiser of jobrunner/native, called by its C interface: a JPEG at a lower quality without its
-pixels. Used by `transcode`.
+"""The requantiser in jobrunner/native/requantiser, called by its C interface: a JPEG at a lower quality
+without its pixels. Used by `transcode`.
 
 It is built where there is a Rust compiler; `is_available` says whether it is here.
 """

@@ -1,6 +1,6 @@
 """ImageBatch beside what a user would pick: the same links, the same quality, one machine, in turn.
 
-python benchmarks/peers.py [ROUNDS [TASK …]]
+python benchmarks/peers.py [ROUNDS] [--task NAME …]
 
 The peers are img2dataset, the loop that everybody writes (httpx, Pillow, minio, 32 threads), plain and with
 `optimize`, and, where they are installed, curl and libvips' command. nginx serves the pictures, a SeaweedFS
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS)
-    parser.add_argument("tasks", nargs="*", choices=[task.name for task in TASKS], default=[])
+    parser.add_argument("--task", action="append", dest="tasks", choices=[task.name for task in TASKS])
     return parser.parse_args()
 
 

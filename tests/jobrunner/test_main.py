@@ -86,6 +86,18 @@ async def test_missing_settings_are_a_defect_and_named() -> None:
     assert "JOB_COMPLETION_INDEX is not set" in reason
 
 
+async def test_nothing_is_loaded_that_only_terminals_need() -> None:
+    process = await started({"PYTHONPROFILEIMPORTTIME": "1"})
+    assert process.stderr is not None
+    lines = (await process.stderr.read()).decode().splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert await process.wait() == Exit.DEFECT
+    assert {"httpx", "structlog"} <= loaded
+    assert not [
+        name for name in loaded if name.startswith(("click.", "pygments", "rich."))
+    ]  # rich was asked for
+
+
 async def test_a_shard_with_a_report_is_done_at_once(web: Web) -> None:
     web.routes[REPORT] = Page(headers={"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
     result = await ended(await started(with_s3(web)))

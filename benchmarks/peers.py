@@ -7,8 +7,8 @@ The peers are img2dataset, the loop that everybody writes (httpx, Pillow, minio,
 takes them, both on loopback and counted for nobody. CPU is that of a program's whole process tree, peak
 memory the most that all of its processes hold at once. Each file that comes out is opened; likeness is
 SSIMULACRA2 of the first ones. Photographs are tried where there is a corpus (IMAGEBATCH_CORPUS). Last,
-ImageBatch does the first task again with everything, nginx and S3 too, on one core. Needs nginx; installs
-the peers into build/peers. Writes docs/performance.md, if all tasks were done.
+ImageBatch does the first task with everything, nginx and S3 too, on one core and on all, in turn. Needs
+nginx; installs the peers into build/peers. Writes docs/performance.md, if all tasks were done.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from peers_bench import Bench, bench, on_cores, require_nginx, used
@@ -32,6 +33,7 @@ from peers_page import (
     QUALITY,
     TASKS,
     VIPS,
+    Cores,
     Found,
     Run,
     Task,
@@ -61,9 +63,8 @@ def main() -> None:
             task.name: asyncio.run(measured(folder / task.name, task, there(task.programs), given.rounds))
             for task in tasks
         }
-        with on_cores(1):
-            alone = asyncio.run(measured(folder / "one-core", tasks[0], (OURS,), given.rounds))[OURS]
-    text = page(found, alone, given.rounds)
+        cores = asyncio.run(on_one_and_all(folder, tasks[0], given.rounds))
+    text = page(found, cores, given.rounds)
     if not given.tasks:
         (ROOT / "docs" / "performance.md").write_text(text)
     print(text)
@@ -104,6 +105,21 @@ async def measured(folder: Path, task: Task, programs: tuple[str, ...], rounds: 
             for name in programs:
                 found[name].append(await asyncio.to_thread(PROGRAMS[name], made, number))
                 print(f"{task.name}: {name}", told(found[name][-1]), flush=True)
+    return found
+
+
+async def on_one_and_all(folder: Path, task: Task, rounds: int) -> Cores:
+    """ImageBatch with everything, its S3 and its web server too, on one core and on all of them, in turn."""
+    found: Cores = {"one": [], "all": []}
+    async with AsyncExitStack() as stack:
+        on_all = await stack.enter_async_context(bench(folder / "all", task))
+        with on_cores(1):
+            on_one = await stack.enter_async_context(bench(folder / "one", task))
+        for number in range(rounds):
+            with on_cores(1):
+                found["one"].append(ours(on_one, number))
+            found["all"].append(ours(on_all, number))
+            print(f"one core: {told(found['one'][-1])}; all: {told(found['all'][-1])}", flush=True)
     return found
 
 

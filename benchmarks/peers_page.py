@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,18 +20,19 @@ OURS, LOOP, OPTIMIZED, IMG2DATASET, VIPS = "ImageBatch", "loop", "loop, optimize
 PAGE = """\
 # What a picture costs, beside what one would pick instead
 
-Written by `python benchmarks/peers.py`: links to pictures of 1200 x 980 to JPEG of quality {quality},
-{rounds} rounds in turn. CPU is that of the whole process tree, the median of the rounds; memory the most
-that the tree held at once. nginx and SeaweedFS run on the same machine and are counted for nobody. Likeness
-is SSIMULACRA2 to the source, the mean of {scored}. img2dataset writes files; the others store on S3. Only
-ImageBatch checks the addresses that it connects to, bounds what a picture may take, and decodes in processes
-whose crash costs one picture.
+Written by `python benchmarks/peers.py`: links to pictures, drawn ones of 1200 x 980 where nothing else is
+said, to JPEG of quality {quality}, {rounds} rounds in turn. CPU is that of the whole process tree, the median
+of the rounds; memory the most that the tree held at once. nginx and SeaweedFS run on the same machine and
+are counted for nobody. Likeness is SSIMULACRA2 to the source, the mean of {scored}. img2dataset and `vips`
+write files; the others store on S3. Only ImageBatch checks the addresses that it connects to, bounds what a
+picture may take, and decodes in processes whose crash costs one picture.
 
 {tasks}
 ## Two cores beside one
 
-The first task again, with everything (nginx and SeaweedFS too) confined to one core: ImageBatch does
-{one:.0f} pictures a second there, and {all:.0f} on {cores} cores, {ratio:.2f} times as many.
+The first task with everything (nginx and SeaweedFS too) confined to one core, and on all {cores}, in turn:
+ImageBatch does {rate[one]:.0f} and {rate[all]:.0f} pictures a second, {ratio:.2f} times as many. A picture
+takes it {cpu[one]:.1f} and {cpu[all]:.1f} ms CPU.
 
 {machine}
 """
@@ -77,7 +78,7 @@ TASKS = (
         "jpg",
         (OURS, LOOP, OPTIMIZED, IMG2DATASET, VIPS),
         pictures=1200,
-        remark=" `vips` writes files, one process a picture, two at a time.",
+        remark=" `vips` is one process a picture, two at a time.",
     ),
     Task(
         "photographs",
@@ -120,6 +121,10 @@ Found = dict[str, list[Run]]
 """The runs of each program."""
 
 
+Cores = dict[str, list[Run]]
+"""ImageBatch's runs on `one` core and on `all`."""
+
+
 def told(run: Run) -> str:
     return (
         f"{run.cpu_ms:.1f} ms CPU a picture, {run.pictures_a_second:.0f} a second, "
@@ -127,18 +132,18 @@ def told(run: Run) -> str:
     )
 
 
-def page(found: Mapping[str, Found], alone: Sequence[Run], rounds: int) -> str:
+def page(found: Mapping[str, Found], cores: Cores, rounds: int) -> str:
     tasks = [task for task in TASKS if task.name in found]
-    first = found[tasks[0].name][OURS]
-    one, all_cores = (median(run.pictures_a_second for run in runs) for runs in (alone, first))
+    rate = {name: median(run.pictures_a_second for run in runs) for name, runs in cores.items()}
+    cpu = {name: median(run.cpu_ms for run in runs) for name, runs in cores.items()}
     return PAGE.format(
         quality=QUALITY,
         rounds=rounds,
         scored=SCORED,
         tasks="\n".join(section(task, found[task.name]) for task in tasks),
-        one=one,
-        all=all_cores,
-        ratio=all_cores / one,
+        rate=rate,
+        cpu=cpu,
+        ratio=rate["all"] / rate["one"],
         cores=os.cpu_count(),
         machine=machine(),
     )

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from imagebatch import migrations, webhook
 from imagebatch.batch.lifecycle import Ending, Phase
-from imagebatch.errors import ConflictError, RecordsError
+from imagebatch.errors import ConflictError, OutcomeUnknownError, RecordsError
 from imagebatch.outcome import Counts
 from imagebatch.records import Gain, NewRequest, Records, Request, Result, Suspension, failures, pool
 from imagebatch_testing.servers import Servers
@@ -209,6 +210,29 @@ async def test_a_call_waits_for_a_connection_no_longer_than_it_may(
             with pytest.raises(RecordsError, match="TimeoutError"):
                 await Records(connections).get("r1")
         assert await Records(connections).get("r1") is None
+
+
+LOST = (
+    asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
+    asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+    asyncpg.InterfaceError("connection is closed"),
+    ConnectionResetError("Connection lost"),
+)
+
+
+@pytest.mark.parametrize("lost", LOST, ids=lambda lost: type(lost).__name__)
+async def test_a_connection_that_breaks_is_an_error_of_ours_and_no_answer(
+    records: Records, monkeypatch: pytest.MonkeyPatch, lost: Exception
+) -> None:
+    async def breaks(*_: object, **__: object) -> None:
+        raise lost
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", breaks)
+    monkeypatch.setattr(asyncpg.Connection, "fetchrow", breaks)
+    with pytest.raises(OutcomeUnknownError, match=type(lost).__name__):
+        await records.create(NewRequest(request_id="r1"))
+    with pytest.raises(RecordsError, match=type(lost).__name__):
+        await records.get("r1")
 
 
 def test_what_is_done_again_is_no_gain() -> None:

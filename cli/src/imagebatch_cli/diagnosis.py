@@ -19,6 +19,7 @@ import httpx
 from imagebatch import webhook_address
 from imagebatch.errors import ImageBatchError, InputRefusedError
 from imagebatch.net import transport
+from imagebatch.records.failures import FAILURES
 from imagebatch.settings import S3Settings
 from imagebatch.storage.s3 import S3Store
 from imagebatch_cli.data_folder import DataFolder
@@ -123,7 +124,7 @@ async def _asked(url: str, which: str) -> Finding:
             version = await connection.fetchval("SHOW server_version")
         finally:
             await connection.close()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+    except (*FAILURES, ValueError) as error:
         words = f"{which}{type(error).__name__}: {error}"
         return Finding("postgres", False, words, "Correct DATABASE_URL, or let Postgres answer from here")
     return Finding("postgres", True, f"{which}PostgreSQL {version}")

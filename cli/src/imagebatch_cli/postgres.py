@@ -17,6 +17,7 @@ from urllib.parse import quote
 import asyncpg
 import psutil
 
+from imagebatch.records.failures import FAILURES
 from imagebatch.settings import DatabaseSettings
 from imagebatch_cli.data_folder import DataFolder
 from imagebatch_cli.processes import Program, Service, ServiceFailedError
@@ -108,7 +109,7 @@ class EmbeddedPostgres:
     async def _is_ready(self) -> bool:
         try:
             connection = await asyncpg.connect(self.url, timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+        except FAILURES:
             return False
         await connection.close()
         return True

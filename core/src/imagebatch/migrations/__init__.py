@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from imagebatch.errors import RecordsError
+from imagebatch.records.failures import FAILURES
 
 CONNECT_S = 30.0
 LOCK = 0x494D_4147  # "IMAG": the advisory lock that one migrating program holds
@@ -37,7 +38,7 @@ async def upgrade(database_url: str) -> None:
             await connection.commit()
     except CommandError as error:
         raise RecordsError(f"Postgres has the schema of another, newer version: {error}") from error
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except (SQLAlchemyError, *FAILURES, ValueError) as error:
         raise RecordsError(f"Postgres can't be reached, or not migrated: {error}") from error
     finally:
         await engine.dispose()

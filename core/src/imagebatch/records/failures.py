@@ -18,7 +18,9 @@ R = TypeVar("R")
 CALL_S = 60.0
 """Of a call: its statement has half of it, and the wait for a connection, where all are taken, the rest."""
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""InternalClientError is what asyncpg raises, now and then, where a connection breaks between messages."""
+
 _ENDED_BY_SERVER = ("08", "57")
 """Classes of SQLSTATE with which a connection ends: the statement before may have been done."""
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from imagebatch.errors import RecordsError
+from imagebatch.records.failures import FAILURES
 from imagebatch.settings import DatabaseSettings
 
 TIMEOUT_S = 30.0
@@ -26,7 +27,7 @@ async def opened(settings: DatabaseSettings) -> AsyncIterator["asyncpg.Pool[asyn
             init=prepare,
             reset=_keep_session,
         )
-    except (asyncpg.PostgresError, OSError) as error:
+    except FAILURES as error:
         raise RecordsError(f"Postgres can't be reached: {error}") from error
     try:
         yield pool

@@ -61,7 +61,7 @@ examples: $(INSTALLED) ## Draw the example images and CSVs again.
 	$(BIN)/python examples/make_catalogues.py
 
 bench: $(INSTALLED) ## Print memory, time and latencies (see benchmarks/README.md).
-	$(BIN)/python benchmarks/peers.py
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/peers.py
 	PYTHONPATH=tests/support $(BIN)/python benchmarks/codec.py
 	$(BIN)/python benchmarks/ingest_merge.py
 	$(BIN)/python benchmarks/latency.py

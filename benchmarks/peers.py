@@ -1,6 +1,6 @@
 """ImageBatch beside what a user would pick: the same links, the same quality, one machine, in turn.
 
-python benchmarks/peers.py [ROUNDS] [--task NAME …]
+PYTHONPATH=tests/support python benchmarks/peers.py [ROUNDS] [--task NAME …]
 
 The peers are img2dataset, the loop that everybody writes (httpx, Pillow, minio, 32 threads), plain and with
 `optimize`, and, where they are installed, curl and libvips' command. nginx serves the pictures, a SeaweedFS
@@ -38,7 +38,6 @@ from peers_page import (
     Run,
     Task,
     by_peers,
-    found_corpus,
     page,
     told,
 )
@@ -47,6 +46,7 @@ from imagebatch.batch.shard import Report
 from imagebatch.csv import rows
 from imagebatch.csv.ingest import ingest
 from imagebatch.storage import keys
+from imagebatch_testing import corpus
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
 
 def can_be_done() -> list[str]:
     """The names of the tasks whose pictures there are."""
-    has_photographs = found_corpus() is not None
+    has_photographs = corpus.folder() is not None
     return [task.name for task in TASKS if has_photographs or not task.are_photographs]
 
 

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from imagebatch_testing import corpus
+
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / "build" / "peers"
 QUALITY = 45
@@ -189,21 +191,14 @@ def score(task: Task, run: Run) -> str:
 def sources_of(task: Task, folder: Path, count: int) -> list[Path]:
     """So many pictures in a new folder, or as many as there are."""
     if task.are_photographs:
-        corpus = found_corpus()
-        assert corpus is not None
+        found = corpus.folder()
+        assert found is not None
         folder.mkdir()
         for number, photograph in enumerate(PHOTOGRAPHS[:count]):
-            shutil.copy(corpus / photograph, folder / f"{number:03}.{task.extension}")
+            shutil.copy(found / photograph, folder / f"{number:03}.{task.extension}")
     else:
         by_peers(HERE / "peer_programs" / "draw.py", folder, str(count), task.extension)
     return sorted(folder.iterdir())
-
-
-def found_corpus() -> Path | None:
-    """IMAGEBATCH_CORPUS, or a shared/corpus beside this checkout."""
-    named = os.environ.get("IMAGEBATCH_CORPUS")
-    corpus = Path(named) if named else HERE.parents[1] / "shared" / "corpus"
-    return corpus if corpus.is_dir() else None
 
 
 def peer(name: str) -> str:

@@ -3,6 +3,7 @@
 
 mod filters;
 mod resample;
+mod taps;
 
 pub use filters::undo_filters;
 pub use resample::{MAX_SIDE, Resampler, Size};

@@ -1,9 +1,5 @@
 """What a JPEG costs, in counts that no other program changes: instructions, page faults, bytes, likeness."""
 
-import os
-import re
-import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +15,7 @@ from imagebatch_jobrunner.codec.command import ENVIRONMENT
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.decoder.jpeg import requantiser
 from imagebatch_jobrunner.limits import PictureLimits
-from imagebatch_testing import natural
+from imagebatch_testing import crates, natural
 from imagebatch_testing.jpegs import opened
 
 Encode = Callable[..., bytes]
@@ -29,7 +25,6 @@ pytestmark = pytest.mark.skipif(
     reason="there is no requantiser, for no Rust compiler was there to build it",
 )
 
-CRATES = Path(__file__).resolve().parents[2] / "jobrunner" / "native"
 SIZE = (600, 480)
 INSTRUCTIONS_A_PIXEL = {"baseline": 22, "progressive": 60}
 """20.3 and 55.2 with rustc 1.95; other compilers differ by a few per cent."""
@@ -41,31 +36,16 @@ FAULTS_A_PICTURE = 5
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that requantises a file once, built as the library is."""
-    folder = tmp_path_factory.mktemp("once")
-    flags = ["--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort", "-g"]
-    library, program = folder / "librequantiser.rlib", folder / "once"
-    rustc = runpy.run_path(str(CRATES / "build.py"))["compiler"]()
-    compile_library = [rustc, "--crate-name=requantiser", "--crate-type=rlib", *flags]
-    subprocess.run([*compile_library, "-o", library, CRATES / "requantiser" / "src" / "lib.rs"], check=True)
-    external = ["--extern", f"requantiser={library}", "-Clto=fat"]
-    subprocess.run(
-        [rustc, *flags, *external, "-o", program, CRATES / "requantiser" / "examples" / "once.rs"], check=True
-    )
-    return program
+    return crates.example("requantiser", "once", tmp_path_factory.mktemp("once"))
 
 
 @pytest.mark.parametrize("kind", INSTRUCTIONS_A_PIXEL)
 def test_requantising_takes_no_more_instructions_than_it_did(
     once: Path, tmp_path: Path, encode: Encode, kind: str
 ) -> None:
-    if shutil.which("valgrind") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no valgrind")
     file = tmp_path / "picture.jpg"
     file.write_bytes(encode(natural.drawn(1, SIZE), "JPEG", quality=90, progressive=kind == "progressive"))
-    counting = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out"]
-    command = [*counting, str(once), str(file), "45"]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    collected = int(re.findall(r"Collected : ([0-9]+)", ran.stderr)[0])
+    collected = crates.instructions([once, file, "45"], tmp_path)
     assert collected <= INSTRUCTIONS_A_PIXEL[kind] * SIZE[0] * SIZE[1]
 
 

@@ -1,10 +1,6 @@
 """Pictures made smaller in Rust: what Pillow makes, within a level; and what does not fit is refused."""
 
 import os
-import re
-import runpy
-import shutil
-import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +15,12 @@ from imagebatch_jobrunner.decoder import native, pixels
 from imagebatch_jobrunner.decoder.compress import compress_image
 from imagebatch_jobrunner.decoder.resize import resized
 from imagebatch_jobrunner.limits import PictureLimits
+from imagebatch_testing import crates
 from imagebatch_testing.jpegs import opened
 
 Size = tuple[int, int]
 MODES = ["L", "RGB", "RGBA"]
 LANCZOS = Image.Resampling.LANCZOS
-CRATES = Path(__file__).resolve().parents[2] / "jobrunner" / "native"
 
 if not pixels.is_available():
     if os.environ.get("CI"):
@@ -225,16 +221,7 @@ INSTRUCTIONS_A_PIXEL = {"1": 36, "4": 84}
 @pytest.fixture(scope="module")
 def resample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that resamples a picture some times, built as the library is."""
-    folder = tmp_path_factory.mktemp("resample")
-    flags = ["--edition=2024", "-Copt-level=3", "-Ccodegen-units=1", "-Cpanic=abort"]
-    library, program = folder / "libpixels.rlib", folder / "resample"
-    rustc = runpy.run_path(str(CRATES / "build.py"))["compiler"]()
-    compile_library = [rustc, "--crate-name=pixels", "--crate-type=rlib", *flags]
-    subprocess.run([*compile_library, "-o", library, CRATES / "pixels" / "src" / "lib.rs"], check=True)
-    external = ["--extern", f"pixels={library}", "-Clto=fat"]
-    example = CRATES / "pixels" / "examples" / "resample.rs"
-    subprocess.run([rustc, *flags, *external, "-o", program, example], check=True)
-    return program
+    return crates.example("pixels", "resample", tmp_path_factory.mktemp("resample"))
 
 
 @pytest.mark.parametrize("channels", INSTRUCTIONS_A_PIXEL)
@@ -242,13 +229,8 @@ def test_resampling_takes_no_more_instructions_than_it_did(
     resample: Path, tmp_path: Path, channels: str
 ) -> None:
     """Those of four pictures less those of one: the example draws one first."""
-    if shutil.which("valgrind") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no valgrind")
 
     def instructions(times: int) -> int:
-        counting = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out"]
-        command = [*counting, str(resample), "600", "240", channels, str(times)]
-        ran = subprocess.run(command, check=True, capture_output=True, text=True)
-        return int(re.findall(r"Collected : ([0-9]+)", ran.stderr)[0])
+        return crates.instructions([resample, "600", "240", channels, str(times)], tmp_path)
 
     assert (instructions(4) - instructions(1)) / 3 <= INSTRUCTIONS_A_PIXEL[channels] * 600 * 240
